@@ -1,0 +1,25 @@
+"""From the kind of a cluster to its driver."""
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from apps.drivers import configs
+from apps.drivers.base import ComputeDriver
+
+# Paths, not classes: an SDK is imported only where its driver is in use.
+_DRIVERS = {
+    "sim": "apps.drivers.sim.driver.SimDriver",
+    "libvirt": "apps.drivers.libvirt.driver.LibvirtDriver",
+}
+KINDS = tuple(_DRIVERS)
+
+
+def driver_for(kind: str, config: Mapping[str, object]) -> ComputeDriver:
+    """A driver for one cluster; raises `Rejected` when kind or config cannot be used.
+
+    Drivers are cheap to make and connect on first use; keep one per cluster and process.
+    """
+    settings = configs.validate(kind, config)
+    module, _, name = _DRIVERS[kind].rpartition(".")
+    driver: ComputeDriver = getattr(import_module(module), name)(settings)
+    return driver
