@@ -1,0 +1,69 @@
+"""A row is worked on by one reconciler at a time; a dead worker's lease runs out."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import models
+from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
+from django.db.models.functions import Now
+
+
+class LeaseLost(Exception):
+    """Another worker took the row over; the result must be thrown away."""
+
+
+class Leased(models.Model):
+    """A row with a wish (`generation` counts its changes) that a reconciler brings about.
+
+    `fence` counts claims: what a worker writes outside the database carries it, so that a paused
+    worker that wakes up late can be told from the one that holds the row now.
+    """
+
+    generation = models.PositiveIntegerField(default=0, editable=False)
+    due_at = models.DateTimeField(db_default=Now(), null=True, editable=False)
+    lease_token = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    fence = models.PositiveBigIntegerField(default=0, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+def in_time(delta: timedelta) -> ExpressionWrapper:
+    """The database's clock, `delta` from now."""
+    return ExpressionWrapper(Now() + Value(delta), output_field=DateTimeField())
+
+
+def claim(row_class: type[Leased], pk: object, *, ttl: timedelta) -> UUID | None:
+    """Take the row, or None when somebody holds it; one conditional statement by the database clock."""
+    token = uuid4()
+    free = Q(lease_until=None) | Q(lease_until__lt=Now())
+    won = row_class._default_manager.filter(free, pk=pk).update(
+        lease_token=token, lease_until=in_time(ttl), fence=F("fence") + 1
+    )
+    return token if won else None
+
+
+def extend(row: Leased, token: UUID, *, ttl: timedelta) -> None:
+    """Hold the row for longer; raises LeaseLost when it is no longer ours."""
+    mine = type(row)._default_manager.filter(pk=row.pk, lease_token=token)
+    if not mine.update(lease_until=in_time(ttl)):
+        raise LeaseLost(row.pk)
+
+
+def release(
+    row: Leased, token: UUID, *, due_in: timedelta | None, **changes: Any
+) -> None:
+    """Write the outcome and let go, in one statement that only the lease holder wins.
+
+    `due_in` None means never again by itself. A row whose wish changed during the pass is due at
+    once, whatever the pass concluded.
+    """
+    mine = type(row)._default_manager.filter(pk=row.pk, lease_token=token)
+    later = (
+        Value(None, output_field=DateTimeField()) if due_in is None else in_time(due_in)
+    )
+    due = Case(When(generation=row.generation, then=later), default=Now())
+    if not mine.update(lease_token=None, lease_until=None, due_at=due, **changes):
+        raise LeaseLost(row.pk)

@@ -1,0 +1,15 @@
+"""The suite's profile: real PostgreSQL and Redis, cheap password hashing, mail in memory."""
+
+from hostedai.settings.base import *  # noqa: F403
+from hostedai.settings.env import master_keys
+
+SECRET_KEY = "test-only-secret-key-that-protects-nothing"  # noqa: S105 - not a secret
+MASTER_KEYS = master_keys(SECRET_KEY)
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
