@@ -1,0 +1,32 @@
+/* What belongs to the page as a whole: theme, drawer, slash key, a word when a request fails. */
+import { $, say } from "./dom.js";
+import { toast } from "./elements/toaster.js";
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  document.cookie = `theme=${theme};path=/;max-age=31536000;samesite=lax`;
+  dispatchEvent(new Event("themechange"));
+}
+
+document.addEventListener("click", event => {
+  const theme = event.target.closest("[data-set-theme]");
+  if (theme) setTheme(theme.dataset.setTheme);
+  if (event.target.closest("[data-drawer]")) $("#drawer")?.showModal();
+  if (event.target.matches("dialog.drawer")) event.target.close();
+});
+
+document.addEventListener("keydown", event => {
+  if (event.key !== "/" || event.target.closest("input,textarea,select,[contenteditable],ui-terminal")) return;
+  const filter = $("[data-filter]");
+  if (filter) {
+    event.preventDefault();
+    filter.focus();
+  }
+});
+
+document.addEventListener("htmx:responseError", () => toast(say("saysRefused"), "bad"));
+document.addEventListener("htmx:sendError", () => toast(say("saysOffline"), "warn"));
+/* A 422 carries the form with its errors: show it. */
+document.addEventListener("htmx:beforeSwap", event => {
+  if (event.detail.xhr.status === 422) event.detail.shouldSwap = !(event.detail.isError = false);
+});
