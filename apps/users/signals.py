@@ -1,0 +1,7 @@
+"""News about people; sent inside the transaction."""
+
+from django.dispatch import Signal
+
+user_confirmed = Signal()  # user: the e-mail address was confirmed for the first time
+user_deactivated = Signal()  # user, actor
+staff_role_changed = Signal()  # user, role, region_id, granted (bool), actor
