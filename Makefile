@@ -1,0 +1,51 @@
+# All work is done by the package runner/ (standard library only); this file names it.
+PYTHON ?= python3
+RUNNER = $(PYTHON) -m runner
+export PYTHONPATH :=
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format services services-stop lock assets openapi migrations faults bench evidence
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## virtual environment, locked packages, Debian packages when allowed
+	@$(RUNNER) setup
+
+run: ## set up, fill with demonstration data, serve http://127.0.0.1:8000 and print the sign-ins
+	@$(RUNNER) run
+
+test: ## set up and run the whole suite; ARGS="tests/apps/billing -x" for a part
+	@$(RUNNER) test $(ARGS)
+
+check: ## style, types, import map, sizes, migrations and OpenAPI drift
+	@$(RUNNER) check $(ARGS)
+
+format: ## let ruff put files in order; ARGS="apps/users" for a part
+	@.venv/bin/ruff check --fix $(or $(ARGS),.) ; .venv/bin/ruff format $(or $(ARGS),.)
+
+services: ## long-lived services for `.venv/bin/python -m pytest …` (HOSTEDAI_TEST_PROFILE=<name>)
+	@$(RUNNER) services
+
+services-stop: ## stop them
+	@$(RUNNER) services-stop
+
+lock: ## write requirements*.txt anew from requirements*.in
+	@$(RUNNER) lock
+
+assets: ## build frontend/ into static/dist/ (needs npm)
+	@$(RUNNER) assets
+
+openapi: ## write the committed OpenAPI files anew
+	@$(RUNNER) manage openapi
+
+migrations: ## write migrations for changed models
+	@$(RUNNER) manage makemigrations
+
+faults: ## the long fault suite
+	@$(RUNNER) faults $(ARGS)
+
+bench: ## benchmarks
+	@$(RUNNER) bench $(ARGS)
+
+evidence: ## faults and benchmarks, figures into evidence/
+	@$(RUNNER) evidence

@@ -1,0 +1,1 @@
+"""Sets a checkout up, runs it and tests it, with nothing but the standard library."""

@@ -1,0 +1,136 @@
+"""Processes that the runner started: how they are known again, watched and ended."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runner.account import Account
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A process, safe against its number being given to another: number and start time in clock ticks."""
+
+    pid: int
+    started: int
+
+    def as_json(self) -> dict[str, int]:
+        """The form kept in state files."""
+        return asdict(self)
+
+
+def identify(pid: int) -> Identity | None:
+    """The process of that number, unless there is none or only its remains are left."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in {"Z", "X"}:
+        return None
+    return Identity(pid=pid, started=int(fields[19]))
+
+
+def is_alive(identity: Identity) -> bool:
+    """Whether this very process still runs."""
+    return identify(identity.pid) == identity
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:
+    """Ask again and again; False when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+def wait_gone(identity: Identity, *, seconds: float) -> bool:
+    """Wait for a process to end; True when it did."""
+
+    def gone() -> bool:
+        _reap(identity.pid)
+        return not is_alive(identity)
+
+    return wait_until(gone, seconds=seconds)
+
+
+def end(
+    identity: Identity,
+    *,
+    first: signal.Signals = signal.SIGTERM,
+    patience: float = 10,
+    whole_group: bool = False,
+) -> None:
+    """Ask a process that we started to end, then insist. A stranger with the same number is left alone."""
+    for sign, seconds in ((first, patience), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        if not is_alive(identity):
+            return
+        try:
+            if whole_group and os.getpgid(identity.pid) == identity.pid:
+                os.killpg(identity.pid, sign)
+            else:
+                os.kill(identity.pid, sign)
+        except ProcessLookupError:
+            return
+        if wait_gone(identity, seconds=seconds):
+            return
+
+
+def _die_with_parent(sign: signal.Signals) -> Callable[[], None]:
+    libc = ctypes.CDLL(None)
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, int(sign), 0, 0, 0)
+
+    return ask
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    cwd: Path | None = None,
+    dies_by: signal.Signals | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own that writes to a log; `dies_by` ends it when the runner dies."""
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+            umask=0o077 if account else -1,
+            preexec_fn=_die_with_parent(dies_by) if dies_by else None,  # noqa: PLW1509 - no threads here
+        )
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The end of a log, for a message that says why something did not start."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
