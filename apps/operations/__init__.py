@@ -1,0 +1,1 @@
+"""Long work that people can watch, the outbox of all that happened, and work that comes round."""

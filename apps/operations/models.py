@@ -1,0 +1,185 @@
+"""Operations with their steps, the outbox, answered requests and periodic work."""
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.ids import IdField
+from apps.core.permissions import Permission
+from apps.core.tenancy import TenantQuerySet
+from apps.operations.states import MACHINE, OPEN, Plane, State, StepState
+
+
+class OperationQuerySet(TenantQuerySet):
+    read_permission = Permission.OPERATION_READ
+    workspace_path = "workspace_id"
+    region_path = "region_id"
+
+    def open(self) -> "OperationQuerySet":
+        return self.filter(state__in=OPEN)
+
+
+class Operation(models.Model):
+    """Work that outlives the request that asked for it."""
+
+    id = IdField("op", primary_key=True)
+    kind = models.CharField(_("kind"), max_length=60)
+    team_id = IdField("team", null=True, editable=False)
+    workspace_id = IdField("wks", null=True, editable=False)
+    region_id = IdField("reg", null=True, editable=False)
+    target_type = models.CharField(max_length=40)
+    target_id = models.CharField(max_length=40)
+    target_name = models.CharField(_("target"), max_length=200)
+    actor_label = models.CharField(_("asked by"), max_length=200)
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.PENDING)
+    progress = models.PositiveSmallIntegerField(_("progress"), default=0)
+    is_cancellable = models.BooleanField(default=False)
+    params = models.JSONField(default=dict)
+    deadline_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_message = models.TextField(blank=True)
+    undone = models.TextField(_("what was undone"), blank=True)
+    created_at = models.DateTimeField(_("started"), db_default=Now())
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["target_id"],
+                condition=Q(state__in=[State.PENDING, State.RUNNING]),
+                name="operation_one_open_per_target",
+            ),
+            models.CheckConstraint(condition=Q(progress__lte=100), name="operation_progress_is_percent"),
+        ]
+        indexes = [
+            models.Index(fields=["team_id", "-created_at"], name="operation_team_recent"),
+            models.Index(fields=["region_id", "-created_at"], name="operation_region_recent"),
+            models.Index(fields=["target_id", "-created_at"], name="operation_target_recent"),
+            models.Index(
+                fields=["deadline_at"],
+                condition=Q(state__in=[State.PENDING, State.RUNNING]),
+                name="operation_open_deadline",
+            ),
+        ]
+        triggers = [
+            pgtrigger.FSM(name="operation_state", field="state", transitions=MACHINE.edges()),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target_name}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+
+class StepQuerySet(TenantQuerySet):
+    read_permission = Permission.OPERATION_READ
+    region_path = "region_id"
+
+
+class OperationStep(models.Model):
+    """One line of an operation's timeline."""
+
+    operation = models.ForeignKey(Operation, models.CASCADE, related_name="steps")
+    team_id = IdField("team", null=True, editable=False)
+    region_id = IdField("reg", null=True, editable=False)
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=60)
+    plane = models.CharField(max_length=8, choices=Plane.choices)
+    state = models.CharField(max_length=8, choices=StepState.choices, default=StepState.PENDING)
+    detail = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = StepQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["operation", "position"], name="step_once_per_position"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position}. {self.name}"
+
+
+class CurrentTransaction(models.Func):
+    """The number of the transaction that writes the row."""
+
+    template = "(pg_current_xact_id())::text::bigint"
+    output_field = models.BigIntegerField()
+
+
+class EventQuerySet(TenantQuerySet):
+    read_permission = Permission.EVENT_READ
+    region_path = "region_id"
+
+
+class Event(models.Model):
+    """One thing that happened. `txid` stands first: it must be taken before `seq` (see `settled`)."""
+
+    txid = models.BigIntegerField(db_default=CurrentTransaction(), editable=False)
+    seq = models.BigAutoField(primary_key=True)
+    id = IdField("evt", editable=False)
+    type = models.CharField(max_length=80)
+    subject = models.CharField(max_length=40)
+    team_id = IdField("team", null=True, editable=False)
+    region_id = IdField("reg", null=True, editable=False)
+    at = models.DateTimeField(db_default=Now())
+    data = models.JSONField(default=dict)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["seq"]
+        indexes = [
+            models.Index(fields=["subject", "seq"], name="event_subject_seq"),
+            models.Index(fields=["team_id", "seq"], name="event_team_seq"),
+            models.Index(fields=["at"], name="event_at"),
+        ]
+        triggers = [pgtrigger.Protect(name="event_is_final", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.subject}"
+
+
+class IdempotencyKey(models.Model):
+    """A request that was answered; the same key gets the same answer for a day."""
+
+    owner = models.CharField(max_length=120)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="idempotency_key_once")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_created")]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.key}"
+
+
+class Schedule(models.Model):
+    """When a piece of periodic work is due, and how it went."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    due_at = models.DateTimeField(db_default=Now())
+    lease_token = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

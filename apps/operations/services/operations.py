@@ -1,0 +1,206 @@
+"""Operations are opened by the service that accepts the work and ended by whoever does it.
+
+`advance`, `finish`, `fail` and `cancel` are called inside the transaction that moves the target, so
+that the timeline never tells another story than the rows; each is one statement plus one event.
+"""
+
+from datetime import timedelta
+
+from django.db import IntegrityError, connection, transaction
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.core.actor import SYSTEM, Actor, region_scope, team_scope
+from apps.core.clock import db_now
+from apps.core.errors import NotFound
+from apps.core.ids import decode
+from apps.core.leases import in_time
+from apps.core.permissions import Permission
+from apps.operations.errors import NotCancellable, TargetBusy
+from apps.operations.models import Operation, OperationStep
+from apps.operations.services.outbox import emit
+from apps.operations.signals import cancel_requested
+from apps.operations.specs import OperationPlan, Target
+from apps.operations.states import OPEN, State, StepState
+
+FORGOTTEN = timedelta(minutes=15)
+
+_ADVANCE = """
+WITH goal AS (
+  SELECT position AS p FROM operations_operationstep WHERE operation_id = %(id)s AND name = %(step)s
+), moved AS (
+  UPDATE operations_operationstep AS s
+     SET state = CASE WHEN s.position < goal.p THEN 'done' ELSE 'running' END,
+         started_at = coalesce(s.started_at, clock_timestamp()),
+         finished_at = CASE WHEN s.position < goal.p THEN clock_timestamp() END,
+         detail = CASE WHEN s.position = goal.p AND %(detail)s <> '' THEN %(detail)s ELSE s.detail END
+    FROM goal
+   WHERE s.operation_id = %(id)s AND s.position <= goal.p AND s.state IN ('pending', 'running')
+)
+UPDATE operations_operation AS o
+   SET state = 'running', progress = 100 * goal.p
+       / (SELECT count(*) FROM operations_operationstep WHERE operation_id = %(id)s)
+  FROM goal WHERE o.id = %(id)s AND o.state IN ('pending', 'running')
+RETURNING o.progress, o.team_id, o.region_id, o.target_id, o.kind
+"""
+
+_END = """
+WITH moved AS (
+  UPDATE operations_operationstep AS s
+     SET state = CASE WHEN %(good)s THEN 'done' WHEN s.state = 'running' THEN 'failed' ELSE 'skipped' END,
+         started_at = CASE WHEN %(good)s THEN coalesce(s.started_at, clock_timestamp()) ELSE s.started_at END,
+         finished_at = clock_timestamp(),
+         detail = CASE WHEN s.state = 'running' AND %(message)s <> '' THEN %(message)s ELSE s.detail END
+   WHERE s.operation_id = %(id)s AND s.state IN ('pending', 'running')
+)
+UPDATE operations_operation AS o
+   SET state = %(state)s, progress = CASE WHEN %(good)s THEN 100 ELSE o.progress END,
+       error_code = %(code)s, error_message = %(message)s, undone = %(undone)s,
+       finished_at = clock_timestamp()
+ WHERE o.id = %(id)s AND o.state IN ('pending', 'running')
+RETURNING o.progress, o.team_id, o.region_id, o.target_id, o.kind
+"""
+
+
+@transaction.atomic
+def open_operation(*, actor: Actor, target: Target, plan: OperationPlan) -> Operation:
+    """Accept long work; raises TargetBusy when the target already has an open operation.
+
+    The caller has checked the permission to do the work itself.
+    """
+    done = sum(step.is_done for step in plan.steps)
+    now = db_now()
+    operation = Operation(
+        kind=plan.kind,
+        team_id=target.team_id,
+        workspace_id=target.workspace_id,
+        region_id=target.region_id,
+        target_type=target.type,
+        target_id=target.id,
+        target_name=target.name,
+        actor_label=actor.label,
+        progress=100 * done // max(len(plan.steps), 1),
+        is_cancellable=plan.is_cancellable,
+        params=dict(plan.params),
+        deadline_at=now + plan.deadline if plan.deadline else None,
+        created_at=now,
+    )
+    try:
+        operation.save(force_insert=True)
+    except IntegrityError as error:
+        raise TargetBusy(
+            _("Something else is being done to %(name)s.") % {"name": target.name}, target=target.id
+        ) from error
+    OperationStep.objects.bulk_create(
+        OperationStep(
+            operation=operation,
+            team_id=target.team_id,
+            region_id=target.region_id,
+            position=position,
+            name=step.name,
+            plane=step.plane,
+            detail=step.detail,
+            state=StepState.DONE if step.is_done else StepState.PENDING,
+            started_at=now if step.is_done else None,
+            finished_at=now if step.is_done else None,
+        )
+        for position, step in enumerate(plan.steps)
+    )
+    emit(
+        type="operation.opened",
+        subject=str(operation.pk),
+        team_id=target.team_id,
+        region_id=target.region_id,
+        data={"kind": plan.kind, "target": target.id, "progress": operation.progress},
+    )
+    return operation
+
+
+def advance(*, operation_id: str, step: str, detail: str = "") -> bool:
+    """Begin the named step, all before it being done; False when the operation has ended or has no
+    such step."""
+    values = {"id": decode("op", operation_id), "step": step, "detail": detail}
+    return _write(_ADVANCE, operation_id, values, event="operation.advanced", step=step)
+
+
+def finish(*, operation_id: str) -> bool:
+    """Everything was done; False when the operation had ended before."""
+    return _end(operation_id, State.SUCCEEDED)
+
+
+def fail(*, operation_id: str, code: str, message: str, undone: str = "") -> bool:
+    """The running step failed; `message` and `undone` are for the customer."""
+    return _end(operation_id, State.FAILED, code=code, message=message, undone=undone)
+
+
+def cancel(*, operation_id: str, message: str = "", undone: str = "") -> bool:
+    """End an operation that somebody called off or that another one overtook."""
+    return _end(operation_id, State.CANCELLED, code="cancelled", message=message, undone=undone)
+
+
+@transaction.atomic
+def cancel_operation(*, actor: Actor, operation_id: str) -> Operation:
+    """Ask for an open operation to be called off; what was done is undone by who opened it."""
+    found = (
+        Operation.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=operation_id).first()
+    )
+    if found is None:
+        raise NotFound(_("There is no such operation."))
+    scopes = [team_scope(found.team_id)] if found.team_id else []
+    scopes += [region_scope(found.region_id)] if found.region_id else []
+    actor.require(Permission.OPERATION_CANCEL, *scopes)
+    if found.state not in OPEN or not found.is_cancellable:
+        raise NotCancellable(_("This operation can no longer be cancelled."), operation=str(found.pk))
+    cancel_requested.send(sender=Operation, operation=found, actor=actor)
+    audit.record(
+        actor=actor,
+        action="operation.cancelled",
+        target=found,
+        team_id=found.team_id,
+        region_id=found.region_id,
+        kind=found.kind,
+    )
+    found.refresh_from_db()
+    operation: Operation = found
+    return operation
+
+
+@transaction.atomic
+def expire_forgotten(*, actor: Actor = SYSTEM) -> int:
+    """Fail operations a quarter of an hour past their deadline: whoever opened them never came back."""
+    actor.require(Permission.OPERATION_CANCEL)
+    late = Operation.objects.open().filter(deadline_at__lt=in_time(-FORGOTTEN))
+    ended = 0
+    for operation_id in late.order_by("pk").values_list("pk", flat=True)[:500]:
+        message = _("It took longer than allowed.")
+        ended += fail(operation_id=operation_id, code="deadline_exceeded", message=message)
+    return ended
+
+
+def _end(operation_id: str, state: State, *, code: str = "", message: str = "", undone: str = "") -> bool:
+    values = {
+        "id": decode("op", operation_id),
+        "state": state.value,
+        "good": state == State.SUCCEEDED,
+        "code": code,
+        "message": message,
+        "undone": undone,
+    }
+    return _write(_END, operation_id, values, event=f"operation.{state.value}", code=code, message=message)
+
+
+def _write(statement: str, operation_id: str, values: dict[str, object], *, event: str, **about: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    progress, team, region, target, kind = row
+    emit(
+        type=event,
+        subject=operation_id,
+        team_id=team and Operation._meta.get_field("team_id").to_python(team),
+        region_id=region and Operation._meta.get_field("region_id").to_python(region),
+        data={"kind": kind, "target": target, "progress": progress, **about},
+    )
+    return True

@@ -1,0 +1,16 @@
+"""Work of this app that comes round."""
+
+from datetime import timedelta
+
+from apps.operations import services
+from apps.operations.schedule import periodic
+
+
+@periodic("operations.expire", every=timedelta(minutes=1))
+def expire() -> None:
+    services.expire_forgotten()
+
+
+@periodic("operations.prune", every=timedelta(hours=1))
+def prune() -> None:
+    services.prune()
