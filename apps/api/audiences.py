@@ -1,0 +1,37 @@
+"""The three APIs: who each is for, and where its addresses are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    name: str
+    title: str
+    about: str
+    urlconf: str
+
+    @property
+    def prefix(self) -> str:
+        return f"api/{self.name}/v1/"
+
+
+AUDIENCES = (
+    Audience(
+        "user",
+        "hostedai User API",
+        "For customers and their programs: machines, keys, usage and bills of one team.",
+        "apps.api.user.v1.urls",
+    ),
+    Audience(
+        "admin",
+        "hostedai Admin API",
+        "For the platform's staff: regions, supply, prices, teams and people everywhere.",
+        "apps.api.admin.v1.urls",
+    ),
+    Audience(
+        "cluster",
+        "hostedai Cluster API",
+        "For the staff of a region: its nodes, GPUs, machines and operations.",
+        "apps.api.cluster.v1.urls",
+    ),
+)

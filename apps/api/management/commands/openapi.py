@@ -1,0 +1,47 @@
+"""Writes docs/openapi/*.json, or with --check says whether the committed files are up to date."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.urls import include, path
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+
+from apps.api.audiences import AUDIENCES, Audience
+from apps.api.docs import path_of
+
+
+class Command(BaseCommand):
+    help = __doc__ or ""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--check", action="store_true", help="change nothing; fail on a difference")
+
+    def handle(self, *args: Any, check: bool = False, **options: Any) -> None:
+        stale = []
+        for audience in AUDIENCES:
+            text = generate(audience)
+            file = path_of(audience)
+            if check:
+                stale += [] if file.exists() and file.read_text() == text else [file.name]
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            self.stdout.write(f"wrote {file.name}")
+        if stale:
+            raise CommandError(f"out of date: {', '.join(stale)}; run `make openapi` and commit the result")
+
+
+def generate(audience: Audience) -> str:
+    """The document of one audience as text; CommandError when a route cannot be described."""
+    with GENERATOR_STATS.silence():
+        GENERATOR_STATS.reset()
+        patterns = [path(audience.prefix, include(audience.urlconf))]
+        document = SchemaGenerator(patterns=patterns).get_schema(request=None, public=True)
+        troubles = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
+    if troubles:
+        raise CommandError("\n".join(map(str, troubles)))
+    document["info"] |= {"title": audience.title, "description": audience.about}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

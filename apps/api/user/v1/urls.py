@@ -1,0 +1,10 @@
+"""Addresses of the user API, noun by noun."""
+
+from rest_framework.routers import SimpleRouter
+
+from apps.api.user.v1.operations import OperationViewSet
+
+router = SimpleRouter(trailing_slash=False)
+router.register("operations", OperationViewSet, "operations")
+
+urlpatterns = router.urls
