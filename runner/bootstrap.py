@@ -134,3 +134,24 @@ def everything(*, development: bool, browser: bool) -> list[str]:
     lacking = packages.ensure(packages.LIBVIRT + (packages.BROWSER if browser else ()))
     python_packages(development=development)
     return lacking
+
+
+LOCKED = (
+    "requirements",
+    "requirements-dev",
+    "requirements-bootstrap",
+    "requirements-libvirt",
+    "requirements-skypilot",
+)
+
+
+def lock() -> int:
+    """Resolve requirements*.in into hash-locked requirements*.txt that name no registry."""
+    options = ["--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header", "-q"]
+    for name in LOCKED:
+        say(f"Locking {name}.in")
+        source, target = f"{name}.in", f"{name}.txt"
+        compiled = ["pip", "compile", *options, "--python-version", "3.11", source, "-o", target]
+        if not _run(paths.VENV / "bin" / "uv", *compiled):
+            raise Stopped(f"{name}.in could not be resolved.")
+    return 0

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from runner import bootstrap, services
+from runner import bootstrap, checks, services, suite
 from runner.console import Stopped, show, warn
 
 PROFILE = "HOSTEDAI_TEST_PROFILE"
@@ -34,10 +34,20 @@ def stop_services(_: list[str]) -> int:
     return 0
 
 
+def lock(_: list[str]) -> int:
+    """Write the locked requirements anew."""
+    bootstrap.python_packages(development=True)
+    return bootstrap.lock()
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "setup": setup,
     "services": start_services,
     "services-stop": stop_services,
+    "test": suite.run,
+    "check": checks.run,
+    "assets": checks.assets,
+    "lock": lock,
 }
 
 

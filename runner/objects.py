@@ -2,12 +2,11 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
-from runner import paths
-from runner.console import Stopped
-from runner.ports import answers, free_port
-from runner.processes import Identity, end, identify, spawn, tail, wait_until
+from runner import listeners, paths
+from runner.processes import Identity, spawn
 
 
 class Objects:
@@ -28,6 +27,10 @@ class Objects:
     def start(self, preferred_port: int | None = None) -> Identity:
         """Start, on another port when the first one was snatched away."""
         paths.private_folder(self.folder)
+        identity, self.port = listeners.start(self._launch, log=self.log, preferred=preferred_port)
+        return identity
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
         store = paths.private_folder(self.folder / "data")
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -35,22 +38,5 @@ class Objects:
             "RCLONE_CONFIG": "/dev/null",
             "RCLONE_AUTH_KEY": f'"{self.key},{self.secret}"',
         }
-        for _ in range(5):
-            self.port = free_port(preferred_port)
-            preferred_port = None
-            command = [
-                paths.VENV / "bin" / "rclone",
-                "serve",
-                "s3",
-                "--addr",
-                f"127.0.0.1:{self.port}",
-                store,
-            ]
-            process = spawn(command, log=self.log, env=env, dies_by=self._dies_by)
-            identity = identify(process.pid)
-            if identity and wait_until(lambda: answers(self.port) or process.poll() is not None, seconds=30):
-                if process.poll() is None:
-                    return identity
-            elif identity:
-                end(identity)
-        raise Stopped(f"The object store did not start:\n{tail(self.log)}")
+        command = [paths.VENV / "bin" / "rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", store]
+        return spawn(command, log=self.log, env=env, dies_by=self._dies_by)

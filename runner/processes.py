@@ -110,7 +110,7 @@ def spawn(
     cwd: Path | None = None,
     dies_by: signal.Signals | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own that writes to a log; `dies_by` ends it when the runner dies."""
+    """Start a process in a session of its own, writing to a log; `dies_by` ends it when the runner dies."""
     with log.open("ab") as out:
         return subprocess.Popen(
             [str(part) for part in command],
@@ -124,7 +124,7 @@ def spawn(
             group=account.gid if account else None,
             extra_groups=[] if account else None,
             umask=0o077 if account else -1,
-            preexec_fn=_die_with_parent(dies_by) if dies_by else None,  # noqa: PLW1509 - no threads here
+            preexec_fn=_die_with_parent(dies_by) if dies_by else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""The servers a checkout brings with it, started and ended together, and the file that tells where they are."""
+"""The servers a checkout brings with it, started and ended together, and the record of where they are."""
 
 import fcntl
 import json

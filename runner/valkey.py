@@ -1,12 +1,12 @@
 """Embedded Valkey: the broker, the cache and the counters of a machine without Redis."""
 
 import signal
+import subprocess
 from pathlib import Path
 
-from runner import paths
+from runner import listeners, paths
 from runner.console import Stopped
-from runner.ports import answers, free_port
-from runner.processes import Identity, end, identify, spawn, tail, wait_until
+from runner.processes import Identity, spawn
 
 SETTINGS = """\
 bind 127.0.0.1
@@ -37,7 +37,7 @@ class Valkey:
         self.log = folder / "valkey.log"
         self.port = 0
         self._password = password
-        self._dies_by_us = dies_by_us
+        self._dies_by = signal.SIGTERM if dies_by_us else None
 
     def url(self) -> str:
         """Where clients connect."""
@@ -46,19 +46,11 @@ class Valkey:
     def start(self, preferred_port: int | None = None) -> Identity:
         """Start, on another port when the first one was snatched away."""
         paths.private_folder(self.folder)
-        for _ in range(5):
-            self.port = free_port(preferred_port)
-            preferred_port = None
-            settings = self.folder / "valkey.conf"
-            settings.write_text(SETTINGS.format(port=self.port, password=self._password, folder=self.folder))
-            settings.chmod(0o600)
-            process = spawn(
-                [_binary(), settings], log=self.log, dies_by=signal.SIGTERM if self._dies_by_us else None
-            )
-            identity = identify(process.pid)
-            if identity and wait_until(lambda: answers(self.port) or process.poll() is not None, seconds=30):
-                if process.poll() is None:
-                    return identity
-            elif identity:
-                end(identity)
-        raise Stopped(f"Valkey did not start:\n{tail(self.log)}")
+        identity, self.port = listeners.start(self._launch, log=self.log, preferred=preferred_port)
+        return identity
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        settings = self.folder / "valkey.conf"
+        settings.touch(mode=0o600)
+        settings.write_text(SETTINGS.format(port=port, password=self._password, folder=self.folder))
+        return spawn([_binary(), settings], log=self.log, dies_by=self._dies_by)

@@ -1,0 +1,273 @@
+"""Runs the whole suite against services of its own and leaves nothing behind.
+
+Two phases: what may share the machine runs on two workers, then what must not (`serial`) in one process.
+A test that failed beside others is run once more alone; when it passes then, the run passes and the test is
+named as flaky.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from runner import bootstrap, paths
+from runner.console import say, show
+from runner.processes import Identity, end, identify, is_alive
+from runner.services import Services, remove_leftovers
+
+PREFIX = "suite-"
+WORKERS = "2"
+PHASE_SECONDS = 25 * 60
+MOST_RERUN = 10
+NOTHING_COLLECTED = 5
+PR_SET_CHILD_SUBREAPER = 36
+KEPT = (
+    "PATH",
+    "TERM",
+    "CI",
+    "COLUMNS",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "HOSTEDAI_NO_APT",
+    "HYPOTHESIS_SEED",
+)
+
+
+class Interrupted(Exception):
+    """Somebody asked the run to end."""
+
+
+@dataclass
+class Outcome:
+    """What the phases together came to."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    flaky: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, report: dict[str, Any]) -> None:
+        """Add what one phase wrote down."""
+        for name, number in report["counts"].items():
+            self.counts[name] = self.counts.get(name, 0) + number
+        self.failed += report["failed"]
+        self.flaky += [name for name in report["rerun"] if name not in report["failed"]]
+        self.skipped += report["skipped"]
+
+    def exit_code(self) -> int:
+        """Zero only when tests ran and all passed."""
+        if self.failed or self.broken:
+            return 1
+        return 0 if self.counts.get("passed") else NOTHING_COLLECTED
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise Interrupted(signal.Signals(number).name)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    before = {
+        sign: signal.signal(sign, _interrupt) for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+
+
+def _children() -> list[Identity]:
+    """Processes whose parent we are, those included whose own parents ended."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            identity = identify(int(entry.name)) if int(fields[1]) == os.getpid() else None
+            found += [identity] if identity else []
+    return found
+
+
+def _end_orphans(spared: set[int]) -> None:
+    """End what tests started and did not end: as the reaper of this tree we have become its parent."""
+    for _ in range(20):
+        orphans = [identity for identity in _children() if identity.pid not in spared]
+        if not orphans:
+            return
+        for identity in orphans:
+            say(f"Ending process {identity.pid}, which a test left behind")
+            end(identity, patience=3)
+
+
+def _environment(folder: Path, report: Path, lacking: list[str]) -> dict[str, str]:
+    """What tests see: nothing of the caller's settings, a home of their own."""
+    env = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return env | {
+        "HOME": str(paths.private_folder(folder / "home")),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HOSTEDAI_SERVICES": str(folder / "services.json"),
+        "HOSTEDAI_SUITE_REPORT": str(report),
+        "HOSTEDAI_LACKING": " ".join(lacking),
+    }
+
+
+@dataclass
+class Suite:
+    """One run, in a folder of its own."""
+
+    folder: Path
+    lacking: list[str]
+    arguments: list[str]
+    services: Services
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def phase(self, title: str, *options: str) -> dict[str, Any] | None:
+        """Run pytest; None when it ended without a report, which is a failure of its own."""
+        say(title)
+        report = self.folder / "report.json"
+        report.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        command = [str(paths.python()), "-m", "pytest", "-o", f"cache_dir={self.folder / 'cache'}"]
+        command += [f"--basetemp={self.folder / 'tmp'}", *self.arguments, *options]
+        process = subprocess.Popen(
+            command, cwd=paths.ROOT, env=_environment(self.folder, report, self.lacking),
+            stdin=subprocess.DEVNULL, start_new_session=True, umask=0o022,
+        )  # fmt: skip
+        identity = identify(process.pid)
+        try:
+            process.wait(timeout=PHASE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.outcome.broken.append(f"{title}: did not end within {PHASE_SECONDS // 60} minutes")
+        finally:
+            if identity:
+                end(identity, patience=30, whole_group=True)
+            _end_orphans({service.pid for service in self.services.identities.values()})
+        try:
+            found: dict[str, Any] = json.loads(report.read_text())
+        except (OSError, ValueError):
+            self.outcome.broken.append(f"{title}: ended with {process.returncode} and no report")
+            return None
+        if process.returncode not in {0, 1, NOTHING_COLLECTED}:
+            self.outcome.broken.append(f"{title}: pytest ended with {process.returncode}")
+        return found
+
+    def run(self) -> Outcome:
+        """Both phases, whatever becomes of the first."""
+        first = self.phase(
+            f"Tests that share the machine ({WORKERS} workers)", "-n", WORKERS, "-m", "not serial"
+        )
+        if first and 0 < len(first["failed"]) <= MOST_RERUN and not self.outcome.broken:
+            first = self._again(first)
+        if first:
+            self.outcome.add(first)
+        second = self.phase(
+            "Tests that need it to themselves", "-n0", "-m", "serial", "--reruns=2", "--timeout=300"
+        )
+        if second:
+            self.outcome.add(second)
+        return self.outcome
+
+    def _again(self, first: dict[str, Any]) -> dict[str, Any]:
+        """Run what failed once more, alone and in a fresh process."""
+        second = self.phase(
+            f"Once more, alone: {len(first['failed'])} that failed",
+            "--lf",
+            "--lfnf=none",
+            "-n0",
+            "-m",
+            "not serial",
+        )
+        if second is None or second["failed"] or second["counts"]["passed"] < len(first["failed"]):
+            return first
+        healed = first["failed"]
+        counts = first["counts"] | {
+            "failed": 0,
+            "error": 0,
+            "passed": first["counts"]["passed"] + len(healed),
+        }
+        return first | {"counts": counts, "failed": [], "rerun": [*first["rerun"], *healed]}
+
+
+def _summary(outcome: Outcome, seconds: float) -> None:
+    for title, lines in (
+        ("skipped", outcome.skipped),
+        ("FLAKY (failed, then passed when run again)", outcome.flaky),
+        ("FAILED", outcome.failed),
+        ("BROKEN", outcome.broken),
+    ):
+        for line in lines:
+            show(f"{title}: {line}")
+    counted = outcome.counts
+    failed, errors = counted.get("failed", 0), counted.get("error", 0) + len(outcome.broken)
+    parts = [f"{failed} failed"] if failed else []
+    parts += [f"{counted.get('passed', 0)} passed"]
+    parts += [f"{counted['skipped']} skipped"] if counted.get("skipped") else []
+    parts += [f"{len(outcome.flaky)} rerun"] if outcome.flaky else []
+    parts += [f"{errors} errors"] if errors else []
+    show(f"=================== {', '.join(parts)} in {seconds:.2f}s ===================")
+
+
+def _fresh_folder() -> Path:
+    base = paths.scratch()
+    remove_leftovers(base, PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    mine = identify(os.getpid())
+    if mine:
+        (folder / "starter").write_text(f"{mine.pid} {mine.started}")
+    folder.chmod(0o755)
+    return folder
+
+
+def _keep_logs(folder: Path) -> None:
+    """Copy the services' logs to var/log/suite before the folder goes."""
+    target = paths.open_folder(paths.LOGS / "suite")
+    for log in folder.glob("*/*.log"):
+        shutil.copy(log, target / log.name)
+
+
+def run(arguments: list[str]) -> int:
+    """Set up, run, tidy up; returns the exit code."""
+    began = time.monotonic()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with _signals():
+        try:
+            lacking = bootstrap.everything(development=True, browser=True)
+            folder = _fresh_folder()
+            services = Services(folder, quick=True, dies_by_us=True)
+            try:
+                services.start()
+                outcome = Suite(folder, lacking, arguments, services).run()
+            finally:
+                _tidy(folder, services)
+        except Interrupted as interrupted:
+            show(f"The run was ended by {interrupted}")
+            return 130
+    _summary(outcome, time.monotonic() - began)
+    return outcome.exit_code()
+
+
+def _tidy(folder: Path, services: Services) -> None:
+    services.stop()
+    _end_orphans(set())
+    _keep_logs(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    if any(is_alive(identity) for identity in services.identities.values()):
+        say("Some services would not end")
