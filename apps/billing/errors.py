@@ -1,0 +1,27 @@
+"""Refusals of billing."""
+
+from apps.core.errors import Conflict, Invalid, PaymentRequired
+
+
+class NoHeadroom(PaymentRequired):
+    """The team's balance and credit do not cover what is asked."""
+
+    code = "balance_too_low"
+
+
+class NoPrice(Invalid):
+    """A product has no price in the team's currency at that moment."""
+
+    code = "no_price"
+
+
+class PriceConflict(Conflict):
+    """The change does not fit the price book as it is now."""
+
+    code = "price_conflict"
+
+
+class RepeatedReference(Conflict):
+    """The reference was used before, for something else."""
+
+    code = "reference_used"

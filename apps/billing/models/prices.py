@@ -1,0 +1,95 @@
+"""The price book: versions that follow one another without gap or overlap, and never change."""
+
+from datetime import datetime
+from typing import ClassVar
+
+import pgtrigger
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.ids import IdField
+from apps.core.money import DEFAULT_CURRENCY, PriceField
+
+
+class PriceVersionQuerySet(models.QuerySet["PriceVersion"]):
+    def at(self, moment: datetime) -> "PriceVersionQuerySet":
+        """The versions in force at a moment."""
+        return self.filter(Q(valid_until=None) | Q(valid_until__gt=moment), valid_from__lte=moment)
+
+    def overlapping(self, start: datetime, end: datetime) -> "PriceVersionQuerySet":
+        return self.filter(Q(valid_until=None) | Q(valid_until__gt=start), valid_from__lt=end)
+
+
+class PriceVersion(models.Model):
+    """The price of one unit of a product for an hour, in one currency, over a span of time.
+
+    `previous_until` repeats the end of the version before: unique, and a foreign key to it (see the
+    migration), so that versions can neither overlap nor leave a gap.
+    """
+
+    id = IdField("prv", primary_key=True)
+    product = models.CharField(_("product"), max_length=80)
+    currency = models.CharField(_("currency"), max_length=3, default=DEFAULT_CURRENCY)
+    unit_price = PriceField(verbose_name=_("price per hour"))
+    valid_from = models.DateTimeField(_("from"))
+    valid_until = models.DateTimeField(_("until"), null=True)
+    previous_until = models.DateTimeField(null=True)
+    note = models.CharField(_("note"), max_length=200, blank=True)
+    created_by = models.CharField(_("set by"), max_length=200)
+    created_at = models.DateTimeField(_("set"), db_default=Now())
+
+    objects = PriceVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("product", "currency", "-valid_from")
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(unit_price__gte=0), name="billing_price_not_negative"),
+            models.CheckConstraint(
+                condition=Q(valid_until=None) | Q(valid_until__gt=F("valid_from")), name="billing_price_span"
+            ),
+            models.CheckConstraint(
+                condition=Q(previous_until=None) | Q(previous_until=F("valid_from")),
+                name="billing_price_no_gap",
+            ),
+            models.UniqueConstraint(
+                fields=["product", "currency", "valid_until"],
+                nulls_distinct=False,
+                name="billing_price_one_end",
+            ),
+            models.UniqueConstraint(
+                fields=["product", "currency", "previous_until"],
+                nulls_distinct=False,
+                name="billing_price_one_start",
+            ),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="past_is_fixed",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                declare=[("same", "boolean")],
+                func="""
+                IF TG_OP = 'DELETE' THEN
+                    IF OLD.valid_from <= clock_timestamp() THEN
+                        RAISE EXCEPTION 'a price that was in force is not deleted' USING ERRCODE = 'restrict_violation';
+                    END IF;
+                    RETURN OLD;
+                END IF;
+                same := (OLD.id, OLD.product, OLD.currency, OLD.unit_price, OLD.valid_from, OLD.previous_until,
+                         OLD.note, OLD.created_by, OLD.created_at)
+                    IS NOT DISTINCT FROM
+                        (NEW.id, NEW.product, NEW.currency, NEW.unit_price, NEW.valid_from, NEW.previous_until,
+                         NEW.note, NEW.created_by, NEW.created_at);
+                IF NOT same OR coalesce(OLD.valid_until, 'infinity') <= clock_timestamp()
+                    OR coalesce(NEW.valid_until, 'infinity') < transaction_timestamp() THEN
+                    RAISE EXCEPTION 'a price is not changed after the fact' USING ERRCODE = 'restrict_violation';
+                END IF;
+                RETURN NEW;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.unit_price.normalize():f} {self.currency}/h"

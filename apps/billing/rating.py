@@ -1,0 +1,110 @@
+"""Usage to money, purely: an interval and the price versions in force make rated lines.
+
+Lines are cut where the price changes and at midnight UTC. Every amount is rounded once, to twelve
+decimals, half to even; nothing else is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+
+from apps.billing.specs import SECONDS_PER_HOUR, Rate
+
+PLACES = Decimal(1).scaleb(-12)
+ZERO = Decimal(0)
+_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+class Unpriced(Exception):
+    """Part of an interval has no price."""
+
+    def __init__(self, product: str, at: datetime) -> None:
+        super().__init__(f"{product} has no price at {at.isoformat()}")
+        self.product = product
+        self.at = at
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A price per unit and hour, in force from `start` until `end` (None: until further notice)."""
+
+    id: str
+    product: str
+    unit_price: Decimal
+    start: datetime
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One product over a stretch in which neither its price nor the day changes."""
+
+    product: str
+    version_id: str
+    start: datetime
+    end: datetime
+    seconds: Decimal
+    quantity: Decimal
+    unit_price: Decimal
+    amount: Decimal
+
+
+def seconds_between(start: datetime, end: datetime) -> Decimal:
+    """Exact to the microsecond."""
+    delta = end - start
+    return Decimal(delta.days * 86400 + delta.seconds) + Decimal(delta.microseconds).scaleb(-6)
+
+
+def price_of(quantity: Decimal, unit_price: Decimal, seconds: Decimal) -> Decimal:
+    """Quantity × price per hour × time, rounded to twelve decimals."""
+    with localcontext(_CONTEXT):
+        return (quantity * unit_price * seconds / SECONDS_PER_HOUR).quantize(PLACES)
+
+
+def hourly(rates: Iterable[Rate], prices: dict[str, Decimal]) -> Decimal:
+    """What the rates cost per hour at the given unit prices."""
+    return sum((rate.quantity * prices[rate.product] for rate in rates), Decimal(0)).quantize(PLACES)
+
+
+def rate_interval(
+    start: datetime, end: datetime, rates: Iterable[Rate], versions: Sequence[Version]
+) -> list[Line]:
+    """Every line of the interval [start, end), by product and time; raises Unpriced on any gap."""
+    lines = []
+    for rate in rates:
+        at = start
+        for version in sorted((v for v in versions if v.product == rate.product), key=lambda v: v.start):
+            upto = end if version.end is None else min(end, version.end)
+            if version.start > at:
+                break
+            while at < upto:
+                until = min(upto, _midnight_after(at))
+                lines.append(_line(rate, version, at, until))
+                at = until
+        if at < end:
+            raise Unpriced(rate.product, at)
+    return lines
+
+
+def total(lines: Iterable[Line]) -> Decimal:
+    return sum((line.amount for line in lines), Decimal(0))
+
+
+def split_days(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The interval, cut at every midnight UTC."""
+    while start < end:
+        until = min(end, _midnight_after(start))
+        yield start, until
+        start = until
+
+
+def _midnight_after(at: datetime) -> datetime:
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day + timedelta(days=1)
+
+
+def _line(rate: Rate, version: Version, start: datetime, end: datetime) -> Line:
+    seconds = seconds_between(start, end)
+    amount = price_of(rate.quantity, version.unit_price, seconds)
+    return Line(rate.product, version.id, start, end, seconds, rate.quantity, version.unit_price, amount)

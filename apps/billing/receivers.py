@@ -1,0 +1,15 @@
+"""What billing does when something below it happens."""
+
+from typing import Any
+
+from django.dispatch import receiver
+
+from apps.billing.services import wallets
+from apps.core.ids import decode
+from apps.teams.models import Team
+from apps.teams.signals import team_created
+
+
+@receiver(team_created, dispatch_uid="billing.open_wallet")
+def open_wallet(sender: object, team: Team, **_rest: Any) -> None:
+    wallets.ensure_wallet(team_id=decode("team", team.pk))

@@ -1,0 +1,141 @@
+"""The one statement that writes usage, money and meters: set-based, whole or not at all.
+
+Whoever calls holds the meters' and the wallets' row locks, taken in this order, each by id.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from apps.billing.models import AccountKind
+from apps.billing.specs import EPOCH, derived_uuid
+
+# Each part of the statement: the columns of its rows, and what is done with them (`rows`).
+_PARTS = {
+    "accounts": (
+        "id uuid, kind text, currency text",
+        "INSERT INTO billing_account (id, kind, currency) SELECT * FROM rows ON CONFLICT DO NOTHING",
+    ),
+    "intervals": (
+        "id uuid, resource_id text, team_id uuid, workspace_id uuid, region_id uuid, rates jsonb,"
+        " started_at timestamptz, ended_at timestamptz, previous_end timestamptz",
+        "INSERT INTO billing_usageinterval (id, resource_id, team_id, workspace_id, region_id, rates,"
+        " started_at, ended_at, previous_end) SELECT * FROM rows",
+    ),
+    "lines": (
+        "interval_id uuid, team_id uuid, workspace_id uuid, product text, version_id uuid,"
+        " started_at timestamptz, seconds numeric, quantity numeric, unit_price numeric, amount numeric",
+        "INSERT INTO billing_ratedusage (interval_id, team_id, workspace_id, product, version_id, started_at,"
+        " seconds, quantity, unit_price, amount) SELECT * FROM rows",
+    ),
+    "days": (
+        "team_id uuid, workspace_id uuid, resource_id text, product text, day date, seconds numeric,"
+        " unit_seconds numeric, amount numeric",
+        "INSERT INTO billing_usageday AS old (team_id, workspace_id, resource_id, product, day, seconds,"
+        " unit_seconds, amount) SELECT team_id, workspace_id, resource_id, product, day, sum(seconds),"
+        " sum(unit_seconds), sum(amount) FROM rows GROUP BY 1, 2, 3, 4, 5"
+        " ON CONFLICT (team_id, day, workspace_id, resource_id, product) DO UPDATE SET"
+        " seconds = old.seconds + excluded.seconds, unit_seconds = old.unit_seconds + excluded.unit_seconds,"
+        " amount = old.amount + excluded.amount",
+    ),
+    "transactions": (
+        "id uuid, kind text, team_id uuid, currency text, reference text, description text,"
+        " actor_label text, booked_at timestamptz",
+        "INSERT INTO billing_transaction (id, kind, team_id, currency, reference, description, actor_label,"
+        " booked_at) SELECT * FROM rows ON CONFLICT (id) DO NOTHING RETURNING id",
+    ),
+    "postings": (
+        "transaction_id uuid, account_id uuid, team_id uuid, amount numeric",
+        "INSERT INTO billing_posting (transaction_id, account_id, team_id, amount)"
+        " SELECT rows.* FROM rows JOIN transactions ON transactions.id = rows.transaction_id",
+    ),
+    "wallets": (
+        "team_id uuid, balance numeric, held numeric",
+        "UPDATE billing_wallet AS w SET balance = w.balance + rows.balance, held = w.held + rows.held"
+        " FROM rows WHERE w.team_id = rows.team_id",
+    ),
+    "holds": (
+        "resource_id text, team_id uuid, amount numeric, expires_at timestamptz",
+        "INSERT INTO billing_hold (resource_id, team_id, amount, expires_at) SELECT * FROM rows"
+        " ON CONFLICT (resource_id) DO UPDATE SET amount = excluded.amount, expires_at = excluded.expires_at",
+    ),
+    "released": (
+        "resource_id text",
+        "DELETE FROM billing_hold USING rows WHERE billing_hold.resource_id = rows.resource_id",
+    ),
+    "meters": (
+        "resource_id text, rates jsonb, hourly numeric, metered_until timestamptz, last_end timestamptz,"
+        " next_cut_at timestamptz, short_since timestamptz, parked_because text, ended_at timestamptz",
+        "UPDATE billing_meter AS m SET rates = rows.rates, hourly = rows.hourly,"
+        " metered_until = rows.metered_until, last_end = rows.last_end, next_cut_at = rows.next_cut_at,"
+        " short_since = rows.short_since, parked_because = rows.parked_because, ended_at = rows.ended_at"
+        " FROM rows WHERE m.resource_id = rows.resource_id",
+    ),
+    "changes": (
+        "resource_id text, team_id uuid, workspace_id uuid, rates jsonb, at timestamptz",
+        "INSERT INTO billing_meterchange (resource_id, seq, team_id, workspace_id, rates, at)"
+        " SELECT resource_id, (SELECT count(*) FROM billing_meterchange c WHERE c.resource_id = rows.resource_id),"
+        " team_id, workspace_id, rates, at FROM rows",
+    ),
+}
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows to write together, in the columns that `_PARTS` names."""
+
+    accounts: set[tuple[Any, ...]] = field(default_factory=set)
+    intervals: list[tuple[Any, ...]] = field(default_factory=list)
+    lines: list[tuple[Any, ...]] = field(default_factory=list)
+    days: list[tuple[Any, ...]] = field(default_factory=list)
+    transactions: list[tuple[Any, ...]] = field(default_factory=list)
+    postings: list[tuple[Any, ...]] = field(default_factory=list)
+    wallets: list[tuple[Any, ...]] = field(default_factory=list)
+    holds: list[tuple[Any, ...]] = field(default_factory=list)
+    released: list[tuple[Any, ...]] = field(default_factory=list)
+    meters: list[tuple[Any, ...]] = field(default_factory=list)
+    changes: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def business_account(self, kind: AccountKind, currency: str) -> UUID:
+        """The id of one of our own accounts, which is made when it is first used."""
+        account = derived_uuid(EPOCH, "account", kind, currency)
+        self.accounts.add((account, str(kind), currency))
+        return account
+
+    def post(self, transaction: tuple[Any, ...], *postings: tuple[UUID, UUID | None, Decimal]) -> None:
+        """A transaction (its columns) and its postings (account, team, amount); zero amounts are left out."""
+        self.transactions.append(transaction)
+        self.postings.extend((transaction[0], *posting) for posting in postings if posting[2])
+
+
+def write(batch: Batch) -> int:
+    """Write the batch in one statement; the number of ledger transactions that were new."""
+    parts, values = [], []
+    for name, (columns, action) in _PARTS.items():
+        rows = getattr(batch, name)
+        if rows:
+            parts.append(f"{name} AS ({_with_rows(columns, action)})")
+            values.extend(_columns(rows))
+    if not parts:
+        return 0
+    counted = "(SELECT count(*) FROM transactions)" if batch.transactions else "0"
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH {', '.join(parts)} SELECT {counted}", values)
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def _with_rows(columns: str, action: str) -> str:
+    """The action, with `rows` made of one array per column."""
+    pairs = [column.split() for column in columns.split(",")]
+    arrays = ", ".join(f"%s::{kind}[]" for _name, kind in pairs)
+    names = ", ".join(name for name, _kind in pairs)
+    return f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays})) {action}"
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,146 @@
+"""What callers say to billing about a resource: may it start, it runs (at these rates), it is gone."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from apps.billing import rating
+from apps.billing.errors import NoHeadroom
+from apps.billing.models import Hold, Meter
+from apps.billing.selectors import prices
+from apps.billing.services.booking import Batch, write
+from apps.billing.services.metering import Cut, settle
+from apps.billing.services.wallets import ensure_wallet
+from apps.billing.specs import RESERVE_FOR, RESERVE_TTL, SECONDS_PER_HOUR, Quote, Rate, merged
+from apps.core.ids import decode
+from apps.core.money import ZERO, plain, round_minor
+
+_LOCK_WALLET = "SELECT balance - held + credit_limit FROM billing_wallet WHERE team_id = %s FOR UPDATE"
+
+# The row comes back locked, whether it is new or known.
+_OPEN_METER = """
+INSERT INTO billing_meter (resource_id, resource_name, kind, team_id, workspace_id, region_id, currency, rates,
+    hourly, metered_until, next_cut_at, parked_because, started_at)
+SELECT %(resource)s, %(name)s, %(kind)s, team_id, %(workspace)s, %(region)s, currency, '[]', 0, %(now)s, NULL, '', %(now)s
+  FROM billing_wallet WHERE team_id = %(team)s
+ON CONFLICT (resource_id) DO UPDATE SET resource_name = excluded.resource_name
+RETURNING *
+"""
+
+
+def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datetime) -> Quote:
+    """Hold the price of the first minutes of a resource; raises NoHeadroom or NoPrice.
+
+    Asking again for the same resource replaces its hold. The hold lapses by itself after an hour;
+    `end` gives it back sooner.
+    """
+    quote = prices.quote(rates, team_id=team_id, at=now)
+    wanted = _for_span(quote.hourly, RESERVE_FOR)
+    with transaction.atomic(savepoint=False):
+        free = _lock_wallet(team_id)
+        own = (
+            Hold.objects.filter(pk=resource_id, team_id=team_id).values_list("amount", flat=True).first()
+            or ZERO
+        )
+        is_covered = free + own >= wanted
+        if is_covered:
+            team = decode("team", team_id)
+            write(
+                Batch(
+                    wallets=[(team, ZERO, wanted - own)],
+                    holds=[(resource_id, team, wanted, now + RESERVE_TTL)],
+                )
+            )
+    if not is_covered:
+        raise NoHeadroom(
+            _("This costs %(hourly)s %(currency)s per hour; the balance covers %(free)s %(currency)s, and"
+              " %(wanted)s %(currency)s is needed to start. Add funds first.")
+            % {
+                "hourly": plain(quote.hourly),
+                "free": plain(round_minor(free, quote.currency)),
+                "wanted": plain(wanted),
+                "currency": quote.currency,
+            },
+            hourly=plain(quote.hourly), available=plain(free), needed=plain(wanted), currency=quote.currency,
+        )  # fmt: skip
+    return quote
+
+
+def begin(  # noqa: PLR0913 - everything a meter must know
+    *,
+    team_id: str,
+    workspace_id: str,
+    resource_id: str,
+    resource_name: str,
+    region_id: str | None,
+    kind: str,
+    rates: Iterable[Rate],
+    now: datetime,
+) -> None:
+    """Charge the resource at these rates from now on; whatever was charged before is cut here.
+
+    Saying the same again changes nothing. No rates means that it costs nothing for the time being.
+    """
+    wanted = merged(rates)
+    with transaction.atomic(savepoint=False):
+        meter = _open_meter(
+            {
+                "team": decode("team", team_id),
+                "workspace": decode("wks", workspace_id),
+                "resource": resource_id,
+                "name": resource_name[:120],
+                "region": decode("reg", region_id) if region_id else None,
+                "kind": kind,
+                "now": now,
+            }
+        )
+        cut = Cut(meter, max(now, meter.metered_until), wanted, is_change=True)
+        if cut.past_rates != wanted or meter.ended_at is not None:
+            settle([cut])
+
+
+def end(*, resource_id: str, now: datetime) -> None:
+    """Stop charging: the last cut is made, the hold given back. Harmless for what is not charged for."""
+    with transaction.atomic(savepoint=False):
+        meter = Meter.objects.select_for_update().filter(pk=resource_id).first()
+        if meter is not None and meter.ended_at is None:
+            settle([Cut(meter, max(now, meter.metered_until), (), is_change=True)])
+        else:
+            release(resource_id=resource_id)
+
+
+def release(*, resource_id: str) -> None:
+    """Give back what is held for a resource that is not charged for."""
+    with transaction.atomic(savepoint=False):
+        team_id = Hold.objects.filter(pk=resource_id).values_list("team_id", flat=True).first()
+        if team_id is None:
+            return
+        _lock_wallet(team_id)
+        amount = Hold.objects.filter(pk=resource_id).values_list("amount", flat=True).first()
+        if amount is not None:
+            write(Batch(wallets=[(decode("team", team_id), ZERO, -amount)], released=[(resource_id,)]))
+
+
+def _open_meter(values: dict[str, object]) -> Meter:
+    found = list(Meter.objects.raw(_OPEN_METER, values))
+    if not found:
+        ensure_wallet(team_id=values["team"])
+        found = list(Meter.objects.raw(_OPEN_METER, values))
+    meter: Meter = found[0]
+    return meter
+
+
+def _lock_wallet(team_id: str) -> Decimal:
+    """Lock the team's wallet; what is left to spend."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_WALLET, [decode("team", team_id)])
+        row = cursor.fetchone()
+    free: Decimal = row[0]
+    return free
+
+
+def _for_span(hourly: Decimal, span: timedelta) -> Decimal:
+    return (hourly * Decimal(int(span.total_seconds())) / SECONDS_PER_HOUR).quantize(rating.PLACES)

@@ -1,0 +1,227 @@
+"""Cutting meters: what was used since the last cut becomes an interval, rated lines and postings.
+
+All ways to charge for time come through `settle`: the periodic cut, a change of rates, the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from apps.billing import rating
+from apps.billing.models import AccountKind, Hold, Meter, TransactionKind, Wallet
+from apps.billing.rating import Line, Unpriced, Version
+from apps.billing.selectors import prices
+from apps.billing.services import booking
+from apps.billing.services.booking import Batch
+from apps.billing.specs import (
+    CUT_EVERY, EPOCH, GRACE, HOLD_AHEAD, HOLD_TTL, SECONDS_PER_HOUR, Rate, as_json, as_json_text, derived_uuid, from_json,
+)  # fmt: skip
+from apps.core.ids import decode
+from apps.core.money import ZERO
+
+
+@dataclass(slots=True)
+class Cut:
+    """A meter, up to when to charge it, and the rates from then on (none: charging ends)."""
+
+    meter: Meter
+    until: datetime
+    rates: tuple[Rate, ...]
+    is_change: bool = False
+
+    @property
+    def past_rates(self) -> tuple[Rate, ...]:
+        return from_json(self.meter.rates)
+
+    @property
+    def has_time(self) -> bool:
+        return bool(self.meter.rates) and self.until > self.meter.metered_until
+
+
+@dataclass(slots=True)
+class Purse:
+    """What is left to spend of a locked wallet, and how it has changed so far."""
+
+    account_id: UUID
+    free: Decimal
+    balance: Decimal = ZERO
+    held: Decimal = ZERO
+
+
+def settle(cuts: Sequence[Cut]) -> list[Meter]:
+    """Charge every cut and set what follows it; returns the meters that cannot go on being paid for.
+
+    The caller holds the meters' row locks in a transaction. What the team cannot pay is booked as
+    uncollected. A meter that has no price is parked, not guessed at.
+    """
+    book = _price_book(cuts)
+    purses, holds = _open_purses(cuts)
+    batch = Batch()
+    for cut in cuts:
+        meter, versions = cut.meter, book.get(cut.meter.currency, [])
+        try:
+            lines = _lines(cut, versions)
+            hourly = _hourly(cut, versions)
+        except Unpriced as gap:
+            _park(batch, cut, str(gap))
+            continue
+        purse = purses[meter.team_id]
+        own = holds.get(meter.resource_id, ZERO)
+        purse.free += own
+        if lines:
+            _charge(batch, cut, lines, purse)
+        wanted = (hourly * Decimal(int(HOLD_AHEAD.total_seconds())) / SECONDS_PER_HOUR).quantize(
+            rating.PLACES
+        )
+        held = min(wanted, purse.free)
+        purse.free -= held
+        purse.held += held - own
+        _follow(batch, cut, hourly, held, is_short=held < wanted)
+    batch.wallets = [
+        (decode("team", team), purse.balance, purse.held)
+        for team, purse in purses.items()
+        if purse.balance or purse.held
+    ]
+    booking.write(batch)
+    return [cut.meter for cut in cuts if _is_lost(cut.meter, cut.until)]
+
+
+def _price_book(cuts: Sequence[Cut]) -> dict[str, list[Version]]:
+    products = {rate.product for cut in cuts for rate in (*cut.past_rates, *cut.rates)}
+    return prices.versions(
+        products,
+        {cut.meter.currency for cut in cuts},
+        start=min(min(cut.meter.metered_until, cut.until) for cut in cuts),
+        end=max(cut.until for cut in cuts),
+    )
+
+
+def _open_purses(cuts: Sequence[Cut]) -> tuple[dict[str, Purse], dict[str, Decimal]]:
+    """Lock the wallets, in order; then read the holds, which change only under these locks."""
+    teams = {cut.meter.team_id for cut in cuts}
+    wallets = Wallet.objects.filter(team_id__in=teams).order_by("team_id").select_for_update()
+    purses = {w.team_id: Purse(decode("acc", w.account_id), w.available) for w in wallets}
+    resources = [cut.meter.resource_id for cut in cuts]
+    return purses, dict(Hold.objects.filter(pk__in=resources).values_list("resource_id", "amount"))
+
+
+def _lines(cut: Cut, versions: Sequence[Version]) -> list[Line]:
+    if not cut.has_time:
+        return []
+    return rating.rate_interval(cut.meter.metered_until, cut.until, cut.past_rates, versions)
+
+
+def _hourly(cut: Cut, versions: Sequence[Version]) -> Decimal:
+    """What the rates that follow cost per hour, at the prices of the moment."""
+    unit = {
+        v.product: v.unit_price
+        for v in versions
+        if v.start <= cut.until and (v.end is None or v.end > cut.until)
+    }
+    for rate in cut.rates:
+        if rate.product not in unit:
+            raise Unpriced(rate.product, cut.until)
+    return rating.hourly(cut.rates, unit)
+
+
+def _charge(batch: Batch, cut: Cut, lines: Sequence[Line], purse: Purse) -> None:
+    meter = cut.meter
+    start, team, workspace = (
+        meter.metered_until,
+        decode("team", meter.team_id),
+        decode("wks", meter.workspace_id),
+    )
+    region = decode("reg", meter.region_id) if meter.region_id else None
+    usage = derived_uuid(
+        cut.until, "usage", meter.resource_id, str((start - EPOCH) // timedelta(microseconds=1))
+    )
+    rates = as_json_text(cut.past_rates)
+    batch.intervals.append(
+        (usage, meter.resource_id, team, workspace, region, rates, start, cut.until, meter.last_end)
+    )
+    for line in lines:
+        measured = (line.seconds, line.quantity, line.unit_price, line.amount)
+        batch.lines.append(
+            (usage, team, workspace, line.product, decode("prv", line.version_id), line.start, *measured)
+        )
+        in_units = line.seconds * line.quantity
+        batch.days.append(
+            (
+                team,
+                workspace,
+                meter.resource_id,
+                line.product,
+                line.start.date(),
+                line.seconds,
+                in_units,
+                line.amount,
+            )
+        )
+    amount = rating.total(lines)
+    if amount:
+        paid = min(amount, purse.free)
+        purse.free -= paid
+        purse.balance -= paid
+        batch.post(
+            (
+                usage,
+                TransactionKind.USAGE,
+                team,
+                meter.currency,
+                meter.resource_id,
+                meter.resource_name,
+                "",
+                cut.until,
+            ),
+            (purse.account_id, team, -paid),
+            (batch.business_account(AccountKind.UNCOLLECTED, meter.currency), None, paid - amount),
+            (batch.business_account(AccountKind.REVENUE, meter.currency), None, amount),
+        )
+
+
+def _follow(batch: Batch, cut: Cut, hourly: Decimal, held: Decimal, *, is_short: bool) -> None:
+    """Set the meter and its hold for what comes after the cut."""
+    meter = cut.meter
+    if cut.has_time:
+        meter.last_end = cut.until
+    meter.metered_until = max(cut.until, meter.metered_until)
+    meter.rates, meter.hourly = as_json(cut.rates), hourly
+    meter.parked_because = ""
+    if cut.rates:
+        meter.ended_at = None
+        meter.short_since = (meter.short_since or cut.until) if is_short else None
+        meter.next_cut_at = cut.until + CUT_EVERY
+        batch.holds.append((meter.resource_id, decode("team", meter.team_id), held, cut.until + HOLD_TTL))
+    else:
+        meter.ended_at, meter.short_since, meter.next_cut_at = meter.metered_until, None, None
+        batch.released.append((meter.resource_id,))
+    _move(batch, cut)
+
+
+def _park(batch: Batch, cut: Cut, because: str) -> None:
+    """Leave the meter where it is; a person must look. What was to follow is noted in the log all the same."""
+    cut.meter.parked_because = because[:300]
+    cut.meter.next_cut_at = None
+    if not cut.rates:
+        cut.meter.ended_at = cut.until
+    _move(batch, cut)
+
+
+def _move(batch: Batch, cut: Cut) -> None:
+    meter = cut.meter
+    batch.meters.append(
+        (
+            meter.resource_id, as_json_text(from_json(meter.rates)), meter.hourly, meter.metered_until, meter.last_end,
+            meter.next_cut_at, meter.short_since, meter.parked_because, meter.ended_at,
+        )
+    )  # fmt: skip
+    if cut.is_change:
+        team, workspace = decode("team", meter.team_id), decode("wks", meter.workspace_id)
+        batch.changes.append((meter.resource_id, team, workspace, as_json_text(cut.rates), cut.until))
+
+
+def _is_lost(meter: Meter, now: datetime) -> bool:
+    """Whether the grace period has run out."""
+    return meter.ended_at is None and meter.short_since is not None and now - meter.short_since >= GRACE

@@ -1,0 +1,116 @@
+"""Wallets: opened with the team, filled by staff."""
+
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.billing.errors import RepeatedReference
+from apps.billing.models import AccountKind, Meter, Posting, Transaction, TransactionKind, Wallet
+from apps.billing.services.booking import Batch, write
+from apps.billing.specs import EPOCH, derived_uuid
+from apps.core.actor import Actor
+from apps.core.clock import db_now
+from apps.core.errors import Conflict, Invalid
+from apps.core.ids import decode, new_uuid
+from apps.core.money import ZERO, minor_digits, plain
+from apps.core.permissions import Permission
+from apps.operations.services import emit
+from apps.teams.models import Team
+
+MOST = Decimal(10) ** 9
+
+_OPEN = """
+WITH account AS (
+    INSERT INTO billing_account (id, kind, currency, team_id)
+    SELECT %(account)s, 'customer', currency, id FROM teams_team WHERE id = %(team)s
+    ON CONFLICT DO NOTHING RETURNING id, currency, team_id)
+INSERT INTO billing_wallet (team_id, account_id, currency, balance, held, credit_limit)
+SELECT team_id, id, currency, 0, 0, 0 FROM account ON CONFLICT DO NOTHING
+"""
+
+
+def ensure_wallet(*, team_id: object) -> None:
+    """Open the team's wallet, empty and without credit, in the team's currency; nothing if it has one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, {"account": new_uuid(), "team": team_id})
+
+
+@transaction.atomic
+def top_up(*, actor: Actor, team: Team, amount: Decimal, reason: str, reference: str = "") -> Transaction:
+    """Add a payment that staff has received; the same reference again changes nothing."""
+    actor.require(Permission.WALLET_CREDIT)
+    return _credit(actor, team, amount, (TransactionKind.TOP_UP, AccountKind.FUNDING, reason, reference))
+
+
+@transaction.atomic
+def grant_credit(
+    *, actor: Actor, team: Team, amount: Decimal, reason: str, reference: str = ""
+) -> Transaction:
+    """Give the team credit at our own expense; the same reference again changes nothing."""
+    actor.require(Permission.WALLET_CREDIT)
+    return _credit(actor, team, amount, (TransactionKind.GRANT, AccountKind.GRANTS, reason, reference))
+
+
+@transaction.atomic
+def set_credit_limit(*, actor: Actor, team: Team, amount: Decimal) -> Wallet:
+    """Let the team spend this much more than it has paid."""
+    actor.require(Permission.WALLET_CREDIT)
+    _check_amount(amount, "", is_zero_allowed=True)
+    wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
+    if wallet.balance - wallet.held + amount < 0:
+        raise Conflict(_("The team already uses more than this credit."), code="limit_in_use", field="amount")
+    before, wallet.credit_limit = wallet.credit_limit, amount
+    wallet.save(update_fields=["credit_limit"])
+    audit.record(
+        actor=actor, action="wallet.limit_set", target=wallet, before=plain(before), after=plain(amount)
+    )
+    emit(type="wallet.limit_set", subject=team.pk, team_id=team.pk, data={"credit_limit": plain(amount)})
+    return wallet
+
+
+def _credit(
+    actor: Actor, team: Team, amount: Decimal, what: tuple[TransactionKind, AccountKind, str, str]
+) -> Transaction:
+    kind, source, reason, reference = what
+    # Meters before wallets, as everywhere; those that could not be paid for look again at once.
+    now = db_now()
+    Meter.objects.filter(team=team).exclude(short_since=None).update(next_cut_at=now)
+    wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
+    _check_amount(amount, wallet.currency)
+    tx = derived_uuid(EPOCH, kind, team.pk, reference) if reference else new_uuid()
+    batch = Batch()
+    team_uuid = decode("team", team.pk)
+    batch.post(
+        (tx, str(kind), team_uuid, wallet.currency, reference[:120], reason[:200], actor.label[:200], now),
+        (decode("acc", wallet.account_id), team_uuid, amount),
+        (batch.business_account(source, wallet.currency), None, -amount),
+    )
+    is_new = write(batch) == 1
+    made = Transaction.objects.get(pk=tx)
+    if not is_new:
+        return _same_as_before(made, amount)
+    write(Batch(wallets=[(team_uuid, amount, ZERO)]))
+    audit.record(actor=actor, action=f"wallet.{kind}", target=wallet, amount=plain(amount), reason=reason)
+    emit(type=f"wallet.{kind}", subject=team.pk, team_id=team.pk, data={"amount": plain(amount)})
+    return made
+
+
+def _same_as_before(made: Transaction, amount: Decimal) -> Transaction:
+    if not Posting.objects.filter(transaction=made, team_id=made.team_id, amount=amount).exists():
+        raise RepeatedReference(
+            _("This reference was used for another amount."), field="reference", transaction=made.pk
+        )
+    return made
+
+
+def _check_amount(amount: Decimal, currency: str, *, is_zero_allowed: bool = False) -> None:
+    if not amount.is_finite() or amount < 0 or (amount == 0 and not is_zero_allowed) or amount > MOST:
+        raise Invalid(_("The amount must be positive, and at most a billion."), field="amount")
+    if currency and amount != amount.quantize(Decimal(1).scaleb(-minor_digits(currency))):
+        raise Invalid(
+            _("%(currency)s has %(digits)s decimals.")
+            % {"currency": currency, "digits": minor_digits(currency)},
+            field="amount",
+        )

@@ -1,0 +1,65 @@
+"""Rows of billing for tests: a paying team, prices, and moments to charge between."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from apps.billing.models import PriceVersion, Wallet
+from apps.billing.services import charging, wallets
+from apps.billing.specs import Rate
+from apps.core.actor import SYSTEM
+from apps.core.ids import decode, new_id
+from apps.teams.models import Team, Workspace
+
+# All test times lie in the past, where prices are in force; nothing depends on the wall clock.
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
+_numbers = count(1)
+
+
+def make_team(balance: str = "0", *, currency: str = "EUR") -> Team:
+    """A team with a workspace and so much money."""
+    number = next(_numbers)
+    team = Team.objects.create(name=f"Payer {number}", slug=f"payer-{number}", currency=currency)
+    Workspace.objects.create(team=team, name="default", slug="default")
+    wallets.ensure_wallet(team_id=decode("team", team.pk))
+    if Decimal(balance):
+        wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(balance), reason="for the test")
+    return team
+
+
+def make_price(product: str, unit_price: str, *, currency: str = "EUR", **fields: Any) -> PriceVersion:
+    """A price that is in force from long ago, unless told otherwise."""
+    return PriceVersion.objects.create(
+        product=product,
+        unit_price=Decimal(unit_price),
+        currency=currency,
+        **({"valid_from": LONG_AGO, "created_by": "test"} | fields),
+    )
+
+
+def after(**delta: int) -> datetime:
+    return START + timedelta(**delta)
+
+
+def begin(team: Team, resource_id: str, *rates: Rate, now: datetime = START) -> None:
+    """Begin to charge a resource of the team's first workspace."""
+    charging.begin(
+        team_id=team.pk,
+        workspace_id=team.workspaces.get(slug="default").pk,
+        resource_id=resource_id,
+        resource_name=f"machine {resource_id[-4:]}",
+        region_id=None,
+        kind="instance",
+        rates=rates,
+        now=now,
+    )
+
+
+def resource() -> str:
+    return new_id("ins")
+
+
+def wallet_of(team: Team) -> Wallet:
+    return Wallet.objects.get(team=team)
