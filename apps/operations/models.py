@@ -141,6 +141,7 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["subject", "seq"], name="event_subject_seq"),
             models.Index(fields=["team_id", "seq"], name="event_team_seq"),
+            models.Index(fields=["txid", "seq"], name="event_in_reading_order"),
             models.Index(fields=["at"], name="event_at"),
         ]
         triggers = [pgtrigger.Protect(name="event_is_final", operation=pgtrigger.Update)]

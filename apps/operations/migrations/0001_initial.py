@@ -165,6 +165,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["subject", "seq"], name="event_subject_seq"),
                     models.Index(fields=["team_id", "seq"], name="event_team_seq"),
+                    models.Index(fields=["txid", "seq"], name="event_in_reading_order"),
                     models.Index(fields=["at"], name="event_at"),
                 ],
             },
