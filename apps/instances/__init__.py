@@ -1,0 +1,1 @@
+"""Machines that teams rent: from a wish to a machine, and back to nothing."""

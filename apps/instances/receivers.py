@@ -1,0 +1,1 @@
+"""What instances hear from below."""
