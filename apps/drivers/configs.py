@@ -59,7 +59,7 @@ class LibvirtConfig(_Config):
     @classmethod
     def _is_known(cls, uri: str) -> str:
         scheme = uri.split(":", 1)[0].split("+", 1)[0]
-        if scheme not in {"qemu", "xen", "test"} or ":///" not in uri and "://" not in uri:
+        if scheme not in {"qemu", "xen"} or "://" not in uri:
             raise ValueError("must be a qemu or xen address such as qemu:///system")
         return uri
 

@@ -22,12 +22,27 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 KERNEL_META = "linux-image-cloud-amd64"
 PACKAGES = (
-    *("busybox-static", "dropbear-bin", "jq", "libjq1", "libonig5", "libtomcrypt1", "libtommath1", "libgmp10"),
+    *(
+        "busybox-static",
+        "dropbear-bin",
+        "jq",
+        "libjq1",
+        "libonig5",
+        "libtomcrypt1",
+        "libtommath1",
+        "libgmp10",
+    ),
     *("libc6", "libcrypt1", "zlib1g", "e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1"),
 )
 EARLY_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "xen-blkfront", "xen-netfront", "isofs", "button")
 EARLY_MODULES += ("evdev", "virtio-rng")
-PROGRAMS = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/dropbearconvert", "usr/bin/jq", "sbin/resize2fs")
+PROGRAMS = (
+    "usr/sbin/dropbear",
+    "usr/bin/dropbearkey",
+    "usr/bin/dropbearconvert",
+    "usr/bin/jq",
+    "sbin/resize2fs",
+)
 FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "etc/dropbear", "var/lib/cloud", "var/log", "home", "boot")
 FOLDERS += ("root", "dev", "proc", "sys", "run", "tmp", "lib64", "lib/x86_64-linux-gnu")
 DISK_MIB, PARTITION_SECTOR = 128, 2048
@@ -182,12 +197,14 @@ def _boot_sectors(work: Path) -> bytes:
     config, core = work / "grub.cfg", work / "core.img"
     config.write_text(BOOT)
     modules = ("biosdisk", "part_msdos", "ext2", "linux")
-    _run(["grub-mkimage", "-O", "i386-pc", "-o", core, "-c", config, "-p", "(hd0,msdos1)/boot/grub", *modules])
+    _run(
+        ["grub-mkimage", "-O", "i386-pc", "-o", core, "-c", config, "-p", "(hd0,msdos1)/boot/grub", *modules]
+    )
     boot = bytearray((GRUB_FOLDER / "boot.img").read_bytes()[:512])
     sectors = DISK_MIB * 2048 - PARTITION_SECTOR
-    boot[446:510] = struct.pack("<B3sB3sII", 0x80, b"\x20\x21\x00", 0x83, b"\xff\xff\xff", PARTITION_SECTOR, sectors).ljust(
-        64, b"\0"
-    )
+    boot[446:510] = struct.pack(
+        "<B3sB3sII", 0x80, b"\x20\x21\x00", 0x83, b"\xff\xff\xff", PARTITION_SECTOR, sectors
+    ).ljust(64, b"\0")
     boot[510:512] = b"\x55\xaa"
     image = bytes(boot) + core.read_bytes()
     if len(image) > PARTITION_SECTOR * 512:
@@ -216,7 +233,9 @@ def _key(packages: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(packages):
         digest.update(file.name.encode())
-    for file in sorted(path for path in HERE.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+    for file in sorted(
+        path for path in HERE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ):
         digest.update(file.relative_to(HERE).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
