@@ -78,9 +78,11 @@ class ApiViewSet(ViewSet):
     scope: Scope
     _allowance: throttling.Allowance | None = None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, **options: Any) -> None:
         """A route without a declared call, or a call without a route, does not even import."""
         super().__init_subclass__(**options)
+        if abstract:
+            return
         routes = {name for name in STANDARD if hasattr(cls, name)}
         routes |= {name for name in dir(cls) if hasattr(getattr(cls, name, None), "mapping")}
         if routes and not (hasattr(cls, "audience") and hasattr(cls, "scope_kind")):

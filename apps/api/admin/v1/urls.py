@@ -1,7 +1,12 @@
-"""Addresses of the admin API, noun by noun."""
+"""Addresses of the Admin API, noun by noun."""
 
 from rest_framework.routers import SimpleRouter
 
+from apps.api.admin.v1.events import EventViewSet
+from apps.api.admin.v1.operations import OperationViewSet
+
 router = SimpleRouter(trailing_slash=False)
+router.register("events", EventViewSet, "events")
+router.register("operations", OperationViewSet, "operations")
 
 urlpatterns = router.urls

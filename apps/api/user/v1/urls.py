@@ -1,10 +1,12 @@
-"""Addresses of the user API, noun by noun."""
+"""Addresses of the User API, noun by noun."""
 
 from rest_framework.routers import SimpleRouter
 
+from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.operations import OperationViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("events", EventViewSet, "events")
 router.register("operations", OperationViewSet, "operations")
 
 urlpatterns = router.urls
