@@ -1,17 +1,13 @@
 """Writing records, and sealing what was written."""
 
-import hashlib
-import json
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django.db import connection, models, transaction
 
 from apps.audit.models import Block, Record
+from apps.audit.selectors import GENESIS, block_hash
 from apps.core.actor import Actor
 
-GENESIS = "0" * 64
 BATCH = 5000
 
 # Sealers wait for one another here; nobody else does.
@@ -73,28 +69,6 @@ def seal_block(*, limit: int = BATCH) -> Block | None:
     block.save(force_insert=True)
     Record.objects.filter(pk__in=[one.pk for one in fresh]).update(block=block)
     return block
-
-
-def block_hash(block: Block, records: Iterable[Record]) -> str:
-    """SHA-256 over the chain so far and every record, in the order of their ids."""
-    digest = hashlib.sha256(f"{block.number}|{block.day}|{block.records}|{block.previous_hash}".encode())
-    for one in records:
-        digest.update(hashlib.sha256(canonical(one)).digest())
-    return digest.hexdigest()
-
-
-def canonical(one: Record) -> bytes:
-    """The one spelling of a record that is hashed."""
-    fields = {
-        field.attname: _plain(getattr(one, field.attname))
-        for field in Record._meta.concrete_fields
-        if field.attname != "block_id"
-    }
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else value
 
 
 def _team_of(target: models.Model) -> str | None:

@@ -5,6 +5,7 @@ import secrets
 import string
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 
 HEAD = "hai_live_"
 BODY = 30
@@ -56,3 +57,14 @@ def checksum(body: str) -> str:
         number, digit = divmod(number, 62)
         letters = _ALPHABET[digit] + letters
     return letters
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWish:
+    """What a new key is to be: its name, what it may do, until when and from where."""
+
+    name: str
+    scopes: frozenset[str]
+    expires_at: datetime | None = None
+    allowed_networks: tuple[str, ...] = ()
+    single_use: bool = False

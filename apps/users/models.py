@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 import pgtrigger
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.core.validators import validate_email
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
@@ -52,7 +51,7 @@ class User(AbstractBaseUser):
     """A person; signs in with an e-mail address."""
 
     id = IdField("usr", primary_key=True)
-    email = models.EmailField(_("e-mail address"), validators=[validate_email])
+    email = models.EmailField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=120, blank=True)
     language = models.CharField(_("language"), max_length=8, default="en")
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")

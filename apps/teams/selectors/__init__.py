@@ -1,0 +1,1 @@
+"""What may be read about teams, by whom."""

@@ -114,8 +114,11 @@ def actor_for_key(secret: str, ip: str | None, *, request_id: str | None = None)
     except BaseException:
         tenancy.leave()
         raise
-    scopes = frozenset(Permission(one) for one in key["scopes"] if one in Permission)
-    grants = {where: allowed & scopes for where, allowed in grants_of(held).items()}
+    scopes = set(key["scopes"])
+    grants = {
+        where: frozenset(one for one in allowed if one in scopes)
+        for where, allowed in grants_of(held).items()
+    }
     actor = Actor(
         f"key {key['name']}",
         grants,

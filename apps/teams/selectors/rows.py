@@ -1,0 +1,126 @@
+"""One team, workspace, member, invitation or key: what the actor may see, or NotFound."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from apps.core.actor import Actor
+from apps.core.clock import db_now
+from apps.core.errors import NotFound
+from apps.core.permissions import Permission
+from apps.core.tenancy import TenantQuerySet
+from apps.teams.models import ApiKey, Invitation, Membership, Team, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the Console one is."""
+
+    team: Team
+    workspace: Workspace
+
+
+def teams(actor: Actor) -> QuerySet[Team]:
+    return Team.objects.visible_to(actor)
+
+
+def team(actor: Actor, team_id: str) -> Team:
+    found: Team = _one(Team.objects.visible_to(actor), "There is no such team.", pk=team_id)
+    return found
+
+
+def own_teams(actor: Actor) -> QuerySet[Team]:
+    """The teams the actor is in, for the switcher; platform staff see their own only."""
+    return Team.objects.filter(pk__in=sorted(actor.ids("team"))).order_by("name")
+
+
+def place(actor: Actor, team_slug: str, workspace_slug: str) -> Place:
+    """The workspace that an address names; one statement."""
+    rows = Workspace.objects.visible_to(actor).select_related("team")
+    found: Workspace = _one(rows, "There is no such workspace.", slug=workspace_slug, team__slug=team_slug)
+    return Place(found.team, found)
+
+
+def first_place(actor: Actor) -> Place | None:
+    """Where the Console opens when the address names nothing; None for who is in no team."""
+    rows = Workspace.objects.visible_to(actor).select_related("team")
+    found = rows.filter(team__in=sorted(actor.ids("team"))).order_by("team__name", "created_at").first()
+    return Place(found.team, found) if found else None
+
+
+def workspaces(actor: Actor, team: Team) -> QuerySet[Workspace]:
+    rows: QuerySet[Workspace] = Workspace.objects.visible_to(actor).filter(team=team)
+    return rows
+
+
+def workspace(actor: Actor, workspace_id: str) -> Workspace:
+    rows = Workspace.objects.visible_to(actor).select_related("team")
+    found: Workspace = _one(rows, "There is no such workspace.", pk=workspace_id)
+    return found
+
+
+def members(actor: Actor, team: Team) -> QuerySet[Membership]:
+    rows: QuerySet[Membership] = (
+        Membership.objects.visible_to(actor).filter(team=team).select_related("user", "team")
+    )
+    return rows
+
+
+def member(actor: Actor, member_id: str) -> Membership:
+    rows = Membership.objects.visible_to(actor).select_related("user", "team")
+    found: Membership = _one(rows, "There is no such member.", pk=member_id)
+    return found
+
+
+def open_invitations(actor: Actor, team: Team) -> QuerySet[Invitation]:
+    rows: QuerySet[Invitation] = (
+        Invitation.objects.visible_to(actor).filter(team=team).pending(db_now()).select_related("team")
+    )
+    return rows
+
+
+def invitation(actor: Actor, invitation_id: str) -> Invitation:
+    rows = Invitation.objects.visible_to(actor).select_related("team")
+    found: Invitation = _one(rows, "There is no such invitation.", pk=invitation_id)
+    return found
+
+
+def api_keys(actor: Actor, team: Team) -> QuerySet[ApiKey]:
+    """The team's keys, the revoked ones included; a secret is in none of them."""
+    rows: QuerySet[ApiKey] = (
+        ApiKey.objects.visible_to(actor).filter(team=team).select_related("user", "workspace", "team")
+    )
+    return rows
+
+
+def staff_keys(actor: Actor) -> QuerySet[ApiKey]:
+    """The actor's own keys for the Admin and Cluster APIs."""
+    return ApiKey.objects.filter(team=None, user_id=actor.user_id or None).select_related("user")
+
+
+def api_key(actor: Actor, key_id: str) -> ApiKey:
+    rows = ApiKey.objects.visible_to(actor) | ApiKey.objects.filter(team=None, user_id=actor.user_id or None)
+    found: ApiKey = _one(
+        rows.select_related("user", "workspace", "team"), "There is no such API key.", pk=key_id
+    )
+    return found
+
+
+def grantable(actor: Actor, team: Team | None) -> frozenset[Permission]:
+    """What a key made by the actor may be allowed: their own permissions in the team, or as staff."""
+    if team is not None:
+        return actor.grants.get(team.scope, frozenset())
+    staff = [held for scope, held in actor.grants.items() if scope.kind != "team"]
+    return frozenset().union(*staff)
+
+
+def _one(rows: "TenantQuerySet | QuerySet[Any]", refusal: str, **where: object) -> Any:
+    try:
+        found = rows.filter(**where).first()
+    except ValidationError:
+        found = None
+    if found is None:
+        raise NotFound(refusal)
+    return found

@@ -1,0 +1,54 @@
+"""Finding people, their staff roles and their keys."""
+
+from django.db.models import QuerySet
+
+from apps.core.actor import Actor
+from apps.core.errors import NotFound
+from apps.core.permissions import Permission, Role
+from apps.users.models import SshKey, StaffRole, User
+
+
+def people(actor: Actor) -> QuerySet[User]:
+    """Everybody, for staff who may know; otherwise nobody but oneself."""
+    if actor.can_any(Permission.USER_READ):
+        return User.objects.order_by("email")
+    return User.objects.filter(pk=actor.user_id or None)
+
+
+def person(actor: Actor, user_id: str) -> User:
+    found = people(actor).filter(pk=user_id).first()
+    if found is None:
+        raise NotFound("There is no such person.")
+    return found
+
+
+def staff_roles(actor: Actor) -> QuerySet[StaffRole]:
+    """Who holds which role on the platform and in regions, as far as the actor may know."""
+    rows = StaffRole.objects.select_related("user").order_by("user__email", "role", "region_slug")
+    if actor.can_any(Permission.STAFF_READ):
+        return rows
+    return rows.filter(user_id=actor.user_id or None)
+
+
+def staff_role(actor: Actor, role_id: str) -> StaffRole:
+    found = staff_roles(actor).filter(pk=role_id).first()
+    if found is None:
+        raise NotFound("There is no such role.")
+    return found
+
+
+def ssh_keys(actor: Actor) -> QuerySet[SshKey]:
+    """The actor's own keys; nobody else's, whatever the role."""
+    return SshKey.objects.filter(user_id=actor.user_id or None)
+
+
+def ssh_key(actor: Actor, key_id: str) -> SshKey:
+    found = ssh_keys(actor).filter(pk=key_id).first()
+    if found is None:
+        raise NotFound("There is no such SSH key.")
+    return found
+
+
+def has_full_administrator() -> bool:
+    """Whether the platform has anybody in charge yet."""
+    return StaffRole.objects.filter(role=Role.FULL_ADMINISTRATOR, user__is_active=True).exists()
