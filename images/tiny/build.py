@@ -1,7 +1,7 @@
 """Builds the tiny image: BusyBox, Dropbear and Debian's cloud kernel on a disk that boots by itself.
 
-`python3 images/tiny/build.py --out var/images/tiny.qcow2`. Needs apt (for downloads), dpkg-deb, mke2fs, qemu-img
-and grub-mkimage; neither root nor loop devices. Packages are kept in the cache folder and used again.
+`python3 images/tiny/build.py --out var/images/tiny.qcow2`. Needs apt (for downloads), dpkg-deb, mke2fs,
+qemu-img and grub-mkimage; neither root nor loop devices. Packages are kept in the cache folder and used again.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,8 +34,10 @@ PACKAGES = (
     ),
     *("libc6", "libcrypt1", "zlib1g", "e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1"),
 )
-EARLY_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "xen-blkfront", "xen-netfront", "isofs", "button")
-EARLY_MODULES += ("evdev", "virtio-rng")
+EARLY_MODULES = (
+    *("virtio_pci", "virtio_blk", "virtio_net", "xen-blkfront", "xen-netfront", "isofs"),
+    *("button", "evdev", "virtio-rng"),
+)
 PROGRAMS = (
     "usr/sbin/dropbear",
     "usr/bin/dropbearkey",
@@ -43,8 +45,10 @@ PROGRAMS = (
     "usr/bin/jq",
     "sbin/resize2fs",
 )
-FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin", "etc/dropbear", "var/lib/cloud", "var/log", "home", "boot")
-FOLDERS += ("root", "dev", "proc", "sys", "run", "tmp", "lib64", "lib/x86_64-linux-gnu")
+FOLDERS = (
+    *("bin", "sbin", "usr/bin", "usr/sbin", "etc/dropbear", "var/lib/cloud", "var/log", "home", "boot"),
+    *("root", "dev", "proc", "sys", "run", "tmp", "lib64", "lib/x86_64-linux-gnu"),
+)
 DISK_MIB, PARTITION_SECTOR = 128, 2048
 UUID = "6f0c2b60-7a0b-4c39-9d0e-5a1c3f7d2e11"
 TOOLS = ("apt-get", "apt-cache", "dpkg-deb", "mke2fs", "qemu-img", "grub-mkimage")
@@ -67,7 +71,7 @@ def missing_tools() -> list[str]:
     return missing + ([] if (GRUB_FOLDER / "boot.img").exists() else ["grub-pc-bin"])
 
 
-def _run(command: list[str | Path], *, cwd: Path | None = None) -> str:
+def _run(command: Sequence[str | Path], *, cwd: Path | None = None) -> str:
     env = {**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin", "LC_ALL": "C"}
     done = subprocess.run(
         command, cwd=cwd, env=env, text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL
@@ -220,8 +224,24 @@ def make_disk(root: Path, work: Path, out: Path) -> None:
     kib = (DISK_MIB - 1) * 1024
     options = f"offset={PARTITION_SECTOR * 512},hash_seed={UUID},root_owner=0:0,resize=67108864"
     features = "^metadata_csum_seed,^orphan_file,^metadata_csum"
-    _run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=8", "-m", "1", "-L", "root", "-U", UUID]
-         + ["-O", features, "-E", options, "-d", root, raw, f"{kib}k"])  # fmt: skip
+    make = [
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-b",
+        "4096",
+        "-J",
+        "size=8",
+        "-m",
+        "1",
+        "-L",
+        "root",
+        "-U",
+        UUID,
+    ]
+    _run([*make, "-O", features, "-E", options, "-d", str(root), str(raw), f"{kib}k"])
     with raw.open("r+b") as file:
         file.write(_boot_sectors(work))
     partial = out.with_name(out.name + ".partial")

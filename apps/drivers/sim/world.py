@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from random import Random
 
 from apps.drivers.base import Health
@@ -18,6 +19,8 @@ from apps.drivers.configs import SimConfig, SimNodes
 from apps.drivers.sim.schema import Store
 
 REMEMBERED_SECONDS = 3600.0  # how long what is gone can still turn up in a stale listing
+
+_prepared: set[SimConfig] = set()  # worlds whose nodes this process has put in place
 
 
 class Fault(StrEnum):
@@ -48,10 +51,9 @@ class World:
         self.config = config
         self.name = config.world
         self.store = Store(config.path)
-        with self.store.writing() as db:
-            db.execute("INSERT OR IGNORE INTO worlds (world, seed) VALUES (?, ?)", (self.name, config.seed))
-            for group in config.nodes:
-                self._add_nodes(db, group)
+        if config not in _prepared or not Path(config.path).exists():
+            self._prepare()
+            _prepared.add(config)
 
     def close(self) -> None:
         """Close this thread's connection to the file."""
@@ -66,10 +68,8 @@ class World:
     def advance(self, seconds: float) -> float:
         """Let virtual time pass; returns the new time."""
         with self.store.writing() as db:
-            db.execute(
-                "UPDATE worlds SET clock_offset = clock_offset + ?, frozen_at = frozen_at + ? WHERE world = ?",
-                (seconds, seconds, self.name),
-            )
+            statement = "UPDATE worlds SET clock_offset = clock_offset + ?, frozen_at = frozen_at + ?"
+            db.execute(f"{statement} WHERE world = ?", (seconds, seconds, self.name))
         return self.now()
 
     def freeze(self) -> float:
@@ -97,12 +97,12 @@ class World:
         skip: int = 0,
         **how: float | str,
     ) -> int:
-        """Arm a fault for calls whose method and machine match (shell patterns); `times=None` holds until cleared.
+        """Arm a fault for calls whose method and machine match (shell patterns).
 
-        The first `skip` matching calls pass. `how`: `seconds` (hang, stale_list), `error`
+        The first `skip` matching calls pass; `times=None` holds until cleared. `how`: `seconds` (hang, stale_list), `error`
         (transient, no_capacity, rejected, bad_credentials), `message`.
         """
-        values = (self.name, kind, method, machine, times, skip)
+        values: tuple[object, ...] = (self.name, kind, method, machine, times, skip)
         values += (how.get("seconds", 0.0), how.get("error", "transient"), how.get("message", ""))
         statement = "INSERT INTO faults (world, kind, method, machine, times, skip, seconds, error, message)"
         with self.store.writing() as db:
@@ -152,12 +152,13 @@ class World:
 
     def plant(self, machine: str) -> None:
         """Put a machine of somebody else here: it carries no tag."""
-        columns = (
-            "world, name, installation, resource_id, fence, node, vcpus, memory_mib, disk_gib, next_vcpus"
+        statement = (
+            "INSERT INTO machines (world, name, installation, resource_id, fence, node, vcpus, memory_mib,"
         )
-        columns += ", next_memory_mib, hostname, login, address, is_on, settled_at, booted_at, created_at"
+        statement += " disk_gib, next_vcpus, next_memory_mib, hostname, login, address, is_on, settled_at,"
+        statement += " booted_at, created_at)"
+        statement += " VALUES (?, ?, '', '', 0, '', 1, 512, 1, 1, 512, ?, '', ?, 1, ?, ?, ?)"
         with self.writing() as (db, now):
-            statement = f"INSERT INTO machines ({columns}) VALUES (?, ?, '', '', 0, '', 1, 512, 1, 1, 512, ?, '', ?, 1, ?, ?, ?)"  # noqa: S608
             db.execute(statement, (self.name, machine, machine, self.next_address(db), now, now, now))
 
     # The truth, for oracles.
@@ -234,6 +235,13 @@ class World:
         statement += " disk_gib_used = disk_gib_used + ? WHERE world = ? AND name = ?"
         db.execute(statement, (vcpus, memory_mib, disk_gib, self.name, node))
 
+    def _prepare(self) -> None:
+        with self.store.writing() as db:
+            values = (self.name, self.config.seed)
+            db.execute("INSERT OR IGNORE INTO worlds (world, seed) VALUES (?, ?)", values)
+            for group in self.config.nodes:
+                self._add_nodes(db, group)
+
     def _add_nodes(self, db: sqlite3.Connection, group: SimNodes) -> None:
         dice = Random(f"{self.config.seed}/{self.name}/{group.prefix}")  # noqa: S311 - repeatable on purpose
         nodes, gpus = [], []
@@ -249,7 +257,7 @@ class World:
                 gpus.append(
                     (self.name, node, address, serial, group.gpu_vendor, group.gpu_model, memory, numa)
                 )
-        columns = "world, name, vcpus, memory_mib, disk_gib, zone, rack"
-        db.executemany(f"INSERT OR IGNORE INTO nodes ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", nodes)
-        columns = "world, node, pci_address, uuid, vendor, model, memory_mib, numa_node"
-        db.executemany(f"INSERT OR IGNORE INTO gpus ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", gpus)
+        statement = "INSERT OR IGNORE INTO nodes (world, name, vcpus, memory_mib, disk_gib, zone, rack)"
+        db.executemany(statement + " VALUES (?, ?, ?, ?, ?, ?, ?)", nodes)
+        statement = "INSERT OR IGNORE INTO gpus (world, node, pci_address, uuid, vendor, model, memory_mib,"
+        db.executemany(statement + " numa_node) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", gpus)
