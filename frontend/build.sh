@@ -9,6 +9,7 @@ mkdir -p "$dist/fonts" ../tests/assets
 cp "$modules/@fontsource-variable/geist/files/geist-latin-wght-normal.woff2" "$dist/fonts/geist-latin.woff2"
 cp "$modules/@fontsource-variable/geist/files/geist-latin-ext-wght-normal.woff2" "$dist/fonts/geist-latin-ext.woff2"
 cp "$modules/@fontsource-variable/geist-mono/files/geist-mono-latin-wght-normal.woff2" "$dist/fonts/geist-mono-latin.woff2"
+cp favicon.svg "$dist/favicon.svg"
 cp "$modules/htmx.org/dist/htmx.min.js" "$dist/htmx.js"
 cp "$modules/@xterm/xterm/css/xterm.css" "$dist/xterm.css"
 cp "$modules/axe-core/axe.min.js" ../tests/assets/axe.min.js

@@ -1,5 +1,16 @@
-"""Addresses of this face."""
+"""Addresses of the three panels. A panel's scope stands in its addresses."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from apps.panels.home import Home
+from apps.panels.kit.palette import Palette
+from apps.panels.live import Live
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", Home.as_view(), name="home"),
+    path("palette", Palette.as_view(), name="palette"),
+    path("events", Live.as_view(), name="events"),
+    path("console/<slug:team>/<slug:workspace>/", include("apps.panels.user.urls")),
+    path("admin/", include("apps.panels.admin.urls")),
+    path("cluster/<slug:region>/", include("apps.panels.cluster.urls")),
+]

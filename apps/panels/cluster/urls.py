@@ -1,0 +1,7 @@
+"""Addresses of the cluster panel, one line per page; names are those of kit/nav.py."""
+
+from django.urls import URLPattern, path
+
+app_name = "cluster"
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,106 @@
+"""What a list is declared with: columns, filters, saved views, the word for an empty one."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+
+
+@dataclass(frozen=True)
+class Column:
+    """`cell(row)` renders HTML or text (see kit.cells); without it the attribute `name` is shown.
+
+    `sort` is the ORM path (or several) to order by. `priority` 2 and 3 leave narrow screens first.
+    `text(row)` is what the CSV file says; by default the attribute `name`.
+    """
+
+    name: str
+    label: Any
+    cell: Callable[[Any], Any] | None = None
+    sort: str | tuple[str, ...] = ()
+    num: bool = False
+    main: bool = False
+    mono: bool = False
+    priority: int = 1
+    text: Callable[[Any], Any] | None = None
+
+    @property
+    def css(self) -> str:
+        """The classes of its cells."""
+        parts = [
+            ("num", self.num),
+            ("main", self.main),
+            ("mono", self.mono),
+            (f"p{self.priority}", self.priority > 1),
+        ]
+        return " ".join(name for name, on in parts if on)
+
+    def value(self, row: Any) -> Any:
+        return self.cell(row) if self.cell else _attribute(row, self.name)
+
+    def plain(self, row: Any) -> Any:
+        return self.text(row) if self.text else _attribute(row, self.name)
+
+
+def _attribute(row: Any, name: str) -> Any:
+    for part in name.split("__"):
+        row = getattr(row, part, "")
+        if row is None:
+            return ""
+    return row
+
+
+Options = Iterable[tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A chip with options. `options` are (value, label) pairs or a function of the view giving them;
+    a value filters `field` by equality, unless `query(value)` says otherwise."""
+
+    name: str
+    label: Any
+    options: Options | Callable[[Any], Options]
+    field: str = ""
+    query: Callable[[str], Q] | None = None
+
+    def choices(self, view: Any) -> list[tuple[str, Any]]:
+        found = self.options(view) if callable(self.options) else self.options
+        return [(str(value), label) for value, label in found]
+
+    def condition(self, value: str) -> Q:
+        return self.query(value) if self.query else Q(**{self.field or self.name: value})
+
+
+@dataclass(frozen=True)
+class SavedView:
+    """A tab over the list: the rows that meet `where`; a function is given the view."""
+
+    name: str
+    label: Any
+    where: Q | Callable[[Any], Q] = Q()
+
+    def condition(self, view: Any) -> Q:
+        return self.where(view) if callable(self.where) else self.where
+
+
+@dataclass(frozen=True)
+class Link:
+    """A place to go from a page: shown when one holds the permission. `name` is a route of the panel."""
+
+    label: Any
+    name: str
+    permission: Any = None
+    icon: str = "plus"
+    primary: bool = True
+
+
+@dataclass(frozen=True)
+class Empty:
+    """What will be here, and the one thing to do about it."""
+
+    title: Any
+    text: Any = ""
+    link: Link | None = None
+    icon: str = "inbox"

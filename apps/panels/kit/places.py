@@ -1,0 +1,119 @@
+"""Where a page stands: which panel, whose rows, and where its links lead."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import QuerySet
+from django.http import Http404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from apps.core.actor import PLATFORM, Actor, Scope, region_scope
+from apps.regions.models import Region
+from apps.teams.models import Team, Workspace
+
+ADDRESS_PARTS = ("team", "workspace", "region")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One panel as one person sees it. `workspaces` and `regions` are those the person may go to."""
+
+    panel: str
+    scope: Scope
+    team: Team | None = None
+    workspace: Workspace | None = None
+    region: Region | None = None
+    workspaces: tuple[Workspace, ...] = ()
+    regions: tuple[Region, ...] = ()
+    address: dict[str, str] = field(default_factory=dict)
+
+    def url(self, name: str, **kwargs: Any) -> str:
+        """The address of a page of this panel, with the scope in it."""
+        return reverse(f"{self.panel}:{name}", kwargs={**self.address, **kwargs})
+
+    @property
+    def query(self) -> str:
+        """This place in a query string, for the palette and the live stream."""
+        return urlencode({"panel": self.panel, **self.address})
+
+    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of rows already visible to the actor, those that belong to this place."""
+        kind = type(rows)
+        if self.panel == "admin":
+            return rows
+        if self.region is not None:
+            return rows.filter(**{self._path(kind, "region_path"): self.region.pk})
+        assert self.team is not None and self.workspace is not None
+        rows = rows.filter(**{self._path(kind, "team_path"): self.team.pk})
+        within = getattr(kind, "workspace_path", None)
+        return rows.filter(**{within: self.workspace.pk}) if within else rows
+
+    def _path(self, kind: type, name: str) -> str:
+        path = getattr(kind, name, None)
+        if not path:
+            raise ImproperlyConfigured(
+                f"{kind.__name__} has no {name}: override rows() with a scoped selector."
+            )
+        return str(path)
+
+
+def place_of_query(request: Any) -> Place:
+    """The place that a query string names (`Place.query`), or 404."""
+    panel = request.GET.get("panel", "")
+    wanted = {"console": ("team", "workspace"), "cluster": ("region",), "admin": ()}.get(panel)
+    if wanted is None:
+        raise Http404(_("There is no such page."))
+    return place_for(panel, request.actor, {part: request.GET.get(part, "") for part in wanted})
+
+
+def place_for(panel: str, actor: Actor, address: dict[str, str]) -> Place:
+    """The place at an address, or 404 when the actor has no role there."""
+    workspaces = workspaces_of(actor)
+    regions = regions_of(actor)
+    known: dict[str, Any] = {"workspaces": workspaces, "regions": regions}
+    if panel == "admin" and actor.is_staff:
+        return Place("admin", PLATFORM, **known)
+    if panel == "cluster":
+        for region in regions:
+            if region.slug == address["region"]:
+                return Place("cluster", region_scope(region.pk), region=region, address=address, **known)
+    if panel == "console":
+        for one in workspaces:
+            if (one.team.slug, one.slug) == (address["team"], address["workspace"]):
+                scope = one.team.scope
+                return Place("console", scope, team=one.team, workspace=one, address=address, **known)
+    raise Http404(_("There is no such page."))
+
+
+def workspaces_of(actor: Actor) -> tuple[Workspace, ...]:
+    teams = actor.ids("team")
+    if not teams:
+        return ()
+    found = Workspace.objects.filter(team__in=sorted(teams)).select_related("team")
+    return tuple(found.order_by("team__name", "created_at", "pk"))
+
+
+def regions_of(actor: Actor) -> tuple[Region, ...]:
+    held = actor.ids("region")
+    if not held:
+        return ()
+    regions = Region.objects.order_by("slug")
+    return tuple(regions.filter(pk__in=sorted(held)))
+
+
+def panels_of(place: Place, actor: Actor) -> list[tuple[str, str, str, str]]:
+    """Each panel the actor may open: key, name, a line about it, address."""
+    found = []
+    if place.workspaces:
+        first = place.workspace or place.workspaces[0]
+        address = {"team": first.team.slug, "workspace": first.slug}
+        found.append(("console", _("Console"), first.team.name, reverse("console:overview", kwargs=address)))
+    if actor.is_staff:
+        found.append(("admin", _("Admin"), _("All regions"), reverse("admin:overview")))
+    for region in place.regions:
+        line = region.name
+        found.append(("cluster", region.slug, line, reverse("cluster:map", kwargs={"region": region.slug})))
+    return found

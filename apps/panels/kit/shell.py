@@ -1,0 +1,101 @@
+"""What stands around each page: navigation, switchers, balance, theme."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.core.permissions import Permission
+from apps.panels.kit import nav
+from apps.panels.kit.columns import Link
+from apps.panels.kit.places import Place, panels_of
+
+THEMES = ("light", "dark")
+PANEL_NAMES = {"console": "Console", "admin": "Admin", "cluster": "Cluster"}
+
+
+def context(view: Any) -> dict[str, Any]:
+    """Everything base.html needs for a page of a panel."""
+    place: Place = view.place
+    here = view.nav or view.request.resolver_match.url_name
+    return {
+        "place": place,
+        "panel": place.panel,
+        "panel_name": place.region.slug if place.region else _(PANEL_NAMES[place.panel]),
+        "panels": panels_of(place, view.actor),
+        "nav_groups": nav.groups(place, view.actor, here),
+        "theme": theme(view.request),
+        "banner": _banner(view),
+        "balance": _balance(view),
+        "account_links": account_links(),
+    }
+
+
+def theme(request: Any) -> str:
+    """The theme of the cookie; empty follows the system."""
+    chosen = request.COOKIES.get("theme", "")
+    return chosen if chosen in THEMES else "auto"
+
+
+def links(view: Any, declared: Sequence[Link]) -> list[dict[str, Any]]:
+    """The declared links that one may follow and that lead somewhere."""
+    found = []
+    for one in declared:
+        address = address_of(view, one)
+        if address:
+            found.append({"label": one.label, "icon": one.icon, "primary": one.primary, "url": address})
+    return found
+
+
+def address_of(view: Any, one: Link) -> str:
+    """Where a link leads, or nothing: a route of the panel, of the page's own object, or a plain address."""
+    if one.permission is not None and not view.can(one.permission):
+        return ""
+    own = {"pk": view.kwargs["pk"]} if "pk" in view.kwargs else {}
+    for kwargs in (own, {}):
+        try:
+            return str(view.url(one.name, **kwargs))
+        except NoReverseMatch:
+            continue
+    return ""
+
+
+ACCOUNT = (
+    ("account-profile", gettext_lazy("Profile")),
+    ("account-security", gettext_lazy("Security")),
+    ("account_email", gettext_lazy("E-mail addresses")),
+    ("account_change_password", gettext_lazy("Password")),
+    ("mfa_index", gettext_lazy("Two-factor sign-in")),
+    ("usersessions_list", gettext_lazy("Sessions")),
+)
+
+
+def account_links() -> list[tuple[Any, str]]:
+    """The pages about oneself that exist."""
+    found = []
+    for name, label in ACCOUNT:
+        try:
+            found.append((label, reverse(name)))
+        except NoReverseMatch:
+            continue
+    return found
+
+
+def _banner(view: Any) -> str:
+    team = view.place.team
+    if team is not None and team.state == "suspended":
+        return _("This team is suspended: nothing can be started or changed.")
+    region = view.place.region
+    if region is not None and getattr(region, "frozen_at", None):
+        return _("The brake of this region is on: the platform touches no machine until it is released.")
+    return ""
+
+
+def _balance(view: Any) -> Any:
+    """The wallet's balance for those who may see it."""
+    place = view.place
+    if place.team is None or not view.actor.can(Permission.BILLING_READ, place.scope):
+        return None
+    return nav.balance_of(place.team)
