@@ -100,9 +100,8 @@ def run(arguments: list[str]) -> int:
 def assets(_: list[str]) -> int:
     """Build static/dist from frontend/ and note from what."""
     folder = paths.ROOT / "frontend"
-    for command in (["npm", "ci", "--no-audit", "--no-fund"], ["npm", "run", "build"]):
-        if subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=False).returncode:
-            return 1
+    if subprocess.run(["sh", "build.sh"], cwd=folder, stdin=subprocess.DEVNULL, check=False).returncode:
+        return 1
     stamp(BUILT)
     return 0
 

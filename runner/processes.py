@@ -12,6 +12,8 @@ from pathlib import Path
 from runner.account import Account
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+_started: list[subprocess.Popen[bytes]] = []  # kept, so that none is taken for forgotten
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, writing to a log; `dies_by` ends it when the runner dies."""
     with log.open("ab") as out:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -126,6 +128,8 @@ def spawn(
             umask=0o077 if account else -1,
             preexec_fn=_die_with_parent(dies_by) if dies_by else None,
         )
+    _started.append(process)
+    return process
 
 
 def tail(log: Path, lines: int = 15) -> str:
@@ -134,3 +138,32 @@ def tail(log: Path, lines: int = 15) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except OSError:
         return "(no log)"
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever our children leave behind, so that it can be ended with them."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[Identity]:
+    """Processes whose parent we are, adopted ones included."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            identity = identify(int(entry.name)) if int(fields[1]) == os.getpid() else None
+            found += [identity] if identity else []
+    return found
+
+
+def end_children(spared: set[int]) -> None:
+    """End every child but the spared ones, and what they in turn leave behind."""
+    for _ in range(20):
+        left = [identity for identity in _children() if identity.pid not in spared]
+        if not left:
+            return
+        for identity in left:
+            end(identity, patience=3)

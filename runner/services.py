@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import paths, postgres
+from runner import libvirt, paths, postgres
 from runner.account import service_account
 from runner.console import say
 from runner.objects import Objects
@@ -177,6 +177,13 @@ def remove_leftovers(base: Path, prefix: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def mark_as_mine(folder: Path) -> None:
+    """Write down who starts a run in this folder, so that it is removed when that process is dead."""
+    mine = identify(os.getpid())
+    if mine:
+        (folder / "starter").write_text(f"{mine.pid} {mine.started}")
+
+
 def _remove_if_old(folder: Path) -> None:
     """A folder without a record belongs to a run that is just starting, unless its starter is dead."""
     try:
@@ -184,6 +191,7 @@ def _remove_if_old(folder: Path) -> None:
     except (OSError, ValueError):
         return
     if not is_alive(Identity(pid=pid, started=started)):
+        libvirt.end_leftovers(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,7 +5,6 @@ A test that failed beside others is run once more alone; when it passes then, th
 named as flaky.
 """
 
-import ctypes
 import json
 import os
 import shutil
@@ -22,15 +21,15 @@ from typing import Any
 
 from runner import bootstrap, paths
 from runner.console import say, show
-from runner.processes import Identity, end, identify, is_alive
-from runner.services import Services, remove_leftovers
+from runner.processes import adopt_orphans, end, end_children, identify, is_alive
+from runner.services import Services, mark_as_mine, remove_leftovers
 
 PREFIX = "suite-"
+LIBVIRT_PREFIX = "libvirt-"
 WORKERS = "2"
 PHASE_SECONDS = 25 * 60
 MOST_RERUN = 10
 NOTHING_COLLECTED = 5
-PR_SET_CHILD_SUBREAPER = 36
 KEPT = (
     "PATH",
     "TERM",
@@ -88,31 +87,6 @@ def _signals() -> Iterator[None]:
             signal.signal(sign, handler)
 
 
-def _children() -> list[Identity]:
-    """Processes whose parent we are, those included whose own parents ended."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            identity = identify(int(entry.name)) if int(fields[1]) == os.getpid() else None
-            found += [identity] if identity else []
-    return found
-
-
-def _end_orphans(spared: set[int]) -> None:
-    """End what tests started and did not end: as the reaper of this tree we have become its parent."""
-    for _ in range(20):
-        orphans = [identity for identity in _children() if identity.pid not in spared]
-        if not orphans:
-            return
-        for identity in orphans:
-            say(f"Ending process {identity.pid}, which a test left behind")
-            end(identity, patience=3)
-
-
 def _environment(folder: Path, report: Path, lacking: list[str]) -> dict[str, str]:
     """What tests see: nothing of the caller's settings, a home of their own."""
     env = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -159,7 +133,7 @@ class Suite:
         finally:
             if identity:
                 end(identity, patience=30, whole_group=True)
-            _end_orphans({service.pid for service in self.services.identities.values()})
+            end_children({service.pid for service in self.services.identities.values()})
         try:
             found: dict[str, Any] = json.loads(report.read_text())
         except (OSError, ValueError):
@@ -227,11 +201,10 @@ def _summary(outcome: Outcome, seconds: float) -> None:
 
 def _fresh_folder() -> Path:
     base = paths.scratch()
-    remove_leftovers(base, PREFIX)
+    for prefix in (PREFIX, LIBVIRT_PREFIX):
+        remove_leftovers(base, prefix)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    mine = identify(os.getpid())
-    if mine:
-        (folder / "starter").write_text(f"{mine.pid} {mine.started}")
+    mark_as_mine(folder)
     folder.chmod(0o755)
     return folder
 
@@ -246,7 +219,7 @@ def _keep_logs(folder: Path) -> None:
 def run(arguments: list[str]) -> int:
     """Set up, run, tidy up; returns the exit code."""
     began = time.monotonic()
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     with _signals():
         try:
             lacking = bootstrap.everything(development=True, browser=True)
@@ -266,7 +239,7 @@ def run(arguments: list[str]) -> int:
 
 def _tidy(folder: Path, services: Services) -> None:
     services.stop()
-    _end_orphans(set())
+    end_children(set())
     _keep_logs(folder)
     shutil.rmtree(folder, ignore_errors=True)
     if any(is_alive(identity) for identity in services.identities.values()):

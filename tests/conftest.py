@@ -1,19 +1,44 @@
-"""What all tests share: one migrated database per test process, and an empty cache per test."""
+"""What all tests share: one migrated database per test process, and a libvirt when a test asks for it."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner import libvirt, paths, services
+from tests import plugin
 from tests.database import own_database
-from tests.plugin import NO_SERVICES, services
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """Instead of pytest-django's: copy a template, which takes a fraction of a second."""
-    known = services()
+    known = plugin.services()
     if known is None:
-        pytest.exit(NO_SERVICES, returncode=4)
+        pytest.exit(plugin.NO_SERVICES, returncode=4)
     with django_db_blocker.unblock(), own_database(known["environment"]["DATABASE_SUPER_URL"]):
         yield
+
+
+@pytest.fixture(scope="session")
+def libvirt_host() -> Iterator[libvirt.Libvirt]:
+    """A libvirtd with a guest network of its own, in namespaces that leave the machine as it was."""
+    if reason := libvirt.unavailable():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="libvirt-", dir=paths.scratch()))
+    services.mark_as_mine(folder)
+    host = libvirt.Libvirt(folder)
+    before = {name: os.environ.get(name) for name in host.environment()}
+    try:
+        host.start()
+        os.environ.update(host.environment())
+        yield host
+    finally:
+        host.stop()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        shutil.rmtree(folder, ignore_errors=True)
