@@ -1,0 +1,1 @@
+"""Writes: pools, cards, and who has them."""

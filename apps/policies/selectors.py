@@ -1,0 +1,99 @@
+"""Reads: what a team's policies allow, and how each of them answers a launch."""
+
+from django.db.models import Subquery
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.policies.models import Assignment, QuotaUsage, ResourceLimit, ResourcePolicy
+from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limits
+from apps.policies.states import Level
+
+_WORDS = {
+    INSTANCES: gettext_lazy("instances"),
+    VCPUS: gettext_lazy("vCPUs"),
+    MEMORY: gettext_lazy("MiB of memory"),
+    DISK: gettext_lazy("GiB of disk"),
+}
+
+
+def limits_of(team_id: str) -> Limits:
+    """The lines of the team's resource policy; a team without one is held to the default."""
+    assigned = Assignment.objects.filter(team_id=team_id).values("resource_id")[:1]
+    default = ResourcePolicy.objects.filter(is_default=True).values("pk")[:1]
+    lines = ResourceLimit.objects.filter(policy_id=Coalesce(Subquery(assigned), Subquery(default)))
+    return Limits.of(line.limit for line in lines)
+
+
+def choices_of(team_id: str) -> tuple[Choice, Choice]:
+    """Which instance types and which images the team may launch."""
+    found = (
+        Assignment.objects.filter(team_id=team_id)
+        .values_list("instance_type__is_open", "instance_type__slugs", "image__is_open", "image__slugs")
+        .first()
+    )
+    if found is None:
+        return Choice(), Choice()
+    type_open, types, image_open, images = found
+    return Choice(type_open, frozenset(types)), Choice(image_open, frozenset(images))
+
+
+def used_by(team_id: str) -> dict[tuple[str, str, str], int]:
+    """(level, target, metric) → amount in use."""
+    rows = QuotaUsage.objects.filter(team_id=team_id).values_list("level", "target", "metric", "used")
+    return {(level, target, metric): used for level, target, metric, used in rows}
+
+
+def explain_gates(*, team_id: str, demand: Demand, type_slug: str = "", image_slug: str = "") -> list[Gate]:
+    """How each policy of the team answers: instance type, image, and every quota the demand touches."""
+    types, images = choices_of(team_id)
+    gates = []
+    if type_slug:
+        gates.append(
+            _choice_gate("type_policy", types, type_slug, _("Your policy allows this instance type."))
+        )
+    if image_slug:
+        gates.append(_choice_gate("image_policy", images, image_slug, _("Your policy allows this image.")))
+    return gates + quota_gates(limits=limits_of(team_id), used=used_by(team_id), demand=demand)
+
+
+def quota_gates(*, limits: Limits, used: dict[tuple[str, str, str], int], demand: Demand) -> list[Gate]:
+    """One gate per metric that the demand needs: the tightest of its levels. Touches nothing."""
+    gates = []
+    for metric, amount in demand.amounts().items():
+        if amount <= 0:
+            continue
+        lefts = {
+            level: ceiling - used.get((level, target, metric), 0)
+            for level, target in demand.places()
+            if (ceiling := limits.ceiling(level, target, metric)) is not None
+        }
+        gates.append(_quota_gate(metric, amount, lefts))
+    return gates
+
+
+def _quota_gate(metric: str, amount: int, lefts: dict[str, int]) -> Gate:
+    code = f"quota.{metric}"
+    if not lefts:
+        return Gate(code, True, asked=str(amount), message=_("No limit."))
+    level = min(lefts, key=lambda one: lefts[one])
+    left = max(lefts[level], 0)
+    words = {"left": left, "asked": amount, "what": metric_name(metric), "where": Level(level).label.lower()}
+    if amount <= left:
+        message = _("%(left)s %(what)s left (%(where)s).") % words
+    else:
+        message = _("%(asked)s %(what)s asked, %(left)s left (%(where)s).") % words
+    return Gate(code, amount <= left, asked=str(amount), left=str(left), message=message)
+
+
+def _choice_gate(code: str, choice: Choice, slug: str, yes: str) -> Gate:
+    allowed = choice.allows(slug)
+    return Gate(code, allowed, asked=slug, message=yes if allowed else _("Your policy does not allow it."))
+
+
+def metric_name(metric: str) -> str:
+    """The metric in words: "vCPUs", "GPUs (h100-80gb)"."""
+    if metric.startswith("gpu:"):
+        model = metric.removeprefix("gpu:")
+        return _("GPUs of one model") if model == "*" else _("GPUs (%(model)s)") % {"model": model}
+    return str(_WORDS.get(metric, metric))
