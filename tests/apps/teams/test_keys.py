@@ -203,8 +203,8 @@ class TestMaking:
             revoke_api_key(actor=actor_of(TeamFactory()), key=issued.key)
 
     def test_customers_have_no_staff_keys(self) -> None:
+        wish = KeyWish("x", frozenset({str(READ)}))
         with pytest.raises(NotPermitted):
-            wish = KeyWish("x", frozenset({str(READ)}))
             create_api_key(actor=actor_of(TeamFactory()), team=None, wish=wish)
 
 
