@@ -32,7 +32,7 @@ LONGEST = 1200  # looks: then the page opens a new stream
 
 
 class Live(View):
-    """One stream per page, for one place. `after` or `Last-Event-ID` resumes; `subject` narrows to one thing."""
+    """One stream per page and place. `after` or `Last-Event-ID` resumes; `subject` narrows to one thing."""
 
     def get(self, request: Any) -> HttpResponse | StreamingHttpResponse:
         if not request.user.is_authenticated:
@@ -62,7 +62,7 @@ async def _news(
     yield f"retry: 2000\nid: {seq}\nevent: hello\ndata: {{}}\n\n"
     for look in range(1, LONGEST):
         if look % RENEWAL_AT == 0:
-            renewed = await renew(session_key, actor.user_id)
+            renewed = await renew(session_key, actor.user_id or "")
         if renewed is None or not renewed.grants.get(place.scope):
             return
         for event in await read(renewed, place, subject, seq):

@@ -2,6 +2,13 @@
 
 from django.urls import URLPattern, path
 
+from apps.panels.admin import home, operations
+
 app_name = "admin"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("", home.Home.as_view(), name="home"),
+    path("operations", operations.OperationList.as_view(), name="operations"),
+    path("operations/<str:pk>", operations.OperationDetail.as_view(), name="operation"),
+    path("events", operations.EventList.as_view(), name="events"),
+]

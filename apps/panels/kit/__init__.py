@@ -29,6 +29,6 @@ from apps.panels.kit.views import PanelView
 
 __all__ = [
     "Action", "Chart", "Code", "Column", "Copies", "Detail", "Empty", "Events", "Facts", "Filter", "FormPage",
-    "Happened", "Html", "InlineForm", "Kpi", "Kpis", "Link", "Note", "Page", "PanelView", "Resource", "SavedView",
-    "Section", "Series", "Shares", "Step", "Steps", "Tab", "Table", "cells",
+    "Happened", "Html", "InlineForm", "Kpi", "Kpis", "Link", "Note", "Page", "PanelView", "Resource",
+    "SavedView", "Section", "Series", "Shares", "Step", "Steps", "Tab", "Table", "cells",
 ]  # fmt: skip

@@ -57,10 +57,11 @@ class Table(Block):
     title: Any
     columns: Sequence[Column]
     items: Sequence[Any]
-    empty: Empty = Empty("")
+    empty: Empty | None = None
     sub: Any = ""
     link: tuple[Any, str] | None = None
     buttons: Any = None
+    view: Any = None  # needed when a column has `to`
     template: ClassVar[str] = "kit/blocks/table.html"
 
     @property
@@ -68,7 +69,7 @@ class Table(Block):
         return [
             {
                 "row": item,
-                "cells": [(column.css, column.value(item)) for column in self.columns],
+                "cells": [(column.css, column.value(item, self.view)) for column in self.columns],
                 "buttons": self.buttons(item) if self.buttons else [],
             }
             for item in self.items

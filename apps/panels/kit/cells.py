@@ -12,7 +12,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-_OK = "running active ready open healthy available in_use succeeded done paid live accepted published enabled ok on"
+_OK = (
+    "running active ready open healthy available in_use succeeded done paid live accepted published enabled"
+    " ok on"
+)
 _BUSY = (
     "pending placing provisioning starting stopping rebooting resizing deleting creating enrolling testing"
     " initializing draining subscribing scaling unsubscribing queued uploading verifying restoring"
@@ -28,7 +31,7 @@ _TONES = {
 }
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF "}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-NONE = mark_safe('<span class="muted">–</span>')  # noqa: S308 - a constant
+NONE = mark_safe('<span class="muted">–</span>')
 
 
 def tone(value: object) -> str:

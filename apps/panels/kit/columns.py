@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q
+from django.urls import NoReverseMatch
+
+from apps.panels.kit import cells
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,8 @@ class Column:
     """`cell(row)` renders HTML or text (see kit.cells); without it the attribute `name` is shown.
 
     `sort` is the ORM path (or several) to order by. `priority` 2 and 3 leave narrow screens first.
-    `text(row)` is what the CSV file says; by default the attribute `name`.
+    `text(row)` is what the CSV file says; by default the attribute `name`. `to` is a route of the
+    panel that the cell links to, given the row's `pk`.
     """
 
     name: str
@@ -24,6 +28,7 @@ class Column:
     mono: bool = False
     priority: int = 1
     text: Callable[[Any], Any] | None = None
+    to: str = ""
 
     @property
     def css(self) -> str:
@@ -36,8 +41,9 @@ class Column:
         ]
         return " ".join(name for name, on in parts if on)
 
-    def value(self, row: Any) -> Any:
-        return self.cell(row) if self.cell else _attribute(row, self.name)
+    def value(self, row: Any, view: Any = None) -> Any:
+        shown = self.cell(row) if self.cell else _attribute(row, self.name)
+        return cells.link(shown, _address(view, self.to, row)) if self.to and view else shown
 
     def plain(self, row: Any) -> Any:
         return self.text(row) if self.text else _attribute(row, self.name)
@@ -49,6 +55,13 @@ def _attribute(row: Any, name: str) -> Any:
         if row is None:
             return ""
     return row
+
+
+def _address(view: Any, name: str, row: Any) -> str:
+    try:
+        return str(view.url(name, pk=row.pk))
+    except NoReverseMatch:
+        return ""
 
 
 Options = Iterable[tuple[Any, Any]]
@@ -79,10 +92,10 @@ class SavedView:
 
     name: str
     label: Any
-    where: Q | Callable[[Any], Q] = Q()
+    where: Q | Callable[[Any], Q] | None = None
 
     def condition(self, view: Any) -> Q:
-        return self.where(view) if callable(self.where) else self.where
+        return Q() if self.where is None else self.where(view) if callable(self.where) else self.where
 
 
 @dataclass(frozen=True)

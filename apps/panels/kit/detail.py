@@ -1,4 +1,4 @@
-"""The page of one object: header, tabs, buttons. The object is found in the actor's scope or it does not exist."""
+"""The page of one object: header, tabs, buttons. It is found in the actor's scope or it does not exist."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

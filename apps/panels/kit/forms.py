@@ -1,4 +1,4 @@
-"""A form page: sections, server validation, refusals as form errors, and one request however often it is sent."""
+"""A form page: sections, server validation, refusals as form errors; sent twice it acts once."""
 
 import hashlib
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def dress(form: forms.Form) -> forms.Form:
 
 
 class FormPage(PanelView):
-    """One form that calls one service. `save` returns the address to go to, or the made object for `done_url`."""
+    """One form that calls one service. `save` returns where to go, or the made object for `done_url`."""
 
     form_class: ClassVar[type[forms.Form]]
     sections: ClassVar[Sequence[Section]] = ()
@@ -105,7 +105,8 @@ class FormPage(PanelView):
         """Go where the service's answer leads."""
         if not answer.is_replay and self.done:
             messages.success(self.request, str(self.done))
-        return HttpResponseRedirect(str((answer.body or {}).get("url", self.cancel_url())))
+        goal = answer.body.get("url") if isinstance(answer.body, dict) else None
+        return HttpResponseRedirect(str(goal or self.cancel_url()))
 
     def _once(self, form: forms.Form) -> Answer:
         """Save; a second click with the same token is told the first one's answer."""

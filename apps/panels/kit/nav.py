@@ -1,4 +1,4 @@
-"""The side navigation of the three panels: by job. An entry appears once its page exists and one may see it."""
+"""The side navigation of the panels, by job. An entry appears once its page exists and one may see it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,10 @@ from django.urls import NoReverseMatch
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.actor import Actor
-from apps.core.permissions import Permission as P
+from apps.core.permissions import Permission
 from apps.panels.kit.places import Place
+
+P = Permission
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Item:
     name: str
     label: Any
     icon: str
-    permission: P
+    permission: Permission
     also: tuple[str, ...] = ()
 
 

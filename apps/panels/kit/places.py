@@ -46,7 +46,8 @@ class Place:
             return rows
         if self.region is not None:
             return rows.filter(**{self._path(kind, "region_path"): self.region.pk})
-        assert self.team is not None and self.workspace is not None
+        assert self.team is not None
+        assert self.workspace is not None
         rows = rows.filter(**{self._path(kind, "team_path"): self.team.pk})
         within = getattr(kind, "workspace_path", None)
         return rows.filter(**{within: self.workspace.pk}) if within else rows
@@ -110,10 +111,10 @@ def panels_of(place: Place, actor: Actor) -> list[tuple[str, str, str, str]]:
     if place.workspaces:
         first = place.workspace or place.workspaces[0]
         address = {"team": first.team.slug, "workspace": first.slug}
-        found.append(("console", _("Console"), first.team.name, reverse("console:overview", kwargs=address)))
+        found.append(("console", _("Console"), first.team.name, reverse("console:home", kwargs=address)))
     if actor.is_staff:
-        found.append(("admin", _("Admin"), _("All regions"), reverse("admin:overview")))
+        found.append(("admin", _("Admin"), _("All regions"), reverse("admin:home")))
     for region in place.regions:
-        line = region.name
-        found.append(("cluster", region.slug, line, reverse("cluster:map", kwargs={"region": region.slug})))
+        home = reverse("cluster:home", kwargs={"region": region.slug})
+        found.append(("cluster", region.slug, region.name, home))
     return found

@@ -10,4 +10,4 @@ from apps.users.models import User
 class PanelRequest(HttpRequest):
     actor: Actor
     request_id: str
-    user: User | AnonymousUser  # type: ignore[assignment]
+    user: User | AnonymousUser

@@ -1,4 +1,4 @@
-"""A list page, declared: columns, filters, saved views, search, sort, pages, CSV, buttons. All its state is in the URL."""
+"""A list page, declared: columns, filters, saved views, sort, pages, CSV, buttons; all in the URL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Asked:
     per: int
 
 
-class CountedPaginator(Paginator):  # type: ignore[type-arg]
+class CountedPaginator(Paginator):
     """Pages of rows whose number is already known."""
 
     def __init__(self, rows: Any, per: int, count: int) -> None:
@@ -105,17 +105,17 @@ class Resource(PanelView):
             view=query.get("view", "") if query.get("view", "") in known else "",
             search=query.get("q", "").strip()[:MAX_SEARCH].replace("\x00", ""),
             sort=sort if self._column(sort) else "",
-            filters={name: query[name] for name in self.options if self._is_option(name, query.get(name))},
+            filters={name: query[name] for name in self.choices if self._is_option(name, query.get(name))},
             page=query.get("page", "1"),
             per=int(per) if per in {str(size) for size in PER_PAGE} else PER_PAGE[0],
         )
 
     @cached_property
-    def options(self) -> dict[str, list[tuple[str, Any]]]:
+    def choices(self) -> dict[str, list[tuple[str, Any]]]:
         return {each.name: each.choices(self) for each in self.filters}
 
     def _is_option(self, name: str, value: str | None) -> bool:
-        return bool(value) and any(value == known for known, _label in self.options[name])
+        return bool(value) and any(value == known for known, _label in self.choices[name])
 
     def _column(self, sort: str) -> Column | None:
         name = sort.removeprefix("-")
@@ -163,13 +163,13 @@ class Resource(PanelView):
             asked[f"view_{view.name}"] = Count("pk", filter=others & view.condition(self), distinct=True)
         for each in self.filters:
             others = self._where(without=each.name)
-            for at, (value, _label) in enumerate(self.options[each.name]):
+            for at, (value, _label) in enumerate(self.choices[each.name]):
                 key = f"filter_{each.name}_{at}"
                 asked[key] = Count("pk", filter=others & each.condition(value), distinct=True)
         return {key: value or 0 for key, value in self.rows().order_by().aggregate(**asked).items()}
 
     @cached_property
-    def page(self) -> Page:  # type: ignore[type-arg]
+    def page(self) -> Page:
         rows = self.sorted(self.refine(self.found()))
         return CountedPaginator(rows, self.asked.per, self.counts["found"]).get_page(self.asked.page)
 
@@ -188,7 +188,7 @@ class Resource(PanelView):
             {
                 "row": row,
                 "name": actions.name_of(row),
-                "cells": [(column.css, column.value(row)) for column in self.columns],
+                "cells": [(column.css, column.value(row, self)) for column in self.columns],
                 "buttons": actions.buttons(self, [one for one in self.actions if one.row], row),
             }
             for row in self.page.object_list
@@ -239,7 +239,7 @@ class Resource(PanelView):
                 "on": option == value,
                 "n": self.counts[f"filter_{each.name}_{at}"],
             }
-            for at, (option, label) in enumerate(self.options[each.name])
+            for at, (option, label) in enumerate(self.choices[each.name])
         ]
         chosen = next((one["label"] for one in options if one["on"]), "")
         clear = self.query(**{each.name: None})

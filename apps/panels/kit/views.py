@@ -16,7 +16,7 @@ from django.views.generic import View as DjangoView
 from apps.core.actor import Actor
 from apps.core.errors import DomainError, NotFound, NotPermitted
 from apps.core.permissions import Permission
-from apps.panels.kit import shell
+from apps.panels.kit import nav, shell
 from apps.panels.kit.places import ADDRESS_PARTS, Place, place_for
 from apps.panels.kit.requests import PanelRequest
 
@@ -104,6 +104,15 @@ class PanelView(DjangoView):
     def back(self) -> str:
         """Where a button of this page leads after its service has answered."""
         return self.request.get_full_path()
+
+
+class PanelHome(PanelView):
+    """The bare address of a panel: on to the first page one may see there."""
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        for _label, entries in nav.groups(self.place, self.actor, ""):
+            return HttpResponseRedirect(entries[0]["url"])
+        raise Http404(_("There is no such page."))
 
 
 def _zone(user: Any) -> ZoneInfo:
