@@ -8,7 +8,7 @@ import sys
 import venv
 from pathlib import Path
 
-from runner import packages, paths
+from runner import libvirt, packages, paths
 from runner.console import Stopped, say
 from runner.services import locked
 
@@ -131,7 +131,7 @@ def python_packages(*, development: bool) -> None:
 
 def everything(*, development: bool, browser: bool) -> list[str]:
     """All a checkout needs; returns the Debian packages that could not be had."""
-    lacking = packages.ensure(packages.LIBVIRT + (packages.BROWSER if browser else ()))
+    lacking = packages.ensure(libvirt.APT_PACKAGES + (packages.BROWSER if browser else ()))
     python_packages(development=development)
     return lacking
 

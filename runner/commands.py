@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from runner import bootstrap, checks, services, suite
+from runner import bootstrap, checks, services, suite, supervise
 from runner.console import Stopped, show, warn
 
 PROFILE = "HOSTEDAI_TEST_PROFILE"
@@ -44,6 +44,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "setup": setup,
     "services": start_services,
     "services-stop": stop_services,
+    "run": supervise.run,
     "test": suite.run,
     "check": checks.run,
     "assets": checks.assets,

@@ -6,11 +6,6 @@ import subprocess
 
 from runner.console import say, warn
 
-LIBVIRT = (
-    *("busybox-static", "dnsmasq-base", "dropbear-bin", "e2fsprogs", "gcc", "genisoimage", "iproute2"),
-    *("iptables", "libvirt-clients", "libvirt-daemon-system", "libvirt-dev", "pkg-config"),
-    *("qemu-system-x86", "qemu-utils", "util-linux"),
-)
 BROWSER = ("chromium", "fonts-dejavu-core")
 MAY_INSTALL = "HOSTEDAI_MAY_INSTALL"
 

@@ -145,6 +145,16 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def reap() -> None:
+    """Bury adopted children that ended."""
+    for _ in range(1000):
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                return
+        except ChildProcessError:
+            return
+
+
 def _children() -> list[Identity]:
     """Processes whose parent we are, adopted ones included."""
     found = []

@@ -95,6 +95,14 @@ class Services:
             raise
         self._write_record(self.folder / RECORD)
 
+    def revive(self) -> None:
+        """Start a server again that died, where it was before."""
+        for name, identity in list(self.identities.items()):
+            if not is_alive(identity):
+                say(f"{name} ended; starting it again")
+                getattr(self, f"_start_{name}")(self._secrets(), self.ports[name])
+                self._write_record(self.folder / RECORD)
+
     def _start_postgres(self, keys: dict[str, str], port: int | None) -> None:
         server = Postgres(
             self.folder / "postgres",
@@ -191,8 +199,15 @@ def _remove_if_old(folder: Path) -> None:
     except (OSError, ValueError):
         return
     if not is_alive(Identity(pid=pid, started=started)):
-        libvirt.end_leftovers(folder)
+        libvirt.Hypervisor(folder).end_leftovers()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftover_processes(folder: Path) -> None:
+    """End what a killed run left of this state folder's servers."""
+    known = recorded(folder / RECORD)
+    if known:
+        stop_processes(known[1])
 
 
 def start_profile(profile: str) -> dict[str, str]:

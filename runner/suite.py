@@ -8,19 +8,16 @@ named as flaky.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from runner import bootstrap, paths
 from runner.console import say, show
+from runner.interrupts import Interrupted, interruptible
 from runner.processes import adopt_orphans, end, end_children, identify, is_alive
 from runner.services import Services, mark_as_mine, remove_leftovers
 
@@ -40,10 +37,6 @@ KEPT = (
     "HOSTEDAI_NO_APT",
     "HYPOTHESIS_SEED",
 )
-
-
-class Interrupted(Exception):
-    """Somebody asked the run to end."""
 
 
 @dataclass
@@ -69,22 +62,6 @@ class Outcome:
         if self.failed or self.broken:
             return 1
         return 0 if self.counts.get("passed") else NOTHING_COLLECTED
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise Interrupted(signal.Signals(number).name)
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    before = {
-        sign: signal.signal(sign, _interrupt) for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
 
 
 def _environment(folder: Path, report: Path, lacking: list[str]) -> dict[str, str]:
@@ -220,7 +197,7 @@ def run(arguments: list[str]) -> int:
     """Set up, run, tidy up; returns the exit code."""
     began = time.monotonic()
     adopt_orphans()
-    with _signals():
+    with interruptible():
         try:
             lacking = bootstrap.everything(development=True, browser=True)
             folder = _fresh_folder()

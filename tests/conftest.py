@@ -25,17 +25,17 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
 
 
 @pytest.fixture(scope="session")
-def libvirt_host() -> Iterator[libvirt.Libvirt]:
-    """A libvirtd with a guest network of its own, in namespaces that leave the machine as it was."""
-    if reason := libvirt.unavailable():
+def hypervisor() -> Iterator[libvirt.Hypervisor]:
+    """A private libvirt with a guest network, in namespaces that leave the machine as it was."""
+    if reason := libvirt.why_not():
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="libvirt-", dir=paths.scratch()))
     services.mark_as_mine(folder)
-    host = libvirt.Libvirt(folder)
-    before = {name: os.environ.get(name) for name in host.environment()}
+    host = libvirt.Hypervisor(folder)
+    before = {name: os.environ.get(name) for name in libvirt.environment(host)}
     try:
-        host.start()
-        os.environ.update(host.environment())
+        host.start(dies_by_us=True)
+        os.environ.update(libvirt.environment(host))
         yield host
     finally:
         host.stop()
