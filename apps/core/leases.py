@@ -1,10 +1,10 @@
 """A row is worked on by one reconciler at a time; a dead worker's lease runs out."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
 from django.db.models.functions import Now
 
@@ -30,6 +30,9 @@ class Leased(models.Model):
         abstract = True
 
 
+Row = TypeVar("Row", bound=Leased)
+
+
 def in_time(delta: timedelta) -> ExpressionWrapper:
     """The database's clock, `delta` from now."""
     return ExpressionWrapper(Now() + Value(delta), output_field=DateTimeField())
@@ -45,6 +48,23 @@ def claim(row_class: type[Leased], pk: object, *, ttl: timedelta) -> UUID | None
     return token if won else None
 
 
+def take(row_class: type[Row], pk: object, *, ttl: timedelta, unless: str = "false") -> Row | None:
+    """Claim a due row and read it, in one statement; None when it is not due or somebody holds it.
+
+    `unless` is a condition in SQL under which rows are left alone. The row comes with `taken_at`, the
+    database's clock.
+    """
+    meta = row_class._meta
+    statement = (
+        f'UPDATE "{meta.db_table}" SET lease_token = %s, lease_until = clock_timestamp() + %s, fence = fence + 1'  # noqa: S608
+        f' WHERE "{meta.pk.column}" = %s AND due_at <= clock_timestamp() AND NOT ({unless})'
+        " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
+        " RETURNING *, clock_timestamp() AS taken_at"
+    )
+    key = meta.pk.get_db_prep_value(pk, connection)
+    return next(iter(row_class._default_manager.raw(statement, [uuid4(), ttl, key])), None)
+
+
 def extend(row: Leased, token: UUID, *, ttl: timedelta) -> None:
     """Hold the row for longer; raises LeaseLost when it is no longer ours."""
     mine = type(row)._default_manager.filter(pk=row.pk, lease_token=token)
@@ -52,18 +72,14 @@ def extend(row: Leased, token: UUID, *, ttl: timedelta) -> None:
         raise LeaseLost(row.pk)
 
 
-def release(
-    row: Leased, token: UUID, *, due_in: timedelta | None, **changes: Any
-) -> None:
+def release(row: Leased, token: UUID, *, due_in: timedelta | None, **changes: Any) -> None:
     """Write the outcome and let go, in one statement that only the lease holder wins.
 
     `due_in` None means never again by itself. A row whose wish changed during the pass is due at
     once, whatever the pass concluded.
     """
     mine = type(row)._default_manager.filter(pk=row.pk, lease_token=token)
-    later = (
-        Value(None, output_field=DateTimeField()) if due_in is None else in_time(due_in)
-    )
+    later = Value(None, output_field=DateTimeField()) if due_in is None else in_time(due_in)
     due = Case(When(generation=row.generation, then=later), default=Now())
     if not mine.update(lease_token=None, lease_until=None, due_at=due, **changes):
         raise LeaseLost(row.pk)

@@ -72,7 +72,8 @@ class Instance(Leased):
     memory_mib = models.PositiveIntegerField(_("memory"))
     disk_gib = models.PositiveIntegerField(_("disk"))
     gpus = models.PositiveSmallIntegerField(_("GPUs"), default=0)
-    pci_addresses = ArrayField(models.CharField(max_length=40), default=list)
+    pci_addresses = ArrayField(models.CharField(max_length=40), default=list)  # whole cards
+    mdev_uuids = ArrayField(models.CharField(max_length=40), default=list)  # shares of cards
 
     address = models.CharField(_("address"), max_length=255, blank=True)
     ssh_port = models.PositiveIntegerField(default=22)
@@ -105,6 +106,7 @@ class Instance(Leased):
     started_at = models.DateTimeField(_("running since"), null=True)
     deleted_at = models.DateTimeField(_("deleted"), null=True)
     proof_at = models.DateTimeField(null=True, editable=False)  # when it was last seen to run
+    missed_at = models.DateTimeField(null=True, editable=False)  # since when it is looked for in vain
     released_at = models.DateTimeField(null=True, editable=False)
     absence = models.JSONField(null=True, editable=False)  # the proof that let go of what it held
 

@@ -4,7 +4,8 @@
 that the timeline never tells another story than the rows; each is one statement plus one event.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
@@ -13,21 +14,22 @@ from apps.audit import services as audit
 from apps.core.actor import SYSTEM, Actor, region_scope, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
-from apps.core.ids import decode
+from apps.core.ids import decode, encode
 from apps.core.leases import in_time
 from apps.core.permissions import Permission
 from apps.operations.errors import NotCancellable, TargetBusy
 from apps.operations.models import Operation, OperationStep
-from apps.operations.services.outbox import emit
+from apps.operations.services.outbox import emit_many
 from apps.operations.signals import cancel_requested
-from apps.operations.specs import OperationPlan, Target
+from apps.operations.specs import Happening, OperationPlan, Target
 from apps.operations.states import OPEN, State, StepState
 
 FORGOTTEN = timedelta(minutes=15)
 
 _ADVANCE = """
 WITH goal AS (
-  SELECT position AS p FROM operations_operationstep WHERE operation_id = %(id)s AND name = %(step)s
+  SELECT position AS p FROM operations_operationstep
+   WHERE operation_id = %(id)s AND name = %(step)s AND state = 'pending'
 ), moved AS (
   UPDATE operations_operationstep AS s
      SET state = CASE WHEN s.position < goal.p THEN 'done' ELSE 'running' END,
@@ -63,13 +65,21 @@ RETURNING o.progress, o.team_id, o.region_id, o.target_id, o.kind
 
 
 @transaction.atomic
-def open_operation(*, actor: Actor, target: Target, plan: OperationPlan) -> Operation:
+def open_operation(
+    *,
+    actor: Actor,
+    target: Target,
+    plan: OperationPlan,
+    now: datetime | None = None,
+    also: Sequence[Happening] = (),
+) -> Operation:
     """Accept long work; raises TargetBusy when the target already has an open operation.
 
-    The caller has checked the permission to do the work itself.
+    The caller has checked the permission to do the work itself. `also` are events that go out with
+    the operation's own, here and below.
     """
     done = sum(step.is_done for step in plan.steps)
-    now = db_now()
+    now = now or db_now()
     operation = Operation(
         kind=plan.kind,
         team_id=target.team_id,
@@ -106,41 +116,43 @@ def open_operation(*, actor: Actor, target: Target, plan: OperationPlan) -> Oper
         )
         for position, step in enumerate(plan.steps)
     )
-    emit(
-        type="operation.opened",
-        subject=str(operation.pk),
-        team_id=target.team_id,
-        region_id=target.region_id,
-        data={"kind": plan.kind, "target": target.id, "progress": operation.progress},
-    )
+    about = {"kind": plan.kind, "target": target.id, "progress": operation.progress}
+    opened = Happening("operation.opened", str(operation.pk), target.team_id, target.region_id, about)
+    emit_many([opened, *also])
     return operation
 
 
-def advance(*, operation_id: str, step: str, detail: str = "") -> bool:
-    """Begin the named step, all before it being done; False when the operation has ended or has no
-    such step."""
+def advance(*, operation_id: str, step: str, detail: str = "", also: Sequence[Happening] = ()) -> bool:
+    """Begin the named step, all before it being done; False when it has begun already, there is no such
+    step, or the operation has ended."""
     values = {"id": decode("op", operation_id), "step": step, "detail": detail}
-    return _write(_ADVANCE, operation_id, values, event="operation.advanced", step=step)
+    return _write(_ADVANCE, operation_id, values, "operation.advanced", {"step": step}, also)
 
 
-def finish(*, operation_id: str) -> bool:
+def finish(*, operation_id: str, also: Sequence[Happening] = ()) -> bool:
     """Everything was done; False when the operation had ended before."""
-    return _end(operation_id, State.SUCCEEDED)
+    return _end(operation_id, State.SUCCEEDED, also=also)
 
 
-def fail(*, operation_id: str, code: str, message: str, undone: str = "") -> bool:
+def fail(
+    *, operation_id: str, code: str, message: str, undone: str = "", also: Sequence[Happening] = ()
+) -> bool:
     """The running step failed; `message` and `undone` are for the customer."""
-    return _end(operation_id, State.FAILED, code=code, message=message, undone=undone)
+    return _end(operation_id, State.FAILED, (code, message, undone), also)
 
 
-def cancel(*, operation_id: str, message: str = "", undone: str = "") -> bool:
+def cancel(*, operation_id: str, message: str = "", undone: str = "", also: Sequence[Happening] = ()) -> bool:
     """End an operation that somebody called off or that another one overtook."""
-    return _end(operation_id, State.CANCELLED, code="cancelled", message=message, undone=undone)
+    return _end(operation_id, State.CANCELLED, ("cancelled", message, undone), also)
 
 
 @transaction.atomic
 def cancel_operation(*, actor: Actor, operation_id: str) -> Operation:
-    """Ask for an open operation to be called off; what was done is undone by who opened it."""
+    """Ask for an open operation to be called off; what was done is undone by who opened it.
+
+    The row is not locked here: receivers lock the target first and then end the operation, in the
+    order in which reconcilers do.
+    """
     found = (
         Operation.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=operation_id).first()
     )
@@ -177,7 +189,13 @@ def expire_forgotten(*, actor: Actor = SYSTEM) -> int:
     return ended
 
 
-def _end(operation_id: str, state: State, *, code: str = "", message: str = "", undone: str = "") -> bool:
+def _end(
+    operation_id: str,
+    state: State,
+    why: tuple[str, str, str] = ("", "", ""),
+    also: Sequence[Happening] = (),
+) -> bool:
+    code, message, undone = why
     values = {
         "id": decode("op", operation_id),
         "state": state.value,
@@ -186,21 +204,26 @@ def _end(operation_id: str, state: State, *, code: str = "", message: str = "", 
         "message": message,
         "undone": undone,
     }
-    return _write(_END, operation_id, values, event=f"operation.{state.value}", code=code, message=message)
+    about = {"code": code, "message": message} if code else {}
+    return _write(_END, operation_id, values, f"operation.{state.value}", about, also)
 
 
-def _write(statement: str, operation_id: str, values: dict[str, object], *, event: str, **about: str) -> bool:
+def _write(
+    statement: str,
+    operation_id: str,
+    values: dict[str, object],
+    event: str,
+    about: dict[str, str],
+    also: Sequence[Happening],
+) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         row = cursor.fetchone()
     if row is None:
+        emit_many(also)
         return False
     progress, team, region, target, kind = row
-    emit(
-        type=event,
-        subject=operation_id,
-        team_id=team and Operation._meta.get_field("team_id").to_python(team),
-        region_id=region and Operation._meta.get_field("region_id").to_python(region),
-        data={"kind": kind, "target": target, "progress": progress, **about},
-    )
+    told = {"kind": kind, "target": target, "progress": progress, **about}
+    where = (team and encode("team", team), region and encode("reg", region))
+    emit_many([Happening(event, operation_id, *where, told), *also])
     return True
