@@ -242,7 +242,7 @@ def environment(host: Hypervisor) -> dict[str, str]:
 
 
 def supervise(folder: Path, subnet: ipaddress.IPv4Network) -> int:
-    """First process of the namespaces: lays the folder's parts where libvirt looks, keeps libvirtd running."""
+    """First process of the namespaces: lays the folder's parts where libvirt looks, keeps libvirtd up."""
     _run("mount", "--make-rprivate", "/")
     for place in PRIVATE:
         Path(place).mkdir(parents=True, exist_ok=True)
