@@ -14,6 +14,10 @@ class Audience:
     def prefix(self) -> str:
         return f"api/{self.name}/v1/"
 
+    @property
+    def docs_url(self) -> str:
+        return f"/{self.prefix}docs"
+
 
 AUDIENCES = (
     Audience(

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -28,18 +28,21 @@ def document(name: str) -> dict[str, Any]:
 
 @require_safe
 def openapi(request: HttpRequest, name: str) -> HttpResponse:
-    return JsonResponse(_known(name), json_dumps_params={"ensure_ascii": False})
+    return JsonResponse(document(name), json_dumps_params={"ensure_ascii": False})
 
 
 @require_safe
 def page(request: HttpRequest, name: str) -> HttpResponse:
     """Every call of an API: what it is for, what it takes, what it gives."""
-    found = _known(name)
-    return render(
-        request,
-        "api/docs.html",
-        {"audience": name, "audiences": AUDIENCES, "api": found, "nouns": list(nouns(found))},
-    )
+    found = document(name)
+    shown = {
+        "audience": name,
+        "audiences": AUDIENCES,
+        "api": found,
+        "nouns": list(nouns(found)),
+        "base_url": f"{settings.PUBLIC_URL}{min(found['paths'])}",
+    }
+    return render(request, "api/docs.html", shown)
 
 
 def nouns(api: dict[str, Any]) -> Any:
@@ -107,9 +110,3 @@ def _type(api: dict[str, Any], schema: dict[str, Any]) -> str:
     if name.startswith("array"):
         return f"{_type(api, schema.get('items', {}))}[]"
     return f"{name} ({schema['format']})" if "format" in schema else name
-
-
-def _known(name: str) -> dict[str, Any]:
-    if name not in {one.name for one in AUDIENCES}:
-        raise Http404
-    return document(name)

@@ -25,7 +25,7 @@ def once(handler: Handler, *, actor: Actor, scope: str) -> Handler:
 
         def act() -> Answer:
             fresh.append(handler(request, *args, **kwargs))
-            return Answer(fresh[0].status_code, {"data": _plain(fresh[0].data)})
+            return Answer(fresh[0].status_code, _text(fresh[0].data))
 
         known = services.once(
             owner=f"{actor.key_id or actor.user_id}:{scope}",
@@ -35,8 +35,8 @@ def once(handler: Handler, *, actor: Actor, scope: str) -> Handler:
         )
         if fresh:
             return fresh[0]
-        kept: Any = known.body
-        return Response(kept["data"], status=known.status, headers={"Idempotent-Replay": "true"})
+        kept = None if known.body is None else json.loads(str(known.body))
+        return Response(kept, status=known.status, headers={"Idempotent-Replay": "true"})
 
     return answer
 
@@ -48,6 +48,6 @@ def fingerprint(request: Request) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def _plain(data: Any) -> Any:
-    """The data exactly as it goes over the wire."""
-    return None if data is None else json.loads(JSONRenderer().render(data))
+def _text(data: Any) -> str | None:
+    """The data exactly as it goes over the wire; kept as text, for the order of its names."""
+    return None if data is None else JSONRenderer().render(data).decode()

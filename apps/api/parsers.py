@@ -57,14 +57,12 @@ def _no_constants(name: str) -> Any:
 def _inspect(value: Any) -> None:
     """Walk the value level by level, so that no depth can exhaust the stack."""
     level: list[Any] = [value]
-    for _depth in range(MAX_DEPTH + 1):
-        below: list[Any] = []
-        for item in level:
-            below.extend(_children(item))
-        if not below:
-            return
-        level = below
-    raise Malformed(_("The body is nested too deeply."), "too_deep")
+    depth = 0
+    while level:
+        depth += any(isinstance(item, dict | list) for item in level)
+        if depth > MAX_DEPTH:
+            raise Malformed(_("The body is nested too deeply."), "too_deep")
+        level = [below for item in level for below in _children(item)]
 
 
 def _children(item: Any) -> Iterable[Any]:

@@ -15,8 +15,8 @@ def nothing(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    path("<slug:name>/v1/openapi.json", docs.openapi, name="api-openapi"),
-    path("<slug:name>/v1/docs", docs.page, name="api-docs"),
+    *[path(f"{one.name}/v1/openapi.json", docs.openapi, {"name": one.name}) for one in AUDIENCES],
+    *[path(f"{one.name}/v1/docs", docs.page, {"name": one.name}) for one in AUDIENCES],
     *[path(f"{one.name}/v1/", include(one.urlconf)) for one in AUDIENCES],
     re_path("", nothing),
 ]
