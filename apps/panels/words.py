@@ -1,4 +1,4 @@
-"""What operations, their steps and events are called on a page. Unknown names are shown as they are, readably."""
+"""What operations, their steps and events are called on a page; unknown names are made readable."""
 
 from typing import Any
 
