@@ -270,7 +270,7 @@ class PlatformViewSet(ApiViewSet):
 
 
 class RegionViewSet(ApiViewSet):
-    """Cluster API: whoever holds a role in the region of the address, or platform-wide."""
+    """Cluster API: whoever holds a role in the region of the address."""
 
     audience = "cluster"
     scope_kind = "region"
@@ -282,9 +282,9 @@ class RegionViewSet(ApiViewSet):
 
     def find_scope(self, caller: Actor) -> Scope:
         mine = caller.ids("region")
-        if not mine and not caller.is_staff:
+        if not mine:
             raise NotPermitted(_("This API is for the staff of regions."), code="not_staff")
-        if not caller.is_staff and self.region.pk not in mine:
+        if self.region.pk not in mine:
             raise NotFound("not your region")
         return region_scope(self.region.pk)
 
@@ -300,10 +300,7 @@ def narrow(caller: Actor, scope: Scope) -> Actor:
     """The caller with nothing but what it holds in the scope, so that no list can reach beyond it."""
     if scope.kind == "person":
         return caller
-    held = caller.grants.get(scope, frozenset())
-    if scope.kind == "region":
-        held |= caller.grants.get(PLATFORM, frozenset())
-    return replace(caller, grants={scope: held})
+    return replace(caller, grants={scope: caller.grants.get(scope, frozenset())})
 
 
 def etag(data: Any) -> str:
