@@ -34,7 +34,8 @@ def environment() -> dict[str, str]:
     if not (home and os.path.isdir(home) and os.access(home, os.W_OK)):
         cache = paths.open_folder(paths.VAR / "cache")
         env |= {"HOME": str(cache), "UV_CACHE_DIR": str(cache / "uv"), "PIP_CACHE_DIR": str(cache / "pip")}
-    return env | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_NO_PROGRESS": "1", "PIP_NO_INPUT": "1"}
+    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "UV_NO_PROGRESS": "1"}
+    return env | quiet | {"UV_SYSTEM_CERTS": "1"}  # the certificates that pip and apt trust
 
 
 def _run(*command: str | Path) -> bool:
