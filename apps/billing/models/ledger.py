@@ -40,7 +40,7 @@ class LedgerQuerySet(TenantQuerySet):
 
 
 class Account(models.Model):
-    """One account per kind and currency, and per team for customers. Its balance is the sum of its postings."""
+    """One per kind and currency, and per team for customers; its balance is the sum of its postings."""
 
     id = IdField("acc", primary_key=True)
     kind = models.CharField(_("kind"), max_length=16, choices=AccountKind.choices)

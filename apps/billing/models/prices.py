@@ -73,18 +73,22 @@ class PriceVersion(models.Model):
                 func="""
                 IF TG_OP = 'DELETE' THEN
                     IF OLD.valid_from <= clock_timestamp() THEN
-                        RAISE EXCEPTION 'a price that was in force is not deleted' USING ERRCODE = 'restrict_violation';
+                        RAISE EXCEPTION 'a price that was in force is not deleted'
+                            USING ERRCODE = 'restrict_violation';
                     END IF;
                     RETURN OLD;
                 END IF;
-                same := (OLD.id, OLD.product, OLD.currency, OLD.unit_price, OLD.valid_from, OLD.previous_until,
-                         OLD.note, OLD.created_by, OLD.created_at)
+                same := (OLD.id, OLD.product, OLD.currency, OLD.unit_price, OLD.valid_from)
                     IS NOT DISTINCT FROM
-                        (NEW.id, NEW.product, NEW.currency, NEW.unit_price, NEW.valid_from, NEW.previous_until,
-                         NEW.note, NEW.created_by, NEW.created_at);
-                IF NOT same OR coalesce(OLD.valid_until, 'infinity') <= clock_timestamp()
+                        (NEW.id, NEW.product, NEW.currency, NEW.unit_price, NEW.valid_from)
+                    AND (OLD.previous_until, OLD.note, OLD.created_by, OLD.created_at)
+                    IS NOT DISTINCT FROM
+                        (NEW.previous_until, NEW.note, NEW.created_by, NEW.created_at);
+                IF NOT same
+                    OR coalesce(OLD.valid_until, 'infinity') <= clock_timestamp()
                     OR coalesce(NEW.valid_until, 'infinity') < transaction_timestamp() THEN
-                    RAISE EXCEPTION 'a price is not changed after the fact' USING ERRCODE = 'restrict_violation';
+                    RAISE EXCEPTION 'a price is not changed after the fact'
+                        USING ERRCODE = 'restrict_violation';
                 END IF;
                 RETURN NEW;
                 """,

@@ -52,7 +52,8 @@ class Wallet(models.Model):
                 name="currency_is_fixed",
                 operation=pgtrigger.Update,
                 condition=pgtrigger.Condition(
-                    "OLD.currency IS DISTINCT FROM NEW.currency OR OLD.account_id IS DISTINCT FROM NEW.account_id"
+                    "OLD.currency IS DISTINCT FROM NEW.currency"
+                    " OR OLD.account_id IS DISTINCT FROM NEW.account_id"
                 ),
             ),
         ]
@@ -62,7 +63,8 @@ class Wallet(models.Model):
 
     @property
     def available(self) -> Decimal:
-        return self.balance - self.held + self.credit_limit
+        left: Decimal = self.balance - self.held + self.credit_limit
+        return left
 
 
 class Hold(models.Model):

@@ -1,35 +1,53 @@
 """Reading the price book: what is in force, what a thing would cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from apps.billing import rating
 from apps.billing.errors import NoPrice
-from apps.billing.models import PriceVersion, Wallet
+from apps.billing.models import Meter, PriceVersion, Wallet
 from apps.billing.rating import Version
 from apps.billing.specs import Quote, QuoteLine, Rate, merged
+from apps.core.actor import Actor
 from apps.core.errors import NotFound
+from apps.core.permissions import Permission
 
 
 def quote(rates: Iterable[Rate], *, team_id: str, at: datetime) -> Quote:
     """What the rates cost the team per hour at a moment; raises NoPrice for what has no price."""
+    currency = Wallet.objects.filter(team_id=team_id).values("currency")
     wanted = merged(rates)
-    currency = Wallet.objects.filter(team_id=team_id).values_list("currency", flat=True).first()
-    if currency is None:
-        raise NotFound(_("There is no such team."))
-    return quote_in(wanted, currency=currency, at=at)
+    book = _book(wanted, at).filter(currency=Subquery(currency[:1]))
+    found = {version.product: version for version in book}
+    if found:
+        return _quote(wanted, found, next(iter(found.values())).currency)
+    return _quote(wanted, found, _currency_of(team_id))
 
 
 def quote_in(rates: Iterable[Rate], *, currency: str, at: datetime) -> Quote:
     """The same in a currency, for visitors and for price tables."""
     wanted = merged(rates)
-    products = [rate.product for rate in wanted]
-    book = {v.product: v for v in PriceVersion.objects.at(at).filter(product__in=products, currency=currency)}
+    return _quote(wanted, {v.product: v for v in _book(wanted, at).filter(currency=currency)}, currency)
+
+
+def _book(rates: Iterable[Rate], at: datetime) -> "QuerySet[PriceVersion]":
+    return PriceVersion.objects.at(at).filter(product__in=[rate.product for rate in rates])
+
+
+def _currency_of(team_id: str) -> str:
+    currency: str | None = Wallet.objects.filter(team_id=team_id).values_list("currency", flat=True).first()
+    if currency is None:
+        raise NotFound(_("There is no such team."))
+    return currency
+
+
+def _quote(rates: Iterable[Rate], found: Mapping[str, PriceVersion], currency: str) -> Quote:
     lines = []
-    for rate in wanted:
-        version = book.get(rate.product)
+    for rate in rates:
+        version = found.get(rate.product)
         if version is None:
             raise NoPrice(
                 _("%(product)s has no price in %(currency)s.")
@@ -53,3 +71,28 @@ def versions(
         version = Version(row.pk, row.product, row.unit_price, row.valid_from, row.valid_until)
         found.setdefault(row.currency, []).append(version)
     return found
+
+
+def price_list(*, currency: str, at: datetime) -> "QuerySet[PriceVersion]":
+    """The prices in force in a currency: public knowledge."""
+    return PriceVersion.objects.at(at).filter(currency=currency).order_by("product")
+
+
+def price_book(*, actor: Actor) -> "QuerySet[PriceVersion]":
+    """Every version that ever was or is scheduled; for staff."""
+    actor.require(Permission.PRICE_READ)
+    return PriceVersion.objects.order_by("product", "currency", "-valid_from")
+
+
+def find_version(*, actor: Actor, version_id: str) -> PriceVersion:
+    found = price_book(actor=actor).filter(pk=version_id).first()
+    if found is None:
+        raise NotFound(_("There is no such price."))
+    return found
+
+
+def affected(*, actor: Actor, product: str, currency: str) -> int:
+    """How many running resources a change of this price would concern."""
+    actor.require(Permission.PRICE_READ)
+    running = Meter.objects.running().filter(currency=currency)
+    return running.filter(rates__contains=[[product]]).count()

@@ -78,7 +78,8 @@ _PARTS = {
     "changes": (
         "resource_id text, team_id uuid, workspace_id uuid, rates jsonb, at timestamptz",
         "INSERT INTO billing_meterchange (resource_id, seq, team_id, workspace_id, rates, at)"
-        " SELECT resource_id, (SELECT count(*) FROM billing_meterchange c WHERE c.resource_id = rows.resource_id),"
+        " SELECT resource_id, row_number() OVER (PARTITION BY resource_id ORDER BY at) - 1"
+        " + (SELECT count(*) FROM billing_meterchange c WHERE c.resource_id = rows.resource_id),"
         " team_id, workspace_id, rates, at FROM rows",
     ),
 }
@@ -134,7 +135,7 @@ def _with_rows(columns: str, action: str) -> str:
     pairs = [column.split() for column in columns.split(",")]
     arrays = ", ".join(f"%s::{kind}[]" for _name, kind in pairs)
     names = ", ".join(name for name, _kind in pairs)
-    return f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays})) {action}"
+    return f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays})) {action}"  # noqa: S608 - made of this page
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

@@ -3,28 +3,44 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from apps.billing import rating
 from apps.billing.errors import NoHeadroom
-from apps.billing.models import Hold, Meter
+from apps.billing.models import Hold, Meter, MeterChange
 from apps.billing.selectors import prices
 from apps.billing.services.booking import Batch, write
-from apps.billing.services.metering import Cut, settle
+from apps.billing.services.metering import Cut, catch_up, settle
 from apps.billing.services.wallets import ensure_wallet
-from apps.billing.specs import RESERVE_FOR, RESERVE_TTL, SECONDS_PER_HOUR, Quote, Rate, merged
+from apps.billing.specs import RESERVE_FOR, RESERVE_TTL, SECONDS_PER_HOUR, Quote, Rate, from_json, merged
 from apps.core.ids import decode
 from apps.core.money import ZERO, plain, round_minor
 
 _LOCK_WALLET = "SELECT balance - held + credit_limit FROM billing_wallet WHERE team_id = %s FOR UPDATE"
 
+# Under the wallet's lock; what the resource held before counts as free.
+_HOLD = """
+WITH own AS (
+    SELECT coalesce((SELECT amount FROM billing_hold WHERE resource_id = %(resource)s), 0) AS amount
+), wallet AS (
+    UPDATE billing_wallet w SET held = w.held + %(wanted)s - own.amount FROM own
+     WHERE w.team_id = %(team)s AND w.balance - w.held + w.credit_limit + own.amount >= %(wanted)s
+    RETURNING w.team_id
+)
+INSERT INTO billing_hold (resource_id, team_id, amount, expires_at)
+SELECT %(resource)s, team_id, %(wanted)s, %(until)s FROM wallet
+ON CONFLICT (resource_id) DO UPDATE SET amount = excluded.amount, expires_at = excluded.expires_at
+"""
+
 # The row comes back locked, whether it is new or known.
 _OPEN_METER = """
-INSERT INTO billing_meter (resource_id, resource_name, kind, team_id, workspace_id, region_id, currency, rates,
-    hourly, metered_until, next_cut_at, parked_because, started_at)
-SELECT %(resource)s, %(name)s, %(kind)s, team_id, %(workspace)s, %(region)s, currency, '[]', 0, %(now)s, NULL, '', %(now)s
+INSERT INTO billing_meter (resource_id, resource_name, kind, team_id, workspace_id, region_id, currency,
+    rates, hourly, metered_until, parked_because, started_at)
+SELECT %(resource)s, %(name)s, %(kind)s, team_id, %(workspace)s, %(region)s, currency,
+    '[]', 0, %(now)s, '', %(now)s
   FROM billing_wallet WHERE team_id = %(team)s
 ON CONFLICT (resource_id) DO UPDATE SET resource_name = excluded.resource_name
 RETURNING *
@@ -39,21 +55,16 @@ def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datet
     """
     quote = prices.quote(rates, team_id=team_id, at=now)
     wanted = _for_span(quote.hourly, RESERVE_FOR)
-    with transaction.atomic(savepoint=False):
+    values: dict[str, Any] = {
+        "team": decode("team", team_id),
+        "resource": resource_id,
+        "wanted": wanted,
+        "until": now + RESERVE_TTL,
+    }
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         free = _lock_wallet(team_id)
-        own = (
-            Hold.objects.filter(pk=resource_id, team_id=team_id).values_list("amount", flat=True).first()
-            or ZERO
-        )
-        is_covered = free + own >= wanted
-        if is_covered:
-            team = decode("team", team_id)
-            write(
-                Batch(
-                    wallets=[(team, ZERO, wanted - own)],
-                    holds=[(resource_id, team, wanted, now + RESERVE_TTL)],
-                )
-            )
+        cursor.execute(_HOLD, values)
+        is_covered = cursor.rowcount == 1
     if not is_covered:
         raise NoHeadroom(
             _("This costs %(hourly)s %(currency)s per hour; the balance covers %(free)s %(currency)s, and"
@@ -82,9 +93,12 @@ def begin(  # noqa: PLR0913 - everything a meter must know
 ) -> None:
     """Charge the resource at these rates from now on; whatever was charged before is cut here.
 
-    Saying the same again changes nothing. No rates means that it costs nothing for the time being.
+    Saying the same again changes nothing. No rates at all is the same as `end`.
     """
     wanted = merged(rates)
+    if not wanted:
+        end(resource_id=resource_id, now=now)
+        return
     with transaction.atomic(savepoint=False):
         meter = _open_meter(
             {
@@ -97,9 +111,7 @@ def begin(  # noqa: PLR0913 - everything a meter must know
                 "now": now,
             }
         )
-        cut = Cut(meter, max(now, meter.metered_until), wanted, is_change=True)
-        if cut.past_rates != wanted or meter.ended_at is not None:
-            settle([cut])
+        _change(meter, wanted, now)
 
 
 def end(*, resource_id: str, now: datetime) -> None:
@@ -107,9 +119,20 @@ def end(*, resource_id: str, now: datetime) -> None:
     with transaction.atomic(savepoint=False):
         meter = Meter.objects.select_for_update().filter(pk=resource_id).first()
         if meter is not None and meter.ended_at is None:
-            settle([Cut(meter, max(now, meter.metered_until), (), is_change=True)])
+            _change(meter, (), now)
         else:
             release(resource_id=resource_id)
+
+
+def _change(meter: Meter, wanted: tuple[Rate, ...], now: datetime) -> None:
+    """Other rates from now on, unless they are those already."""
+    if meter.parked_because and not catch_up(meter):
+        last = MeterChange.objects.filter(resource_id=meter.resource_id).order_by("-seq").first()
+        current = from_json(last.rates) if last else ()
+    else:
+        current = from_json(meter.rates)
+    if current != wanted:
+        settle([Cut(meter, max(now, meter.metered_until), wanted, is_change=True)])
 
 
 def release(*, resource_id: str) -> None:
@@ -124,7 +147,7 @@ def release(*, resource_id: str) -> None:
             write(Batch(wallets=[(decode("team", team_id), ZERO, -amount)], released=[(resource_id,)]))
 
 
-def _open_meter(values: dict[str, object]) -> Meter:
+def _open_meter(values: dict[str, Any]) -> Meter:
     found = list(Meter.objects.raw(_OPEN_METER, values))
     if not found:
         ensure_wallet(team_id=values["team"])

@@ -3,6 +3,7 @@
 All ways to charge for time come through `settle`: the periodic cut, a change of rates, the end.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,13 +11,23 @@ from decimal import Decimal
 from uuid import UUID
 
 from apps.billing import rating
-from apps.billing.models import AccountKind, Hold, Meter, TransactionKind, Wallet
+from apps.billing.models import AccountKind, Hold, Meter, MeterChange, TransactionKind, Wallet
 from apps.billing.rating import Line, Unpriced, Version
 from apps.billing.selectors import prices
 from apps.billing.services import booking
 from apps.billing.services.booking import Batch
 from apps.billing.specs import (
-    CUT_EVERY, EPOCH, GRACE, HOLD_AHEAD, HOLD_TTL, SECONDS_PER_HOUR, Rate, as_json, as_json_text, derived_uuid, from_json,
+    CUT_EVERY,
+    EPOCH,
+    GRACE,
+    HOLD_AHEAD,
+    HOLD_TTL,
+    SECONDS_PER_HOUR,
+    Rate,
+    as_json,
+    as_json_text,
+    derived_uuid,
+    from_json,
 )  # fmt: skip
 from apps.core.ids import decode
 from apps.core.money import ZERO
@@ -53,8 +64,9 @@ class Purse:
 def settle(cuts: Sequence[Cut]) -> list[Meter]:
     """Charge every cut and set what follows it; returns the meters that cannot go on being paid for.
 
-    The caller holds the meters' row locks in a transaction. What the team cannot pay is booked as
-    uncollected. A meter that has no price is parked, not guessed at.
+    The caller holds the meters' row locks in a transaction; a meter may stand in several cuts, in
+    order of time. What the team cannot pay is booked as uncollected. A meter that has no price is
+    parked, not guessed at.
     """
     book = _price_book(cuts)
     purses, holds = _open_purses(cuts)
@@ -62,30 +74,48 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
     for cut in cuts:
         meter, versions = cut.meter, book.get(cut.meter.currency, [])
         try:
-            lines = _lines(cut, versions)
-            hourly = _hourly(cut, versions)
+            lines, hourly = _lines(cut, versions), _hourly(cut, versions)
         except Unpriced as gap:
             _park(batch, cut, str(gap))
             continue
-        purse = purses[meter.team_id]
-        own = holds.get(meter.resource_id, ZERO)
+        purse, own = purses[meter.team_id], holds.get(meter.resource_id, ZERO)
         purse.free += own
         if lines:
             _charge(batch, cut, lines, purse)
-        wanted = (hourly * Decimal(int(HOLD_AHEAD.total_seconds())) / SECONDS_PER_HOUR).quantize(
-            rating.PLACES
-        )
-        held = min(wanted, purse.free)
+        wanted = _ahead(hourly)
+        held = holds[meter.resource_id] = min(wanted, purse.free)
         purse.free -= held
         purse.held += held - own
-        _follow(batch, cut, hourly, held, is_short=held < wanted)
+        _follow(batch, cut, hourly, is_short=held < wanted)
+    _close(batch, cuts, purses, holds)
+    booking.write(batch)
+    return [meter for meter in {cut.meter.pk: cut.meter for cut in cuts}.values() if _is_lost(meter)]
+
+
+def _ahead(hourly: Decimal) -> Decimal:
+    """What is held for a resource between two cuts."""
+    return (hourly * Decimal(int(HOLD_AHEAD.total_seconds())) / SECONDS_PER_HOUR).quantize(rating.PLACES)
+
+
+def _close(batch: Batch, cuts: Sequence[Cut], purses: dict[str, Purse], holds: dict[str, Decimal]) -> None:
+    """Add to the batch what the wallets, holds and meters have become."""
     batch.wallets = [
         (decode("team", team), purse.balance, purse.held)
         for team, purse in purses.items()
         if purse.balance or purse.held
     ]
-    booking.write(batch)
-    return [cut.meter for cut in cuts if _is_lost(cut.meter, cut.until)]
+    for cut in {cut.meter.pk: cut for cut in cuts}.values():
+        meter = cut.meter
+        times = (meter.metered_until, meter.last_end, meter.next_cut_at, meter.short_since)
+        rates = json.dumps(meter.rates)
+        batch.meters.append(
+            (meter.resource_id, rates, meter.hourly, *times, meter.parked_because, meter.ended_at)
+        )
+        if meter.ended_at is None and not meter.parked_because:
+            held, until = holds[meter.resource_id], meter.metered_until + HOLD_TTL
+            batch.holds.append((meter.resource_id, decode("team", meter.team_id), held, until))
+        elif not meter.parked_because:
+            batch.released.append((meter.resource_id,))
 
 
 def _price_book(cuts: Sequence[Cut]) -> dict[str, list[Version]]:
@@ -181,8 +211,8 @@ def _charge(batch: Batch, cut: Cut, lines: Sequence[Line], purse: Purse) -> None
         )
 
 
-def _follow(batch: Batch, cut: Cut, hourly: Decimal, held: Decimal, *, is_short: bool) -> None:
-    """Set the meter and its hold for what comes after the cut."""
+def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:
+    """Set the meter for what comes after the cut."""
     meter = cut.meter
     if cut.has_time:
         meter.last_end = cut.until
@@ -193,35 +223,38 @@ def _follow(batch: Batch, cut: Cut, hourly: Decimal, held: Decimal, *, is_short:
         meter.ended_at = None
         meter.short_since = (meter.short_since or cut.until) if is_short else None
         meter.next_cut_at = cut.until + CUT_EVERY
-        batch.holds.append((meter.resource_id, decode("team", meter.team_id), held, cut.until + HOLD_TTL))
     else:
         meter.ended_at, meter.short_since, meter.next_cut_at = meter.metered_until, None, None
-        batch.released.append((meter.resource_id,))
-    _move(batch, cut)
+    _log_change(batch, cut)
 
 
 def _park(batch: Batch, cut: Cut, because: str) -> None:
-    """Leave the meter where it is; a person must look. What was to follow is noted in the log all the same."""
+    """Leave the meter where it is until somebody has looked; what was to follow is in the log."""
     cut.meter.parked_because = because[:300]
     cut.meter.next_cut_at = None
     if not cut.rates:
         cut.meter.ended_at = cut.until
-    _move(batch, cut)
+    _log_change(batch, cut)
 
 
-def _move(batch: Batch, cut: Cut) -> None:
-    meter = cut.meter
-    batch.meters.append(
-        (
-            meter.resource_id, as_json_text(from_json(meter.rates)), meter.hourly, meter.metered_until, meter.last_end,
-            meter.next_cut_at, meter.short_since, meter.parked_because, meter.ended_at,
-        )
-    )  # fmt: skip
+def _log_change(batch: Batch, cut: Cut) -> None:
     if cut.is_change:
+        meter = cut.meter
         team, workspace = decode("team", meter.team_id), decode("wks", meter.workspace_id)
         batch.changes.append((meter.resource_id, team, workspace, as_json_text(cut.rates), cut.until))
 
 
-def _is_lost(meter: Meter, now: datetime) -> bool:
+def catch_up(meter: Meter) -> bool:
+    """Charge a parked meter along its log, change by change; False when it still cannot be."""
+    later = MeterChange.objects.filter(resource_id=meter.resource_id, at__gt=meter.metered_until)
+    for change in later.order_by("seq"):
+        settle([Cut(meter, change.at, from_json(change.rates))])
+        if meter.parked_because:
+            return False
+    return True
+
+
+def _is_lost(meter: Meter) -> bool:
     """Whether the grace period has run out."""
-    return meter.ended_at is None and meter.short_since is not None and now - meter.short_since >= GRACE
+    since = meter.short_since
+    return meter.ended_at is None and since is not None and meter.metered_until - since >= GRACE

@@ -1,6 +1,9 @@
 """Wallets: opened with the team, filled by staff."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
@@ -21,6 +24,20 @@ from apps.teams.models import Team
 
 MOST = Decimal(10) ** 9
 
+SOURCES = {TransactionKind.TOP_UP: AccountKind.FUNDING, TransactionKind.GRANT: AccountKind.GRANTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Money for a wallet, why, and under which reference; `at` only for what happened in the past."""
+
+    kind: TransactionKind
+    amount: Decimal
+    reason: str
+    reference: str = ""
+    at: datetime | None = None
+
+
 _OPEN = """
 WITH account AS (
     INSERT INTO billing_account (id, kind, currency, team_id)
@@ -31,7 +48,7 @@ SELECT team_id, id, currency, 0, 0, 0 FROM account ON CONFLICT DO NOTHING
 """
 
 
-def ensure_wallet(*, team_id: object) -> None:
+def ensure_wallet(*, team_id: UUID) -> None:
     """Open the team's wallet, empty and without credit, in the team's currency; nothing if it has one."""
     with connection.cursor() as cursor:
         cursor.execute(_OPEN, {"account": new_uuid(), "team": team_id})
@@ -41,7 +58,7 @@ def ensure_wallet(*, team_id: object) -> None:
 def top_up(*, actor: Actor, team: Team, amount: Decimal, reason: str, reference: str = "") -> Transaction:
     """Add a payment that staff has received; the same reference again changes nothing."""
     actor.require(Permission.WALLET_CREDIT)
-    return _credit(actor, team, amount, (TransactionKind.TOP_UP, AccountKind.FUNDING, reason, reference))
+    return credit(actor, team, Credit(TransactionKind.TOP_UP, amount, reason, reference))
 
 
 @transaction.atomic
@@ -50,7 +67,7 @@ def grant_credit(
 ) -> Transaction:
     """Give the team credit at our own expense; the same reference again changes nothing."""
     actor.require(Permission.WALLET_CREDIT)
-    return _credit(actor, team, amount, (TransactionKind.GRANT, AccountKind.GRANTS, reason, reference))
+    return credit(actor, team, Credit(TransactionKind.GRANT, amount, reason, reference))
 
 
 @transaction.atomic
@@ -70,30 +87,36 @@ def set_credit_limit(*, actor: Actor, team: Team, amount: Decimal) -> Wallet:
     return wallet
 
 
-def _credit(
-    actor: Actor, team: Team, amount: Decimal, what: tuple[TransactionKind, AccountKind, str, str]
-) -> Transaction:
-    kind, source, reason, reference = what
+def credit(actor: Actor, team: Team, what: Credit) -> Transaction:
+    """Book money for a team; the callers above and the demonstration have asked for the permission."""
+    now = what.at or db_now()
     # Meters before wallets, as everywhere; those that could not be paid for look again at once.
-    now = db_now()
-    Meter.objects.filter(team=team).exclude(short_since=None).update(next_cut_at=now)
+    Meter.objects.filter(team=team, parked_because="").exclude(short_since=None).update(next_cut_at=now)
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
-    _check_amount(amount, wallet.currency)
-    tx = derived_uuid(EPOCH, kind, team.pk, reference) if reference else new_uuid()
-    batch = Batch()
-    team_uuid = decode("team", team.pk)
+    _check_amount(what.amount, wallet.currency)
+    tx = derived_uuid(EPOCH, what.kind, team.pk, what.reference) if what.reference else new_uuid()
+    batch, team_uuid = Batch(), decode("team", team.pk)
+    texts = (what.reference[:120], what.reason[:200], actor.label[:200])
     batch.post(
-        (tx, str(kind), team_uuid, wallet.currency, reference[:120], reason[:200], actor.label[:200], now),
-        (decode("acc", wallet.account_id), team_uuid, amount),
-        (batch.business_account(source, wallet.currency), None, -amount),
+        (tx, str(what.kind), team_uuid, wallet.currency, *texts, now),
+        (decode("acc", wallet.account_id), team_uuid, what.amount),
+        (batch.business_account(SOURCES[what.kind], wallet.currency), None, -what.amount),
     )
     is_new = write(batch) == 1
     made = Transaction.objects.get(pk=tx)
     if not is_new:
-        return _same_as_before(made, amount)
-    write(Batch(wallets=[(team_uuid, amount, ZERO)]))
-    audit.record(actor=actor, action=f"wallet.{kind}", target=wallet, amount=plain(amount), reason=reason)
-    emit(type=f"wallet.{kind}", subject=team.pk, team_id=team.pk, data={"amount": plain(amount)})
+        return _same_as_before(made, what.amount)
+    write(Batch(wallets=[(team_uuid, what.amount, ZERO)]))
+    shown = plain(what.amount)
+    audit.record(
+        actor=actor,
+        action=f"wallet.{what.kind}",
+        target=wallet,
+        amount=shown,
+        reason=what.reason,
+        transaction=made.pk,
+    )
+    emit(type=f"wallet.{what.kind}", subject=team.pk, team_id=team.pk, data={"amount": shown})
     return made
 
 

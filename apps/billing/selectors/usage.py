@@ -1,0 +1,105 @@
+"""Reading usage: added up by day, product, resource or workspace, set-based. Days are UTC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
+
+from apps.billing.models import Meter, UsageDay
+from apps.core.actor import Actor
+from apps.core.money import ZERO
+from apps.teams.models import Workspace
+
+GROUPS = ("day", "product", "resource", "workspace")
+MOST_DAYS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Usage of one group: time (seconds, and seconds × units) and money."""
+
+    key: str
+    label: str
+    seconds: Decimal
+    unit_seconds: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSeries:
+    """Amounts per day for stacked bars: one value per day and product."""
+
+    days: list[date]
+    products: dict[str, list[Decimal]]
+
+    @property
+    def totals(self) -> list[Decimal]:
+        """The sum of each day."""
+        return [sum(values, ZERO) for values in zip(*self.products.values(), strict=True)] or [ZERO] * len(
+            self.days
+        )
+
+
+def usage_days(
+    actor: Actor, *, team_id: str | None, since: date, until: date, workspace_id: str | None = None
+) -> "QuerySet[UsageDay]":
+    """The usage the actor may see from `since` to `until`, both included; of all teams when None."""
+    rows: QuerySet[UsageDay] = UsageDay.objects.visible_to(actor).filter(day__gte=since, day__lte=until)
+    if team_id is not None:
+        rows = rows.filter(team_id=team_id)
+    if workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id)
+    return rows
+
+
+def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
+    """Usage by `day`, `product`, `resource` or `workspace`; the dearest first, days in order."""
+    column = {"day": "day", "product": "product", "resource": "resource_id", "workspace": "workspace_id"}[
+        group
+    ]
+    sums = (
+        rows.order_by()
+        .values_list(column)
+        .annotate(sum_seconds=Sum("seconds"), sum_units=Sum("unit_seconds"), sum_amount=Sum("amount"))
+    )
+    ordered = sums.order_by(column) if group == "day" else sums.order_by("-sum_amount", column)
+    found = list(ordered)
+    labels = _labels(group, [str(row[0]) for row in found])
+    return [UsageRow(str(key), labels.get(str(key), str(key)), *measured) for key, *measured in found]
+
+
+def detail(rows: "QuerySet[UsageDay]") -> "QuerySet[UsageDay]":
+    """Every day, resource and product with the resource's name: what the CSV holds."""
+    name = Meter.objects.filter(pk=OuterRef("resource_id")).values("resource_name")[:1]
+    return rows.annotate(resource_name=Subquery(name)).order_by("day", "resource_id", "product")
+
+
+def series(rows: "QuerySet[UsageDay]", *, since: date, until: date) -> UsageSeries:
+    """Money by day and product, with every day present."""
+    days = [since + timedelta(days=n) for n in range((until - since).days + 1)]
+    place = {day: n for n, day in enumerate(days)}
+    products: dict[str, list[Decimal]] = {}
+    for day, product, amount in rows.order_by().values_list("day", "product").annotate(spent=Sum("amount")):
+        products.setdefault(product, [ZERO] * len(days))[place[day]] = amount
+    ordered = sorted(products, key=lambda name: -sum(products[name], ZERO))
+    return UsageSeries(days, {name: products[name] for name in ordered})
+
+
+def total(rows: "QuerySet[UsageDay]") -> Decimal:
+    found: Decimal | None = rows.aggregate(s=Sum("amount"))["s"]
+    return found or ZERO
+
+
+def rows_of(actor: Actor, resource_id: str) -> list[UsageRow]:
+    """Everything one resource has cost, by product."""
+    return by_group(UsageDay.objects.visible_to(actor).filter(resource_id=resource_id), "product")
+
+
+def _labels(group: str, keys: Sequence[str]) -> dict[str, str]:
+    if group == "resource":
+        return dict(Meter.objects.filter(pk__in=keys).values_list("resource_id", "resource_name"))
+    if group == "workspace":
+        return dict(Workspace.objects.filter(pk__in=keys).values_list("id", "name"))
+    return {}

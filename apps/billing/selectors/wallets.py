@@ -1,0 +1,141 @@
+"""Reading wallets: what is left, how fast it goes, how long it lasts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db.models import Count, F, QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from apps.billing.models import Hold, Meter, Wallet
+from apps.billing.rating import PLACES
+from apps.core.actor import Actor
+from apps.core.errors import NotFound
+from apps.core.money import ZERO
+from apps.core.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A team's money: `available` is what new things may use, `burn` what running ones cost per hour."""
+
+    currency: str
+    balance: Decimal
+    held: Decimal
+    credit_limit: Decimal
+    available: Decimal
+    burn: Decimal
+
+    @property
+    def spendable(self) -> Decimal:
+        """What running resources may still use up, the part held for them included."""
+        return self.balance + self.credit_limit
+
+    @property
+    def runway(self) -> Decimal | None:
+        """Hours until the money is used up at the present burn; None when nothing burns."""
+        return hours_left(self.spendable, self.burn)
+
+
+@dataclass(frozen=True, slots=True)
+class Burn:
+    """A running meter, as the billing page lists it."""
+
+    resource_id: str
+    name: str
+    kind: str
+    hourly: Decimal
+
+
+def hours_left(spendable: Decimal, hourly: Decimal) -> Decimal | None:
+    """How many hours the money lasts, to a hundredth; None when nothing is used."""
+    if hourly <= 0:
+        return None
+    return max(spendable / hourly, ZERO).quantize(Decimal("0.01"))
+
+
+def find_wallet(*, actor: Actor, team_id: str) -> Wallet:
+    """The team's wallet; NotFound unless the actor may read it."""
+    wallet: Wallet | None = Wallet.objects.visible_to(actor).filter(team_id=team_id).first()
+    if wallet is None:
+        raise NotFound(_("There is no such team."))
+    return wallet
+
+
+def balance(team_id: str) -> Balance:
+    """The team's money now; for callers that have asked whether the actor may see it."""
+    wallet = Wallet.objects.get(team_id=team_id)
+    return Balance(
+        currency=wallet.currency,
+        balance=wallet.balance,
+        held=wallet.held,
+        credit_limit=wallet.credit_limit,
+        available=wallet.available,
+        burn=burn_per_hour(team_id),
+    )
+
+
+def burn_per_hour(team_id: str) -> Decimal:
+    """What the team's running resources cost per hour at the prices of their last cut."""
+    found: Decimal | None = Meter.objects.running().filter(team_id=team_id).aggregate(s=Sum("hourly"))["s"]
+    return (found or ZERO).quantize(PLACES)
+
+
+def runway(team_id: str, *, extra: Decimal = ZERO) -> Decimal | None:
+    """Hours the team's money lasts at the present burn plus `extra` per hour."""
+    now = balance(team_id)
+    return hours_left(now.spendable, now.burn + extra)
+
+
+def running(actor: Actor, team_id: str) -> list[Burn]:
+    """What burns the team's money now, the most expensive first."""
+    meters = Meter.objects.visible_to(actor, Permission.BILLING_READ).running().filter(team_id=team_id)
+    rows = meters.order_by("-hourly", "resource_id").values_list(
+        "resource_id", "resource_name", "kind", "hourly"
+    )
+    return [Burn(*row) for row in rows]
+
+
+def holds(actor: Actor, team_id: str) -> "QuerySet[Hold]":
+    """What is set aside for the team's resources."""
+    found: QuerySet[Hold] = Hold.objects.visible_to(actor).filter(team_id=team_id).order_by("-amount")
+    return found
+
+
+def wallets(actor: Actor) -> "QuerySet[Wallet]":
+    """Wallets with their team, for staff."""
+    found: QuerySet[Wallet] = Wallet.objects.visible_to(actor).select_related("team")
+    return found.annotate(left=F("balance") - F("held") + F("credit_limit"))
+
+
+def burns(team_ids: Iterable[str]) -> dict[str, Decimal]:
+    """Burn per hour of several teams at once."""
+    rows = Meter.objects.running().filter(team_id__in=list(team_ids)).order_by()
+    return dict(rows.values_list("team_id").annotate(s=Sum("hourly")).values_list("team_id", "s"))
+
+
+def short_meters(actor: Actor) -> "QuerySet[Meter]":
+    """Resources that cannot be paid for, the longest first."""
+    found: QuerySet[Meter] = Meter.objects.visible_to(actor, Permission.BILLING_READ).exclude(
+        short_since=None
+    )
+    return found.order_by("short_since")
+
+
+def parked_meters(actor: Actor) -> "QuerySet[Meter]":
+    """Meters that are not charged until a person has looked."""
+    found: QuerySet[Meter] = Meter.objects.visible_to(actor, Permission.BILLING_READ).exclude(
+        parked_because=""
+    )
+    return found.order_by("metered_until")
+
+
+def counts(actor: Actor) -> dict[str, int]:
+    """How many wallets there are, and how many meters run, are short or parked."""
+    meters = Meter.objects.visible_to(actor, Permission.BILLING_READ)
+    return {
+        "wallets": Wallet.objects.visible_to(actor).aggregate(n=Count("pk"))["n"],
+        "running": meters.running().count(),
+        "short": meters.exclude(short_since=None).count(),
+        "parked": meters.exclude(parked_because="").count(),
+    }

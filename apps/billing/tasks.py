@@ -1,0 +1,23 @@
+"""Billing's work that comes round; hints only make it sooner."""
+
+from datetime import timedelta
+
+from celery import shared_task
+
+from apps.billing import reconcilers
+from apps.operations.schedule import periodic
+
+
+@shared_task(name="billing.cut_due", queue="billing", acks_late=True)
+def cut_due_task(**_: object) -> None:
+    reconcilers.cut_due()
+
+
+@periodic("billing.cut", every=timedelta(seconds=5))
+def cut() -> None:
+    reconcilers.cut_due()
+
+
+@periodic("billing.release", every=timedelta(seconds=10))
+def release() -> None:
+    reconcilers.release_expired()
