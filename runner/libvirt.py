@@ -1,8 +1,8 @@
 """A private libvirt: daemon, network and guests in namespaces of their own; the machine stays as it was.
 
 `Hypervisor(folder).start()` runs libvirtd in a network, mount and process namespace. Its socket can be
-reached from outside, and so can its guests, over one route through a pair of virtual interfaces. Whatever happens to
-the caller, the kernel ends everything inside with the namespace: nothing is left over.
+reached from outside, and so can its guests, over one route through a pair of virtual interfaces. Whatever
+happens to the caller, the kernel ends everything inside with the namespace: nothing is left over.
 """
 
 import fcntl

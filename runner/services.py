@@ -46,7 +46,8 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace a file that only we may read, in one step."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(value, indent=2))
@@ -79,7 +80,7 @@ class Services:
         missing = [name for name in SECRET_NAMES if name not in known]
         if missing:
             known |= {name: secrets.token_hex(16) for name in missing}
-            _write_json(file, known)
+            write_json(file, known)
         return known
 
     def start(self) -> None:
@@ -144,7 +145,7 @@ class Services:
             "owner": owner.as_json() if owner else None,
             "folder": str(self.folder),
         }
-        _write_json(file, value)
+        write_json(file, value)
 
     def stop(self) -> None:
         """End what was started, the database last."""
