@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from runner import libvirt, paths, services
 from tests import plugin
@@ -21,7 +22,17 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
     if known is None:
         pytest.exit(plugin.NO_SERVICES, returncode=4)
     with django_db_blocker.unblock(), own_database(known["environment"]["DATABASE_SUPER_URL"]):
+        connection._test_serialized_contents = connection.creation.serialize_db_to_string()
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that commits finds what the migrations wrote, whatever was flushed before it."""
+    for item in items:
+        mark = item.get_closest_marker("django_db")
+        if mark and mark.kwargs.get("transaction"):
+            keeping = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+            item.add_marker(keeping, append=False)
 
 
 @pytest.fixture(scope="session")

@@ -68,8 +68,10 @@ def see_everything() -> None:
 
 
 def leave() -> None:
-    """Back to what the process started with."""
-    _write(settings.DB_SCOPE, "", None)
+    """Back to what the process started with; nothing to do where nothing was opened."""
+    if getattr(connection, "hostedai_scoped", False):
+        _write(settings.DB_SCOPE, "", None)
+        connection.hostedai_scoped = connection.needs_rollback  # type: ignore[attr-defined]
 
 
 def include(team_id: str) -> None:
@@ -122,6 +124,7 @@ def _read() -> tuple[str, str, str | None]:
 def _write(teams: str, regions: str, user_id: str | None) -> None:
     if connection.needs_rollback:
         return
+    connection.hostedai_scoped = True  # type: ignore[attr-defined]
     user = (
         str(decode("usr", user_id))
         if user_id and user_id.startswith("usr_")

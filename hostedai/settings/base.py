@@ -104,11 +104,7 @@ TEMPLATES = [
 # Row security decides by a setting of the connection: the portal starts with nothing and gets each
 # request's scope, workers and commands start with everything (`DB_SCOPE=*`).
 DB_SCOPE = env.str("DB_SCOPE", default="")
-DATABASES = {
-    "default": env.db(
-        "DATABASE_URL", default="postgres://hostedai@127.0.0.1:5432/hostedai"
-    )
-}
+DATABASES = {"default": env.db("DATABASE_URL", default="postgres://hostedai@127.0.0.1:5432/hostedai")}
 DATABASES["default"] |= {
     "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=60),
     "CONN_HEALTH_CHECKS": True,
@@ -138,9 +134,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {
-        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"
-    },
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 10},
@@ -149,18 +143,32 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "apps.panels.account.adapter.AccountAdapter"
+ACCOUNT_FORMS = {"user_token": "apps.panels.account.forms.UserTokenForm"}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
-ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "hostedai"
 STAFF_MFA_REQUIRED = False
-USERSESSIONS_TRACK_ACTIVITY = True
+# The middleware notes activity itself, once a minute and not at every request.
+USERSESSIONS_TRACK_ACTIVITY = False
 
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+# Seconds without activity, and seconds in all, after which one signs in anew.
+SESSION_LIMITS = (12 * 3600, 7 * 86_400)
+STAFF_SESSION_LIMITS = (30 * 60, 8 * 3600)
+SESSION_NOTED_EVERY = 60
+SESSION_COOKIE_AGE = SESSION_LIMITS[1]
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -175,9 +183,7 @@ CONTENT_SECURITY_POLICY = (
 )
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-DEFAULT_FROM_EMAIL = env.str(
-    "DEFAULT_FROM_EMAIL", default="hostedai <no-reply@localhost>"
-)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="hostedai <no-reply@localhost>")
 SERVER_EMAIL = parseaddr(DEFAULT_FROM_EMAIL)[1]
 
 LANGUAGE_CODE = "en"
@@ -192,9 +198,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
 REST_FRAMEWORK = {

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -32,7 +33,9 @@ _ROLES = """
     SELECT m.role, m.team_id, t.state FROM teams_membership m JOIN teams_team t ON t.id = m.team_id
     WHERE m.user_id = %(user)s
     UNION ALL
-    SELECT s.role, s.region_id, NULL FROM users_staffrole s WHERE s.user_id = %(user)s
+    SELECT s.role, s.region_id, NULL FROM users_staffrole s
+    WHERE s.user_id = %(user)s AND (NOT %(mfa)s OR EXISTS (
+        SELECT 1 FROM mfa_authenticator a WHERE a.user_id = %(user)s AND a.type IN ('totp', 'webauthn')))
 """
 
 _KEY = """
@@ -87,12 +90,15 @@ class _Held:
 
 
 def actor_for_user(user: User, *, ip: str | None = None, request_id: str | None = None) -> Actor:
-    """What this person may do and where; leaves the connection seeing just that. Three statements."""
+    """What this person may do and where; leaves the connection seeing just that. Three statements.
+
+    Where staff need a second factor, those without one hold no staff role yet.
+    """
     if not user.is_active:
         return ANONYMOUS
     tenancy.enter_as_user(user.pk)
     with connection.cursor() as cursor:
-        cursor.execute(_ROLES, {"user": decode("usr", user.pk)})
+        cursor.execute(_ROLES, {"user": decode("usr", user.pk), "mfa": settings.STAFF_MFA_REQUIRED})
         held = [_Held(Role(role), scope_id, state) for role, scope_id, state in cursor.fetchall()]
     actor = Actor(user.label, grants_of(held), kind="user", user_id=user.pk, ip=ip, request_id=request_id)
     tenancy.enter(actor)
