@@ -94,7 +94,8 @@ def end(
             return
 
 
-def _die_with_parent(sign: signal.Signals) -> Callable[[], None]:
+def die_with_parent(sign: signal.Signals) -> Callable[[], None]:
+    """What a child calls before it begins, so that the kernel ends it when the runner dies."""
     libc = ctypes.CDLL(None)
 
     def ask() -> None:
@@ -126,7 +127,7 @@ def spawn(
             group=account.gid if account else None,
             extra_groups=[] if account else None,
             umask=0o077 if account else -1,
-            preexec_fn=_die_with_parent(dies_by) if dies_by else None,
+            preexec_fn=die_with_parent(dies_by) if dies_by else None,
         )
     _started.append(process)
     return process
@@ -177,3 +178,18 @@ def end_children(spared: set[int]) -> None:
             return
         for identity in left:
             end(identity, patience=3)
+
+
+def end_marked(mark: str) -> None:
+    """End processes whose environment holds the mark: what a killed run of ours started."""
+    wanted = mark.encode()
+    for entry in Path("/proc").iterdir():
+        identity = identify(int(entry.name)) if entry.name.isdigit() else None
+        if identity is None or identity.pid == os.getpid():
+            continue
+        try:
+            surroundings = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if wanted in surroundings:
+            end(identity, patience=5)

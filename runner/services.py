@@ -16,11 +16,12 @@ from runner.account import service_account
 from runner.console import say
 from runner.objects import Objects
 from runner.postgres import Postgres
-from runner.processes import Identity, end, identify, is_alive
+from runner.processes import Identity, end, end_marked, identify, is_alive
 from runner.valkey import Valkey
 
 RECORD = "services.json"
 SECRETS = "secrets.json"
+MARK = "HOSTEDAI_SERVICES"  # the processes of a test run carry it in their environment
 SECRET_NAMES = ("postgres_super", "postgres", "valkey", "s3_key", "s3_secret")
 
 
@@ -182,6 +183,7 @@ def remove_leftovers(base: Path, prefix: str) -> None:
         if owner and is_alive(Identity(**owner)):
             continue
         say(f"Removing what an earlier run left in {folder}")
+        end_marked(f"{MARK}={folder / RECORD}")
         stop_processes(identities)
         shutil.rmtree(folder, ignore_errors=True)
 

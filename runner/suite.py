@@ -8,6 +8,7 @@ named as flaky.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import Any
 from runner import bootstrap, paths
 from runner.console import say, show
 from runner.interrupts import Interrupted, interruptible
-from runner.processes import adopt_orphans, end, end_children, identify, is_alive
+from runner.processes import adopt_orphans, die_with_parent, end, end_children, identify, is_alive
 from runner.services import Services, mark_as_mine, remove_leftovers
 
 PREFIX = "suite-"
@@ -101,6 +102,7 @@ class Suite:
         process = subprocess.Popen(
             command, cwd=paths.ROOT, env=_environment(self.folder, report, self.lacking),
             stdin=subprocess.DEVNULL, start_new_session=True, umask=0o022,
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )  # fmt: skip
         identity = identify(process.pid)
         try:
