@@ -1,0 +1,116 @@
+"""Every address of the installation, with what it asks of its caller: read from the URL map itself."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from apps.core.permissions import Permission
+
+# What anybody may ask for; everything else must declare a permission.
+PUBLIC = re.compile(
+    r"/health|/readiness|/metrics|/accounts/.*|/static/.*"
+    r"|/api/(user|admin|cluster)/v1/(openapi\.json|docs)|/api/"
+)
+FACES = {
+    "api": re.compile(r"/api/(user|admin|cluster)/v1/"),
+    "panel": re.compile(r"/(console|admin|cluster)/"),
+}
+WRITING = frozenset({"post", "put", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address and method. `template` has its variables in braces."""
+
+    face: str
+    audience: str
+    template: str
+    method: str
+    action: str
+    view: Any
+
+    @property
+    def permission(self) -> Permission | None:
+        if self.face == "api":
+            found: Permission | None = self.view.calls[self.action].permission
+            return found
+        panel: Permission = self.view.permission
+        return panel
+
+    @property
+    def scope_kind(self) -> str:
+        panels = {"console": "team", "admin": "platform", "cluster": "region"}
+        return str(self.view.scope_kind) if self.face == "api" else panels[self.audience]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return tuple(re.findall(r"{(\w+)}", self.template))
+
+    @property
+    def is_writing(self) -> bool:
+        return self.method in WRITING
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.template}"
+
+    def at(self, **values: str) -> str:
+        return self.template.format(**values)
+
+
+def addresses() -> Iterator[tuple[str, Any]]:
+    """Every address as a template, with the view behind it."""
+    yield from _walk(get_resolver().url_patterns, "/")
+
+
+def routes() -> list[Route]:
+    """All routes of the APIs and the panels that declare what they need."""
+    found: list[Route] = []
+    for template, view in addresses():
+        if hasattr(view, "cls") and hasattr(view, "actions") and FACES["api"].match(template):
+            audience = view.cls.audience
+            found += [
+                Route("api", audience, template, method, action, view.cls)
+                for method, action in view.actions.items()
+                if method != "head"
+            ]
+        elif isinstance(getattr(getattr(view, "view_class", None), "permission", None), Permission):
+            found += _panel_routes(template, view.view_class)
+    return sorted(found, key=lambda one: (one.template, one.method))
+
+
+def undeclared() -> list[str]:
+    """Addresses that are neither public by name nor declare a permission."""
+    declared = {one.template for one in routes()}
+    return sorted(
+        template
+        for template, view in addresses()
+        if template not in declared and not PUBLIC.fullmatch(template) and not _is_gated(view)
+    )
+
+
+def _is_gated(view: Any) -> bool:
+    """Views that answer by who asks and show nothing of anybody else's, and say so."""
+    return bool(getattr(getattr(view, "view_class", view), "answers_by_caller", False))
+
+
+def _panel_routes(template: str, view: Any) -> list[Route]:
+    methods = [one for one in ("get", "post") if hasattr(view, one)]
+    return [Route("panel", view.panel, template, method, method, view) for method in methods]
+
+
+def _walk(patterns: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for one in patterns:
+        here = prefix + _template(str(one.pattern))
+        if isinstance(one, URLResolver):
+            yield from _walk(one.url_patterns, here)
+        elif isinstance(one, URLPattern):
+            yield here, one.callback
+
+
+def _template(pattern: str) -> str:
+    text = re.sub(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)", r"{\1}", pattern)
+    text = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", text)
+    return text.lstrip("^").removesuffix(r"\Z").removesuffix("$").replace("\\", "")

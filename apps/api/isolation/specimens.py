@@ -1,0 +1,75 @@
+"""Things to ask for: one of ours, one of theirs, one that never was; found by the prefix of its id."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model
+
+from apps.core.ids import IdField, new_id
+from apps.core.tenancy import TenantQuerySet
+from apps.regions.models import Region
+from apps.teams.models import Team
+from apps.users.models import User
+
+NOWHERE = "no-such-place"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose things are looked for: a team's, a region's or a person's."""
+
+    team: Team | None = None
+    region: Region | None = None
+    user: User | None = None
+
+
+@cache
+def models_by_prefix() -> dict[str, type[Model]]:
+    return {
+        model._meta.pk.prefix: model
+        for model in apps.get_models()
+        if isinstance(model._meta.pk, IdField) and model._meta.pk.prefix
+    }
+
+
+def specimen(prefix: str, owner: Owner) -> str | None:
+    """The id of something of the owner's, newest first; None when there is none or it has no owner."""
+    model = models_by_prefix().get(prefix)
+    if model is None:
+        return None
+    rows = model._default_manager.order_by("-pk")
+    path, value = _belongs(model, owner)
+    if path is None:
+        return None
+    found = rows.filter(**{path: value}).values_list("pk", flat=True).first()
+    return str(found) if found else None
+
+
+def missing(prefix: str) -> str:
+    """A well-formed id that nothing has."""
+    return new_id(prefix)
+
+
+def has_workspace(prefix: str) -> bool:
+    """Whether things of this kind lie in a workspace, so that a workspace's key sees only some."""
+    model = models_by_prefix().get(prefix)
+    return bool(model and getattr(_queryset(model), "workspace_path", None))
+
+
+def _belongs(model: type[Model], owner: Owner) -> tuple[str | None, Any]:
+    """The column by which rows of the model are the owner's."""
+    kind = _queryset(model)
+    names = {field.name for field in model._meta.get_fields()}
+    if owner.team and isinstance(kind, TenantQuerySet) and kind.team_path:
+        return kind.team_path, owner.team.pk
+    if owner.region and isinstance(kind, TenantQuerySet) and kind.region_path:
+        return kind.region_path, owner.region.pk
+    if owner.user and "user" in names:
+        return "user_id", owner.user.pk
+    return None, None
+
+
+def _queryset(model: type[Model]) -> Any:
+    return model._default_manager.get_queryset()
