@@ -31,6 +31,7 @@ class Placed:
     pool_id: str | None = None
     slice_ids: tuple[str, ...] = ()
     pci_addresses: tuple[str, ...] = ()
+    isolation: str = ""  # of the pool; "" without GPUs
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,31 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.policies.models import Assignment, QuotaUsage, ResourceLimit, ResourcePolicy
+from apps.core.errors import NotFound
+from apps.policies.models import (
+    Assignment,
+    ImagePolicy,
+    InstanceTypePolicy,
+    Policy,
+    PricingPolicy,
+    QuotaUsage,
+    ResourceLimit,
+    ResourcePolicy,
+    ServicePolicy,
+)
 from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limits
-from apps.policies.states import Level
+from apps.policies.states import Kind, Level
+
+MODELS: dict[
+    str,
+    type[ResourcePolicy | PricingPolicy | ServicePolicy | InstanceTypePolicy | ImagePolicy],
+] = {
+    Kind.RESOURCE: ResourcePolicy,
+    Kind.PRICING: PricingPolicy,
+    Kind.SERVICE: ServicePolicy,
+    Kind.INSTANCE_TYPE: InstanceTypePolicy,
+    Kind.IMAGE: ImagePolicy,
+}
 
 _WORDS = {
     INSTANCES: gettext_lazy("instances"),
@@ -97,3 +119,11 @@ def metric_name(metric: str) -> str:
         model = metric.removeprefix("gpu:")
         return _("GPUs of one model") if model == "*" else _("GPUs (%(model)s)") % {"model": model}
     return str(_WORDS.get(metric, metric))
+
+
+def get_policy(*, kind: str, policy_id: str) -> Policy:
+    """One policy of a kind; raises NotFound."""
+    found = MODELS[kind].objects.filter(pk=policy_id).first() if kind in MODELS else None
+    if found is None:
+        raise NotFound(_("There is no such policy."))
+    return found

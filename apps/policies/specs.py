@@ -13,6 +13,9 @@ DISK = "disk_gib"
 ANY_GPU = "gpu:*"
 METRICS = (INSTANCES, VCPUS, MEMORY, DISK, ANY_GPU)
 
+# The most that the default resource policy allows a team, everywhere taken together.
+STANDARD = {INSTANCES: 100, VCPUS: 2048, MEMORY: 16 * 1024 * 1024, DISK: 200_000, ANY_GPU: 64}
+
 
 def gpu_metric(slug: str) -> str:
     """The metric that counts GPUs of one model."""

@@ -47,6 +47,7 @@ class Region(models.Model):
         help_text=_("Percent of nodes out of sight that freezes it."),
     )
     frozen_at = models.DateTimeField(_("frozen"), null=True, editable=False)
+    thawed_at = models.DateTimeField(null=True, editable=False)
     frozen_because = models.CharField(max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), db_default=Now())
 

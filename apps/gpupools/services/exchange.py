@@ -75,8 +75,8 @@ def swap(*, holder_id: str, wanted: Wanted, now: datetime) -> Placed:
     chosen = next(iter([*same, *found.candidates]), None)
     if chosen is None:
         refuse(snapshot, found, ask, held.team)
-    policies.free(team_id=held.demand_team, demand=held.demand)
-    policies.consume(team_id=held.demand_team, demand=demand_of(wanted, model_slug([chosen])))
+    policies.free(team_id=held.team_id, demand=held.demand)
+    policies.consume(team_id=held.team_id, demand=demand_of(wanted, model_slug([chosen])))
     return _exchange(held, ask, chosen, now)
 
 

@@ -45,7 +45,7 @@ class Held:
     demand: Demand
 
     @property
-    def demand_team(self) -> str:
+    def team_id(self) -> str:
         return encode("team", UUID(self.team))
 
 
@@ -114,6 +114,7 @@ def placed_at(reservation: UUID, chosen: Candidate, slices: Sequence[FreeSlice])
         pool_id=encode("pool", UUID(chosen.pool.pool_id)) if chosen.pool else None,
         slice_ids=tuple(encode("gps", UUID(one.id)) for one in slices),
         pci_addresses=tuple(one.pci_address for one in slices),
+        isolation=chosen.pool.isolation if chosen.pool else "",
     )
 
 

@@ -31,13 +31,13 @@ from apps.gpupools.services.holding import (
     refuse,
     values_of,
 )
-from apps.gpupools.specs import Candidate, FreeSlice, Placed, Plan, PoolOnNode, Snapshot, Wanted
+from apps.gpupools.specs import Candidate, FreeSlice, Placed, Plan, PoolOnNode, Wanted
 from apps.nodes.models import Node
 from apps.policies import services as policies
 
 _TRY = 8  # how many candidates a try without waiting looks at
 _WAIT_FOR = 3
-_ROUNDS = 30
+_ATTEMPTS = 30
 
 _TAKE = """
 WITH candidate AS (
@@ -48,7 +48,7 @@ WITH candidate AS (
      AND n.memory_mib_used + %(memory)s <= n.memory_mib
      AND n.disk_gib_used + %(disk)s <= n.disk_gib
    ORDER BY c.rank LIMIT 1
-     FOR UPDATE OF n SKIP LOCKED
+     FOR NO KEY UPDATE OF n SKIP LOCKED
 ), taken AS (
   UPDATE nodes_node n
      SET vcpus_used = n.vcpus_used + %(vcpus)s,
@@ -85,29 +85,43 @@ SELECT 1 FROM ended
 """
 
 
-@transaction.atomic
 def reserve(*, holder_id: str, team_id: str, wanted: Wanted, now: datetime) -> Placed:
     """Take quota, a node's capacity and GPU slices for the holder, who has none yet.
 
-    Raises QuotaExceeded, or PoolExhausted with the reasons and the nearest wish that would pass.
+    Raises QuotaExceeded, or PoolExhausted with the reasons and the nearest wish that would pass; then
+    nothing is taken and the caller's transaction may go on.
     """
     ask = fleet.in_planner_words(wanted)
-    team = fleet.raw("team", team_id)
+    values = values_of(holder_id, fleet.raw("team", team_id), ask, now)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with transaction.atomic():
+                return _attempt(ask, values, is_patient=attempt > 0)
+        except Missed:
+            continue
+    raise PoolExhausted(_("Too many ask for the same machines; try again."), code="busy", retry_after=1)
+
+
+def _attempt(ask: Wanted, values: dict[str, Any], *, is_patient: bool) -> Placed:
+    """Decide and take; raises Missed when others decide about all that would do. A patient attempt
+    waits for the best few first."""
+    team = values["team"]
+    found = _plan(ask, team)
+    demand = demand_of(fleet.in_plain_words(ask), model_slug(found.candidates))
+    policies.consume(team_id=encode("team", UUID(team)), demand=demand)
+    if is_patient:
+        ids = [encode("node", UUID(one.node.id)) for one in found.candidates[:_WAIT_FOR]]
+        busy = Node.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=ids)
+        list(busy.order_by("pk").values("pk"))
+        found = _plan(ask, team)
+    return _take(found.candidates[:_TRY], ask, values)
+
+
+def _plan(ask: Wanted, team: str) -> Plan:
     snapshot, found = fleet.plan_for(ask, team)
     if not found.candidates:
         refuse(snapshot, found, ask, team)
-    policies.consume(team_id=team_id, demand=demand_of(wanted, model_slug(found.candidates)))
-    values = values_of(holder_id, team, ask, now)
-    for _round in range(_ROUNDS):
-        placed = _try(found.candidates[:_TRY], ask, values)
-        if placed:
-            return placed
-        snapshot, found, placed = _wait(found.candidates[:_WAIT_FOR], ask, team, values)
-        if placed:
-            return placed
-        if not found.candidates:
-            refuse(snapshot, found, ask, team)
-    raise PoolExhausted(_("Too many ask for the same machines; try again."), code="busy", retry_after=1)
+    return found
 
 
 @transaction.atomic
@@ -120,15 +134,6 @@ def release(*, holder_id: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_GIVE_BACK, {"id": held.reservation})
     return True
-
-
-def _try(candidates: Sequence[Candidate], ask: Wanted, values: dict[str, Any]) -> Placed | None:
-    """Take the best candidate that nobody else is deciding about; None when there is none."""
-    try:
-        with transaction.atomic():
-            return _take(candidates, ask, values)
-    except Missed:
-        return None
 
 
 def _take(candidates: Sequence[Candidate], ask: Wanted, values: dict[str, Any]) -> Placed:
@@ -158,21 +163,6 @@ def _choose(free: Sequence[FreeSlice], count: int, pool: PoolOnNode) -> tuple[Fr
     if found is None:
         raise Missed
     return found
-
-
-def _wait(
-    candidates: Sequence[Candidate], ask: Wanted, team: str, values: dict[str, Any]
-) -> tuple[Snapshot, Plan, Placed | None]:
-    """Wait until the best few are decided about, then look again and try."""
-    ids = [encode("node", UUID(one.node.id)) for one in candidates]
-    snapshot, found = Snapshot(ask.region_id, is_open=True, is_frozen=False), Plan()
-    try:
-        with transaction.atomic():
-            list(Node.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values("pk"))
-            snapshot, found = fleet.plan_for(ask, team)
-            return snapshot, found, _take(found.candidates[:_TRY], ask, values)
-    except Missed:
-        return snapshot, found, None
 
 
 __all__ = ["demand_of", "release", "reserve", "swap"]

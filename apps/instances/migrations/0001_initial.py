@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("catalog", "0001_initial"),
         ("nodes", "0001_initial"),
-        ("regions", "0002_region_thawed_at"),
+        ("regions", "0001_initial"),
         ("teams", "0001_initial"),
     ]
 

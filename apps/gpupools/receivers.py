@@ -1,0 +1,17 @@
+"""What GPU pools hear from below."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.dispatch import receiver
+
+from apps.drivers.base import NodeInfo
+from apps.gpupools.services import devices
+from apps.nodes.signals import inventory_recorded
+from apps.regions.models import Cluster
+
+
+@receiver(inventory_recorded)
+def note_cards(*, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime, **_kwargs: Any) -> None:
+    devices.record_devices(cluster=cluster, seen=seen, now=now)

@@ -1,0 +1,100 @@
+"""The cards: noted as the inventory shows them, isolated and taken back by staff."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.utils.text import slugify
+
+from apps.audit import services as audit
+from apps.catalog.models import GpuModel
+from apps.core.actor import Actor
+from apps.core.ids import decode, new_uuid
+from apps.core.permissions import Permission
+from apps.drivers.base import GpuInfo, NodeInfo
+from apps.gpupools.models import GpuDevice
+from apps.operations import services as operations
+from apps.regions.models import Cluster
+
+# A card is known by its serial; one that was moved takes its place in the new node with it, unless
+# somebody still holds it: then the holds name the old place and a person must look.
+_UPSERT = """
+INSERT INTO gpupools_gpudevice AS d
+       (id, region_id, node_id, model_id, uuid, pci_address, numa_node, memory_mib, health, is_isolated,
+        last_seen_at)
+SELECT t.id, %(region)s, t.node, t.model, t.uuid, t.pci, t.numa, t.memory, t.health, false, %(now)s
+  FROM unnest(%(ids)s::uuid[], %(nodes)s::uuid[], %(models)s::uuid[], %(uuids)s::text[], %(pcis)s::text[],
+              %(numas)s::int[], %(memories)s::int[], %(healths)s::text[])
+       AS t(id, node, model, uuid, pci, numa, memory, health)
+ ORDER BY t.uuid
+ON CONFLICT (uuid) DO UPDATE
+   SET health = EXCLUDED.health, last_seen_at = EXCLUDED.last_seen_at,
+       pci_address = CASE WHEN d.node_id = EXCLUDED.node_id THEN d.pci_address ELSE EXCLUDED.pci_address END,
+       node_id = EXCLUDED.node_id
+ WHERE d.node_id = EXCLUDED.node_id
+    OR NOT EXISTS (SELECT 1 FROM gpupools_gpuslice s JOIN gpupools_gpuhold h ON h.slice_id = s.id
+                    WHERE s.device_id = d.id AND h.released_at IS NULL)
+"""
+
+_MISSING = """
+UPDATE gpupools_gpudevice SET health = 'missing'
+ WHERE node_id = ANY(%s::uuid[]) AND health <> 'missing' AND last_seen_at < %s
+"""
+
+
+def record_devices(*, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime) -> None:
+    """Note the cards of the nodes that were reported. A card that a reported node no longer shows is
+    `missing`: nothing new is put on it, and whoever holds it keeps it."""
+    found = [(node, gpu) for node, info in seen.items() for gpu in info.gpus]
+    nodes = [decode("node", node) for node in seen]
+    with connection.cursor() as cursor:
+        if found:
+            cursor.execute(_UPSERT, _columns(cluster, found, now))
+        cursor.execute(_MISSING, [nodes, now])
+
+
+def _columns(cluster: Cluster, found: list[tuple[str, GpuInfo]], now: datetime) -> dict[str, object]:
+    models = _models(gpu for _node, gpu in found)
+    return {
+        "region": decode("reg", cluster.region_id),
+        "now": now,
+        "ids": [new_uuid() for _each in found],
+        "nodes": [decode("node", node) for node, _gpu in found],
+        "models": [decode("gpm", models[gpu.vendor, gpu.model].pk) for _node, gpu in found],
+        "uuids": [gpu.uuid for _node, gpu in found],
+        "pcis": [gpu.pci_address for _node, gpu in found],
+        "numas": [gpu.numa_node for _node, gpu in found],
+        "memories": [gpu.memory_mib for _node, gpu in found],
+        "healths": [gpu.health.value for _node, gpu in found],
+    }
+
+
+def _models(gpus: Iterable[GpuInfo]) -> dict[tuple[str, str], GpuModel]:
+    """The catalogue's model of each card, by slug or alias; a kind never seen before is added to it."""
+    kinds = {(gpu.vendor, gpu.model): gpu for gpu in gpus}
+    known = {alias: model for model in GpuModel.objects.all() for alias in (model.slug, *model.aliases)}
+    for (_vendor, name), gpu in kinds.items():
+        if name not in known and slugify(name) not in known:
+            model = GpuModel.objects.create(
+                slug=slugify(name)[:60] or "gpu",
+                vendor=gpu.vendor[:40],
+                name=name[:80],
+                memory_gib=max(gpu.memory_mib // 1024, 1),
+                aliases=[name[:80]],
+            )
+            known |= {name: model, model.slug: model}
+    return {kind: known.get(kind[1]) or known[slugify(kind[1])] for kind in kinds}
+
+
+@transaction.atomic
+def isolate_device(*, actor: Actor, device: GpuDevice, isolated: bool) -> GpuDevice:
+    """Put nothing new on the card, or take it back; whoever holds it keeps it."""
+    actor.require(Permission.GPU_MANAGE, device.node.region.scope)
+    GpuDevice.objects.filter(pk=device.pk).update(is_isolated=isolated)
+    device.is_isolated = isolated
+    action = "gpu.isolated" if isolated else "gpu.taken_back"
+    audit.record(actor=actor, action=action, target=device)
+    operations.emit(
+        type=action, subject=device.pk, region_id=device.region_id, data={"node": str(device.node_id)}
+    )
+    return device
