@@ -5,6 +5,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+import pydantic
 import structlog
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import DataError, IntegrityError, OperationalError
@@ -123,8 +124,20 @@ def _answer(error: Exception) -> Problem:
             return Problem(403, "not_permitted", _("You may not do this."))
         case SuspiciousOperation() | BadRequest() | MultiPartParserError() | UnicodeError():
             return Problem(400, "malformed", _("The request cannot be read."))
+        case pydantic.ValidationError():
+            return Problem(
+                422, "invalid", _("The request has errors; each is named."), errors=_of_model(error)
+            )
         case _:
             return _from_database(error)
+
+
+def _of_model(error: pydantic.ValidationError) -> list[dict[str, str]]:
+    """What a value object found wrong, field by field."""
+    return [
+        {"field": ".".join(map(str, one["loc"])), "code": one["type"], "detail": one["msg"]}
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
 
 
 def _from_database(error: Exception) -> Problem:

@@ -1,13 +1,19 @@
 """Instances as the APIs show them: one table of columns makes lists and single objects alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import django_filters
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
 
-from apps.api.fields import MoneyField, Out, TypedIdField
+from apps.api.base import ApiViewSet, Call
+from apps.api.fields import MoneyField, Nothing, Out, TypedIdField
 from apps.core.money import plain
+from apps.core.permissions import Permission
+from apps.instances import selectors, services
 from apps.instances.states import Desired, Health, State
 
 # What everybody sees: the name in the answer, and where it comes from.
@@ -157,3 +163,54 @@ def _read(instance: Any, path: str) -> Any:
     for part in path.split("__"):
         instance = getattr(instance, part, None)
     return plain(instance) if path == "hourly" else instance
+
+
+def calls_for(shown: type[InstanceOut]) -> Mapping[str, Call]:
+    """What staff may do with machines that are their customers'."""
+    return {
+        "list": Call(Permission.INSTANCE_READ, shown, summary="List instances"),
+        "retrieve": Call(Permission.INSTANCE_READ, shown, summary="Look at an instance"),
+        "stop": Call(Permission.INSTANCE_OPERATE, shown, Nothing, 202, "Stop an instance"),
+        "start": Call(
+            Permission.INSTANCE_OPERATE, shown, Nothing, 202, "Start an instance", own_errors=(402, 503)
+        ),
+        "reboot": Call(Permission.INSTANCE_OPERATE, shown, Nothing, 202, "Reboot an instance"),
+    }
+
+
+class StaffInstanceActions(ApiViewSet, abstract=True):
+    """Machines of customers, in the hands of staff."""
+
+    id_prefix = "ins"
+    filters = StaffInstanceFilters
+    columns: ClassVar[Sequence[str]]
+    make_item: ClassVar[Callable[[Any], Any]]
+
+    def list(self, request: Request) -> Response:
+        """All that have not been deleted, newest first."""
+        rows = selectors.list_instances(actor=self.actor).values(*self.columns)
+        return self.page(rows, as_item=self.make_item)
+
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Deleted ones are still there to be looked at."""
+        return self.answer(selectors.get_instance(actor=self.actor, instance_id=self.id_of("ins", id)))
+
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, id: str) -> Response:
+        """The system is asked to shut down, then its power is cut."""
+        return self._wished(services.stop_instance, id)
+
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, id: str) -> Response:
+        """Where it was; its place was kept."""
+        return self._wished(services.start_instance, id)
+
+    @action(detail=True, methods=["post"])
+    def reboot(self, request: Request, id: str) -> Response:
+        """It keeps its address and is charged throughout."""
+        return self._wished(services.reboot_instance, id)
+
+    def _wished(self, wish: Any, id: str) -> Response:
+        self.body()
+        wish(actor=self.actor, instance_id=self.id_of("ins", id))
+        return self.retrieve(self.request, id)

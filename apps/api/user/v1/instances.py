@@ -1,15 +1,75 @@
 """The team's machines."""
 
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, TeamViewSet
+from apps.api.fields import In, Nothing, Out
 from apps.api.instances import InstanceFilters, InstanceOut, columns_of, item_maker
+from apps.core.errors import Invalid
 from apps.core.permissions import Permission
-from apps.instances import selectors
+from apps.instances import selectors, services
+from apps.instances.specs import InstanceSpec
+from apps.teams.models import Workspace
 
 COLUMNS = columns_of(InstanceOut)
 make_item = item_maker(InstanceOut)
+
+DEFAULT_WORKSPACE = "default"
+REFUSALS = (402, 503)
+
+
+class WishIn(In):
+    """What a machine is to be; `region`, `type` and `image` are short names."""
+
+    name = serializers.CharField(max_length=63, help_text="Lower-case letters, digits and dashes.")
+    region = serializers.CharField(max_length=40)
+    type = serializers.CharField(max_length=60)
+    image = serializers.CharField(max_length=60)
+    disk_gib = serializers.IntegerField(
+        required=False, min_value=1, max_value=16_384, help_text="Without it, the type's."
+    )
+    ssh_keys = serializers.ListField(
+        child=serializers.CharField(max_length=8192),
+        required=False,
+        max_length=32,
+        help_text="Public keys in OpenSSH format that may sign in.",
+    )
+    user_data = serializers.DictField(required=False, help_text="A cloud-init document, as JSON.")
+    workspace = serializers.CharField(
+        required=False,
+        max_length=40,
+        help_text="Address of the workspace; without it the key's, or `default`.",
+    )
+
+
+class NameIn(In):
+    name = serializers.CharField(max_length=63)
+
+
+class GateOut(Out):
+    """One question that a launch must pass."""
+
+    code = serializers.CharField()
+    ok = serializers.BooleanField()
+    asked = serializers.CharField()
+    left = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ExplanationOut(Out):
+    """Why a launch would pass or not, and the nearest one that would."""
+
+    ok = serializers.BooleanField()
+    gates = GateOut(many=True)
+    nearest = serializers.DictField(allow_null=True)
+
+    def to_representation(self, instance: Any) -> Any:
+        return instance.as_json()
 
 
 class InstanceViewSet(TeamViewSet):
@@ -20,6 +80,17 @@ class InstanceViewSet(TeamViewSet):
     calls = {
         "list": Call(Permission.INSTANCE_READ, InstanceOut, summary="List instances"),
         "retrieve": Call(Permission.INSTANCE_READ, InstanceOut, summary="Look at an instance"),
+        "create": Call(
+            Permission.INSTANCE_CREATE, InstanceOut, WishIn, 202, "Launch an instance", own_errors=REFUSALS
+        ),
+        "explain": Call(Permission.INSTANCE_READ, ExplanationOut, WishIn, summary="Ask why, or why not"),
+        "partial_update": Call(Permission.INSTANCE_UPDATE, InstanceOut, NameIn, summary="Rename an instance"),
+        "destroy": Call(Permission.INSTANCE_DELETE, InstanceOut, None, 202, "Delete an instance"),
+        "stop": Call(Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Stop an instance"),
+        "start": Call(
+            Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Start an instance", own_errors=REFUSALS
+        ),
+        "reboot": Call(Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Reboot an instance"),
     }
 
     def list(self, request: Request) -> Response:
@@ -29,4 +100,61 @@ class InstanceViewSet(TeamViewSet):
 
     def retrieve(self, request: Request, id: str) -> Response:
         """Deleted ones are still there to be looked at."""
+        return self._shown(id)
+
+    def create(self, request: Request) -> Response:
+        """Accepted when rules, money and room allow; otherwise the problem carries an `explanation`."""
+        workspace, spec = self._wish()
+        instance = services.create_instance(actor=self.actor, team=self.team, workspace=workspace, spec=spec)
+        return self._shown(instance.pk)
+
+    @action(detail=False, methods=["post"])
+    def explain(self, request: Request) -> Response:
+        """Changes nothing: every question a launch must pass, and the nearest launch that would."""
+        _workspace, spec = self._wish()
+        return self.answer(selectors.explain(actor=self.actor, team=self.team, spec=spec))
+
+    def partial_update(self, request: Request, id: str) -> Response:
+        """Its host name inside stays."""
+        instance = self.unchanged(selectors.get_instance(actor=self.actor, instance_id=self.id_of("ins", id)))
+        services.rename_instance(actor=self.actor, instance_id=instance.pk, **self.body())
+        return self._shown(id)
+
+    def destroy(self, request: Request, id: str) -> Response:
+        """For good, whatever it is doing. It counts as gone once that is proven."""
+        services.delete_instance(actor=self.actor, instance_id=self.id_of("ins", id))
+        return self._shown(id)
+
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, id: str) -> Response:
+        """The system is asked to shut down, then its power is cut. A stopped machine pays for its disk."""
+        return self._wished(services.stop_instance, id)
+
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, id: str) -> Response:
+        """Where it was; its place was kept."""
+        return self._wished(services.start_instance, id)
+
+    @action(detail=True, methods=["post"])
+    def reboot(self, request: Request, id: str) -> Response:
+        """It keeps its address and is charged throughout."""
+        return self._wished(services.reboot_instance, id)
+
+    def _wished(self, wish: Any, id: str) -> Response:
+        self.body()
+        wish(actor=self.actor, instance_id=self.id_of("ins", id))
+        return self._shown(id)
+
+    def _shown(self, id: str) -> Response:
         return self.answer(selectors.get_instance(actor=self.actor, instance_id=self.id_of("ins", id)))
+
+    def _wish(self) -> tuple[Workspace, InstanceSpec]:
+        given = self.body()
+        slug = given.pop("workspace", None)
+        mine = Workspace.objects.visible_to(self.actor, self.call.permission).filter(team_id=self.team.pk)
+        if slug is None and not self.actor.workspace_id:
+            slug = DEFAULT_WORKSPACE
+        found = (mine.filter(slug=slug) if slug else mine).order_by("created_at").first()
+        if found is None:
+            raise Invalid("There is no such workspace.", field="workspace", code="no_such_workspace")
+        return found, InstanceSpec(**given)
