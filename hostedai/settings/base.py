@@ -144,12 +144,16 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "apps.panels.account.adapter.AccountAdapter"
-ACCOUNT_FORMS = {"user_token": "apps.panels.account.forms.UserTokenForm"}
+ACCOUNT_FORMS = {
+    "signup": "apps.panels.account.forms.SignupForm",
+    "user_token": "apps.panels.account.forms.UserTokenForm",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[hostedai] "
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_SESSION_REMEMBER = True
@@ -159,6 +163,7 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "hostedai"
+MFA_TOTP_TOLERANCE = 1
 STAFF_MFA_REQUIRED = False
 # The middleware notes activity itself, once a minute and not at every request.
 USERSESSIONS_TRACK_ACTIVITY = False

@@ -1,9 +1,21 @@
-"""allauth's forms where they need to know our ids."""
+"""allauth's forms where we know better."""
 
+from typing import Any
+
+from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.account.forms import UserTokenForm as AllauthUserTokenForm
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 
 from apps.users.models import User
+
+
+class SignupForm(AllauthSignupForm):  # type: ignore[misc]
+    """An address that is too long is refused, where allauth would cut it."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["email"].validators.append(MaxLengthValidator(254))
 
 
 class UserTokenForm(AllauthUserTokenForm):  # type: ignore[misc]
