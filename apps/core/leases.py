@@ -56,7 +56,8 @@ def take(row_class: type[Row], pk: object, *, ttl: timedelta, unless: str = "fal
     """
     meta = row_class._meta
     statement = (
-        f'UPDATE "{meta.db_table}" SET lease_token = %s, lease_until = clock_timestamp() + %s, fence = fence + 1'  # noqa: S608
+        f'UPDATE "{meta.db_table}" SET lease_token = %s, fence = fence + 1,'  # noqa: S608
+        " lease_until = clock_timestamp() + %s"
         f' WHERE "{meta.pk.column}" = %s AND due_at <= clock_timestamp() AND NOT ({unless})'
         " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
         " RETURNING *, clock_timestamp() AS taken_at"

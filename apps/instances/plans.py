@@ -113,7 +113,9 @@ def _clear_away(now: Situation) -> Step:
 def _pending(now: Situation) -> Step:
     if now.is_overdue:
         return Step("fail")
-    return REST if now.sight == Sight.UNKNOWN else Step("provision")
+    if now.sight == Sight.UNKNOWN:
+        return REST
+    return Step("provision", Act.CREATE if now.sight in (Sight.GONE, Sight.PARTIAL) else Act.WAIT)
 
 
 def _provisioning(now: Situation) -> Step:
@@ -139,11 +141,12 @@ def _running(now: Situation) -> Step:
 
 
 def _stopping(now: Situation) -> Step:
-    match now.sight:
-        case Sight.STOPPED | Sight.PARTIAL:
-            return Step("rest")
-        case Sight.UNKNOWN:
-            return REST
+    if now.sight in (Sight.STOPPED, Sight.PARTIAL):
+        return Step("rest")
+    if now.is_overdue:
+        return Step(None, Act.GIVE_UP)
+    if now.sight == Sight.UNKNOWN:
+        return REST
     if now.is_impatient:
         return Step(None, Act.FORCE_STOP)
     return REST if now.is_asked or now.sight == Sight.CHANGING else Step(None, Act.STOP)
