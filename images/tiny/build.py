@@ -1,7 +1,7 @@
 """Builds the tiny image: BusyBox, Dropbear and Debian's cloud kernel on a disk that boots by itself.
 
 `python3 images/tiny/build.py --out var/images/tiny.qcow2`. Needs apt (for downloads), dpkg-deb, mke2fs,
-qemu-img and grub-mkimage; neither root nor loop devices. Packages are kept in the cache folder and used again.
+qemu-img and grub-mkimage; neither root nor loop devices. Packages are kept in the cache folder.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PACKAGES = (
 )
 EARLY_MODULES = (
     *("virtio_pci", "virtio_blk", "virtio_net", "xen-blkfront", "xen-netfront", "isofs"),
-    *("button", "evdev", "virtio-rng"),
+    *("button", "evdev", "virtio-rng", "virtio_balloon"),
 )
 PROGRAMS = (
     "usr/sbin/dropbear",
@@ -232,6 +232,8 @@ def make_disk(root: Path, work: Path, out: Path) -> None:
         "ext4",
         "-b",
         "4096",
+        "-i",
+        "65536",
         "-J",
         "size=8",
         "-m",

@@ -99,7 +99,8 @@ class World:
     ) -> int:
         """Arm a fault for calls whose method and machine match (shell patterns).
 
-        The first `skip` matching calls pass; `times=None` holds until cleared. `how`: `seconds` (hang, stale_list), `error`
+        The first `skip` matching calls pass; `times=None` holds until cleared.
+        `how`: `seconds` (hang, stale_list), `error`
         (transient, no_capacity, rejected, bad_credentials), `message`.
         """
         values: tuple[object, ...] = (self.name, kind, method, machine, times, skip)
