@@ -8,16 +8,21 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from apps.audit import services as audit
 from apps.billing import rating
-from apps.billing.errors import NoHeadroom
+from apps.billing.errors import NoHeadroom, NoPrice
 from apps.billing.models import Hold, Meter, MeterChange
 from apps.billing.selectors import prices
 from apps.billing.services.booking import Batch, write
-from apps.billing.services.metering import Cut, catch_up, settle
+from apps.billing.services.metering import Cut, catch_up, postpone, settle
 from apps.billing.services.wallets import ensure_wallet
 from apps.billing.specs import RESERVE_FOR, RESERVE_TTL, SECONDS_PER_HOUR, Quote, Rate, from_json, merged
+from apps.core.actor import Actor
+from apps.core.clock import db_now
+from apps.core.errors import NotFound
 from apps.core.ids import decode
 from apps.core.money import ZERO, plain, round_minor
+from apps.core.permissions import Permission
 
 _LOCK_WALLET = "SELECT balance - held + credit_limit FROM billing_wallet WHERE team_id = %s FOR UPDATE"
 
@@ -124,15 +129,31 @@ def end(*, resource_id: str, now: datetime) -> None:
             release(resource_id=resource_id)
 
 
+@transaction.atomic
+def resume(*, actor: Actor, resource_id: str) -> Meter:
+    """Charge a parked meter for all that it has missed, and let it run on; raises NoPrice when it cannot."""
+    actor.require(Permission.PRICE_MANAGE)
+    meter: Meter | None = Meter.objects.select_for_update().filter(pk=resource_id).first()
+    if meter is None:
+        raise NotFound(_("There is no such meter."))
+    if meter.parked_because:
+        if catch_up(meter) and meter.ended_at is None:
+            settle([Cut(meter, max(db_now(), meter.metered_until), from_json(meter.rates))])
+        if meter.parked_because:
+            raise NoPrice(meter.parked_because)
+        audit.record(actor=actor, action="meter.resumed", target=meter)
+    return meter
+
+
 def _change(meter: Meter, wanted: tuple[Rate, ...], now: datetime) -> None:
     """Other rates from now on, unless they are those already."""
+    change = Cut(meter, max(now, meter.metered_until), wanted, is_change=True)
     if meter.parked_because and not catch_up(meter):
         last = MeterChange.objects.filter(resource_id=meter.resource_id).order_by("-seq").first()
-        current = from_json(last.rates) if last else ()
-    else:
-        current = from_json(meter.rates)
-    if current != wanted:
-        settle([Cut(meter, max(now, meter.metered_until), wanted, is_change=True)])
+        if last is None or from_json(last.rates) != wanted:
+            postpone(change)
+    elif from_json(meter.rates) != wanted:
+        settle([change])
 
 
 def release(*, resource_id: str) -> None:

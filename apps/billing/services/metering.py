@@ -232,8 +232,7 @@ def _park(batch: Batch, cut: Cut, because: str) -> None:
     """Leave the meter where it is until somebody has looked; what was to follow is in the log."""
     cut.meter.parked_because = because[:300]
     cut.meter.next_cut_at = None
-    if not cut.rates:
-        cut.meter.ended_at = cut.until
+    cut.meter.ended_at = None if cut.rates else cut.until
     _log_change(batch, cut)
 
 
@@ -252,6 +251,14 @@ def catch_up(meter: Meter) -> bool:
         if meter.parked_because:
             return False
     return True
+
+
+def postpone(cut: Cut) -> None:
+    """Note in the log what is to follow for a meter that is parked; `catch_up` will charge it."""
+    batch = Batch()
+    _park(batch, cut, cut.meter.parked_because)
+    _close(batch, [cut], {}, {})
+    booking.write(batch)
 
 
 def _is_lost(meter: Meter) -> bool:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.errors import RepeatedReference
-from apps.billing.models import AccountKind, Meter, Posting, Transaction, TransactionKind, Wallet
+from apps.billing.models import AccountKind, Posting, Transaction, TransactionKind, Wallet
 from apps.billing.services.booking import Batch, write
 from apps.billing.specs import EPOCH, derived_uuid
 from apps.core.actor import Actor
@@ -90,8 +90,6 @@ def set_credit_limit(*, actor: Actor, team: Team, amount: Decimal) -> Wallet:
 def credit(actor: Actor, team: Team, what: Credit) -> Transaction:
     """Book money for a team; the callers above and the demonstration have asked for the permission."""
     now = what.at or db_now()
-    # Meters before wallets, as everywhere; those that could not be paid for look again at once.
-    Meter.objects.filter(team=team, parked_because="").exclude(short_since=None).update(next_cut_at=now)
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
     _check_amount(what.amount, wallet.currency)
     tx = derived_uuid(EPOCH, what.kind, team.pk, what.reference) if what.reference else new_uuid()
