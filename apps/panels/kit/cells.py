@@ -122,6 +122,12 @@ def used(now: float | Decimal, total: float | Decimal, unit: str = "") -> SafeSt
     return format_html('<span class="with-bar">{}<span>{}</span></span>', bar(share, kind, words), words)
 
 
+def shared(share: float, kind: str = "accent") -> SafeString:
+    """A share (0..1) as a bar with its percentage."""
+    words = f"{share * 100:.0f} %"
+    return format_html('<span class="with-bar">{}<span>{}</span></span>', bar(share, kind, words), words)
+
+
 def sparkline(values: Sequence[float], top: float | None = None) -> SafeString:
     """A line of recent values, drawn by the server."""
     if len(values) < 2:
@@ -219,9 +225,8 @@ def exact(moment: datetime | None) -> SafeString:
     if moment is None:
         return NONE
     local = timezone.localtime(moment)
-    return format_html(
-        '<time datetime="{}">{} {:%H:%M:%S %Z}</time>', moment.isoformat(), formats.date_format(local), local
-    )
+    clock = f"{formats.date_format(local)} {local:%H:%M:%S %Z}"
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), clock)
 
 
 def yes_no(value: bool, yes: object = "", no: object = "") -> SafeString:
