@@ -82,19 +82,19 @@ def plan(now: Situation) -> Step:
     """The next step from here."""
     if now.state == State.DELETED:
         return REST
-    if now.desired == Desired.DELETED:
+    if now.desired == Desired.DELETED or now.state == State.DELETING:
         return _remove(now)
     if now.state in (State.FAILED, State.INTERRUPTED):
         return _clear_away(now)
     if now.sight == Sight.RECLAIMED:
-        return Step("interrupt" if MACHINE.allows("interrupt", now.state) else "lose", Act.DELETE)
+        return Step("interrupt", Act.DELETE)
     if now.sight == Sight.GONE and MACHINE.allows("lose", now.state):
         return Step("lose")
     return _BY_STATE[now.state](now)
 
 
 def _remove(now: Situation) -> Step:
-    """Delete wins, from any state, and is never given up."""
+    """Delete wins, from any state, and is neither given up nor taken back."""
     event = None if now.state == State.DELETING else "delete"
     if now.sight == Sight.UNKNOWN:
         return Step(event)
@@ -202,6 +202,4 @@ _BY_STATE = {
     State.STOPPING: _stopping,
     State.STOPPED: _stopped,
     State.STARTING: _starting,
-    # A removal that nobody wants any more cannot be: the wish to delete is never taken back.
-    State.DELETING: _remove,
 }

@@ -66,7 +66,11 @@ MACHINE = Machine.of(
     ("start", {State.STOPPED}, State.STARTING),
     ("fail", {State.PENDING, State.PROVISIONING}, State.FAILED),
     ("lose", {State.RUNNING, State.STOPPING, State.STOPPED, State.STARTING}, State.FAILED),
-    ("interrupt", {State.PROVISIONING, State.RUNNING, State.STARTING}, State.INTERRUPTED),
+    (
+        "interrupt",
+        set(State) - {State.DELETING, State.DELETED, State.FAILED, State.INTERRUPTED},
+        State.INTERRUPTED,
+    ),
     ("delete", set(State) - {State.DELETING, State.DELETED}, State.DELETING),
     ("vanish", {State.DELETING}, State.DELETED),
 )

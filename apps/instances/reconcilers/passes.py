@@ -81,19 +81,24 @@ def reconcile_due(*, limit: int = 200, threads: int = 4) -> int:
     """Everything that is due and that no worker has taken: what hints did not reach."""
     due = list(Instance.objects.due().filter(region__frozen_at=None).values_list("pk", flat=True)[:limit])
     if len(due) <= 1:
-        return sum(reconcile_instance(instance_id=pk) for pk in due)
-    with ThreadPoolExecutor(max_workers=min(threads, len(due))) as pool:
-        return sum(pool.map(_reconcile_in_thread, due))
+        return sum(_reconcile_one(pk) for pk in due)
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        return sum(pool.map(_reconcile_some, [due[first::threads] for first in range(threads)]))
 
 
-def _reconcile_in_thread(instance_id: str) -> bool:
+def _reconcile_some(due: list[str]) -> int:
+    try:
+        return sum(_reconcile_one(pk) for pk in due)
+    finally:
+        connection.close()
+
+
+def _reconcile_one(instance_id: str) -> bool:
     try:
         return reconcile_instance(instance_id=instance_id)
     except Exception:
         log.exception("instance_pass_failed", instance=instance_id)
         return False
-    finally:
-        connection.close()
 
 
 @dataclass(slots=True)
