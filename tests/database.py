@@ -1,4 +1,4 @@
-"""A database for one test process, copied from a template that is migrated once per state of the migrations."""
+"""A database for one test process, copied from a template migrated once per state of migrations."""
 
 import hashlib
 import os
