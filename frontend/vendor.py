@@ -24,6 +24,12 @@ for name, package in sorted(SOURCES.items()):
     about = json.loads((HERE / "node_modules" / package / "package.json").read_text())
     digest = hashlib.sha256((DIST / name).read_bytes()).hexdigest()
     entries.append(
-        {"file": name, "package": package, "version": about["version"], "licence": about["license"], "sha256": digest}
+        {
+            "file": name,
+            "package": package,
+            "version": about["version"],
+            "licence": about["license"],
+            "sha256": digest,
+        }
     )
 (DIST / "VENDOR.json").write_text(json.dumps(entries, indent=2) + "\n")

@@ -51,23 +51,17 @@ class Actor:
     def require(self, permission: Permission, *scopes: Scope) -> None:
         """Raise NotPermitted unless the permission is held in one of the scopes or platform-wide."""
         if not self.can_any(permission, *scopes or (PLATFORM,)):
-            raise NotPermitted(
-                f"This needs the permission {permission}.", permission=str(permission)
-            )
+            raise NotPermitted(f"This needs the permission {permission}.", permission=str(permission))
 
     def scopes(self, permission: Permission, kind: str) -> set[str]:
         """The ids in which the permission holds; `*` means all of them."""
         return {
-            at.id
-            for at, held in self.grants.items()
-            if permission in held and at.kind in (kind, "platform")
+            at.id for at, held in self.grants.items() if permission in held and at.kind in (kind, "platform")
         }
 
     def ids(self, kind: str) -> frozenset[str]:
         """Every team or region in which the actor holds anything at all."""
-        return frozenset(
-            at.id for at, held in self.grants.items() if held and at.kind == kind
-        )
+        return frozenset(at.id for at, held in self.grants.items() if held and at.kind == kind)
 
     @property
     def is_staff(self) -> bool:

@@ -36,9 +36,7 @@ def unseal(sealed: str, *, context: str) -> bytes:
         raise Unsealable(f"no master key {key_id!r}")
     raw, about = base64.b64decode(body), context.encode()
     try:
-        data_key = _decrypt(
-            base64.b64decode(settings.MASTER_KEYS[key_id]), raw[:_WRAPPED], about
-        )
+        data_key = _decrypt(base64.b64decode(settings.MASTER_KEYS[key_id]), raw[:_WRAPPED], about)
         return _decrypt(data_key, raw[_WRAPPED:], about)
     except InvalidTag as error:
         raise Unsealable("the value does not belong here") from error

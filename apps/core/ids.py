@@ -89,16 +89,12 @@ class IdField(models.UUIDField):  # type: ignore[type-arg]
         try:
             return encode(self.prefix, decode(self.prefix, str(value)))
         except ValueError as error:
-            raise ValidationError(
-                _("This is not a valid id."), code="invalid"
-            ) from error
+            raise ValidationError(_("This is not a valid id."), code="invalid") from error
 
     def get_prep_value(self, value: Any) -> Any:
         return None if value is None or value == "" else self._uuid(value)
 
-    def get_db_prep_value(
-        self, value: Any, connection: Any, prepared: bool = False
-    ) -> Any:
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         return None if value is None or value == "" else self._uuid(value)
 
     def _uuid(self, value: Any) -> uuid.UUID:
@@ -107,6 +103,4 @@ class IdField(models.UUIDField):  # type: ignore[type-arg]
         try:
             return decode(self.prefix, str(value))
         except ValueError as error:
-            raise ValidationError(
-                _("This is not a valid id."), code="invalid"
-            ) from error
+            raise ValidationError(_("This is not a valid id."), code="invalid") from error

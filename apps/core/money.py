@@ -17,9 +17,7 @@ def minor_digits(currency: str) -> int:
 
 def round_minor(amount: Decimal, currency: str) -> Decimal:
     """The amount in whole minor units, half to even."""
-    return amount.quantize(
-        Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_HALF_EVEN
-    )
+    return amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_HALF_EVEN)
 
 
 def plain(amount: Decimal) -> str:

@@ -19,11 +19,7 @@ class Machine:
     @classmethod
     def of(cls, *rows: tuple[str, Iterable[str], str]) -> "Machine":
         return cls(
-            {
-                (event, str(source)): str(target)
-                for event, sources, target in rows
-                for source in sources
-            }
+            {(event, str(source)): str(target) for event, sources, target in rows for source in sources}
         )
 
     def target(self, event: str, source: str) -> str:

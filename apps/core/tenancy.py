@@ -125,11 +125,7 @@ def _write(teams: str, regions: str, user_id: str | None) -> None:
     if connection.needs_rollback:
         return
     connection.hostedai_scoped = True  # type: ignore[attr-defined]
-    user = (
-        str(decode("usr", user_id))
-        if user_id and user_id.startswith("usr_")
-        else user_id or ""
-    )
+    user = str(decode("usr", user_id)) if user_id and user_id.startswith("usr_") else user_id or ""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('hostedai.teams', %s, false), set_config('hostedai.regions', %s, false),"
@@ -160,9 +156,7 @@ def row_security(
             f"{region} = ANY(string_to_array(current_setting('hostedai.regions', true), ',')::uuid[])"
         )
     if user:
-        clauses.append(
-            f"{user} = nullif(current_setting('hostedai.usr', true), '')::uuid"
-        )
+        clauses.append(f"{user} = nullif(current_setting('hostedai.usr', true), '')::uuid")
     rule = " OR ".join(clauses)
     return migrations.RunSQL(
         f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY; ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY;'
