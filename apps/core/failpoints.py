@@ -37,7 +37,7 @@ def disarm() -> None:
 @contextmanager
 def watching(listener: Callable[[str], None]) -> Iterator[None]:
     """Tell the listener of every failpoint that is passed."""
-    global _seen  # noqa: PLW0603 - tests watch one process
+    global _seen
     _seen, before = listener, _seen
     try:
         yield

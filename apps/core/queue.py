@@ -20,7 +20,7 @@ def enqueue(name: str, **kwargs: object) -> None:
 
 
 def _send(name: str, kwargs: dict[str, object]) -> None:
-    global _quiet_until  # noqa: PLW0603 - one clock per process, read and written here only
+    global _quiet_until
     if time.monotonic() < _quiet_until:
         return
     try:

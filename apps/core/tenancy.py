@@ -79,7 +79,8 @@ def include(team_id: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('hostedai.teams', CASE WHEN s IN ('', '*') THEN coalesce(nullif(s, ''), %s)"
-            " ELSE s || ',' || %s END, false) FROM (SELECT coalesce(current_setting('hostedai.teams', true), '') AS s) AS t",
+            " ELSE s || ',' || %s END, false)"
+            " FROM (SELECT coalesce(current_setting('hostedai.teams', true), '') AS s) AS t",
             [str(decode("team", team_id))] * 2,
         )
 

@@ -109,7 +109,8 @@ DATABASES["default"] |= {
     "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=60),
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
-        "options": f"-c hostedai.teams={DB_SCOPE} -c timezone=UTC -c lock_timeout=20s -c statement_timeout=60s",
+        "options": f"-c hostedai.teams={DB_SCOPE} -c timezone=UTC"
+        " -c lock_timeout=20s -c statement_timeout=60s",
         "connect_timeout": 5,
     },
 }
@@ -246,8 +247,9 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = [
-    "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id", "x-request-id",
-]  # fmt: skip
+    *("authorization", "content-type", "idempotency-key", "if-match", "if-none-match"),
+    *("last-event-id", "x-request-id"),
+]
 CORS_EXPOSE_HEADERS = ["ETag", "Location", "RateLimit-Remaining", "Retry-After", "X-Request-Id"]
 
 # Requests of one key or person: so many a second, so many at once. A rate of 0 counts nothing.
