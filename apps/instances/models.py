@@ -44,10 +44,9 @@ class InstanceQuerySet(TenantQuerySet):
         return self.filter(free, due_at__lte=Now()).order_by("due_at")
 
     def with_names(self) -> "InstanceQuerySet":
-        """Everything a list or a page names, in one statement."""
-        return self.select_related(
-            "team", "workspace", "region", "cluster", "node", "type__gpu_model", "image"
-        )
+        """What a list or a page names, in one statement; not the team and its workspace, whose rows a
+        region's staff may not see and which a join would let hide the machine too."""
+        return self.select_related("region", "cluster", "node", "type__gpu_model", "image")
 
 
 class Instance(Leased):
