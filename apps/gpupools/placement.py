@@ -147,8 +147,10 @@ def nearest(snapshot: Snapshot, wanted: Wanted, team_id: str) -> Wanted | None:
 
 def _relaxed(snapshot: Snapshot, wanted: Wanted, team_id: str) -> Iterator[Wanted]:
     loose = replace(wanted, zone_id=None, group_id=None, pool_id=None, isolation=None)
-    for name in ("zone_id", "group_id", "pool_id", "isolation"):
-        yield replace(wanted, **{name: None})
+    yield replace(wanted, zone_id=None)
+    yield replace(wanted, group_id=None)
+    yield replace(wanted, pool_id=None)
+    yield replace(wanted, isolation=None)
     yield loose
     for wish in (wanted, loose):
         for gpus in range(wanted.gpus - 1, 0, -1):
@@ -172,3 +174,26 @@ def _smaller(snapshot: Snapshot, wanted: Wanted, team_id: str) -> Iterator[Wante
         if cut.vcpus and cut.memory_mib and cut.disk_gib:
             fits.append(cut)
     yield from sorted(fits, key=lambda one: -(one.vcpus / wanted.vcpus + one.memory_mib / wanted.memory_mib))
+
+
+def count_room(found: Plan, wanted: Wanted) -> int:
+    """How many such machines fit, one after the other, on the plan's nodes."""
+    on_node: dict[str, tuple[NodeView, int]] = {}
+    for one in found.candidates:
+        _node, cards = on_node.get(one.node.id, (one.node, 0))
+        on_node[one.node.id] = (one.node, cards + (one.pool.free if one.pool else 0))
+    return sum(_times(node, cards, wanted) for node, cards in on_node.values())
+
+
+def _times(node: NodeView, cards: int, wanted: Wanted) -> int:
+    times = [
+        left // asked
+        for left, asked in (
+            (node.vcpus_left, wanted.vcpus),
+            (node.memory_mib_left, wanted.memory_mib),
+            (node.disk_gib_left, wanted.disk_gib),
+            (cards, wanted.gpus),
+        )
+        if asked
+    ]
+    return min(times, default=0)

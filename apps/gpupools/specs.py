@@ -108,3 +108,53 @@ class Plan:
 
     candidates: tuple[Candidate, ...] = ()
     rejected: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A pool to be made."""
+
+    slug: str
+    name: str
+    gpu_model_id: str
+    team_id: str | None = None
+    isolation: str = "passthrough"
+    sharing_ratio: int = 1
+    time_quantum_s: int = 30
+    security_level: str = "medium"
+    placement: str = "binpack"
+
+
+@dataclass(frozen=True, slots=True)
+class RatioImpact:
+    """What another sharing ratio would do to a pool. Memory in GiB, on the hosts."""
+
+    cards: int
+    slots_before: int
+    slots_after: int
+    held: int
+    in_the_way: int
+    memory_needed_gib: int
+    nodes_short_of_memory: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFill:
+    """How full a pool is: cards, slots and what is held of them."""
+
+    cards: int = 0
+    slots: int = 0
+    held: int = 0
+
+    @property
+    def free(self) -> int:
+        return max(self.slots - self.held, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomInRegion:
+    """How many machines of a type fit a region now, and why none does."""
+
+    region_id: str
+    room: int
+    why_not: str = ""

@@ -136,6 +136,6 @@ def _nodes(rows: Iterable[tuple[Any, ...]]) -> list[NodeView]:
         if row[19] is not None:
             pools.setdefault(row[3], []).append(PoolOnNode(*row[19:]))
     return [
-        NodeView(*row[3:18], group_ids=frozenset(row[18] or ()), pools=tuple(pools.get(node, ())))
+        replace(NodeView(*row[3:18]), group_ids=frozenset(row[18] or ()), pools=tuple(pools.get(node, ())))
         for node, row in about.items()
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils.text import slugify
@@ -53,7 +54,7 @@ def record_devices(*, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datet
         cursor.execute(_MISSING, [nodes, now])
 
 
-def _columns(cluster: Cluster, found: list[tuple[str, GpuInfo]], now: datetime) -> dict[str, object]:
+def _columns(cluster: Cluster, found: list[tuple[str, GpuInfo]], now: datetime) -> dict[str, Any]:
     models = _models(gpu for _node, gpu in found)
     return {
         "region": decode("reg", cluster.region_id),

@@ -5,6 +5,7 @@ once, the platform distrusts its own sight: the region freezes and no node is gi
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
@@ -44,7 +45,7 @@ SELECT count(*), count(*) FILTER (
 @transaction.atomic
 def judge(*, cluster: Cluster, now: datetime) -> dict[str, str]:
     """Set the health of a cluster's nodes by when they were last proven to be there; returns changes."""
-    values = {
+    values: dict[str, Any] = {
         "now": now,
         "cluster": decode("clu", cluster.pk),
         "suspect": timedelta(seconds=SUSPECT_AFTER_S),
@@ -81,7 +82,7 @@ def _spared(after: str, before: str, frozen: bool) -> str:
 def _brakes(cluster: Cluster, region: Region, lost: list[object], since: datetime) -> bool:
     if not lost:
         return False
-    values = {
+    values: dict[str, Any] = {
         "lost": lost,
         "cluster": decode("clu", cluster.pk),
         "region": decode("reg", region.pk),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -67,7 +68,7 @@ def record_inventory(*, cluster: Cluster, nodes: Iterable[NodeInfo], now: dateti
     return seen
 
 
-def _columns(cluster: Cluster, infos: list[NodeInfo], now: datetime) -> dict[str, object]:
+def _columns(cluster: Cluster, infos: list[NodeInfo], now: datetime) -> dict[str, Any]:
     return {
         "region": decode("reg", cluster.region_id),
         "cluster": decode("clu", cluster.pk),

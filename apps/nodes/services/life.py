@@ -112,7 +112,7 @@ def change(actor: Actor, node: Node, event: str, *, note: str) -> Node:
     """Move a locked node along its life, with the record and the news of it."""
     before = node.state
     node.state, node.note = MACHINE.target(event, node.state), note
-    node.state_changed_at = Now()  # type: ignore[assignment]
+    node.state_changed_at = Now()
     node.save(update_fields=["state", "note", "operation_id", "state_changed_at"])
     node.refresh_from_db()
     audit.record(actor=actor, action=f"node.{event}", target=node, before=before, note=note)

@@ -56,7 +56,7 @@ def assign_policy(*, actor: Actor, team: Team, kind: str, policy_id: str) -> Ass
             code="currency_locked",
         )
     setattr(assignment, kind, policy)
-    assignment.changed_at = Now()  # type: ignore[assignment]
+    assignment.changed_at = Now()
     assignment.save(update_fields=[kind, "changed_at"])
     audit.record(
         actor=actor,

@@ -75,7 +75,7 @@ def configure_cluster(
         cluster.seal_credentials(dict(credentials))
     if auto_enrol is not None:
         cluster.auto_enrol = auto_enrol
-    cluster.due_at = Now()  # type: ignore[assignment]
+    cluster.due_at = Now()
     cluster.save(update_fields=["name", "config", "credentials", "auto_enrol", "due_at"])
     audit.record(
         actor=actor, action="cluster.configured", target=cluster, new_credentials=credentials is not None
