@@ -1,6 +1,8 @@
 """What the lists and pages of instances share in all three panels."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
@@ -94,6 +96,8 @@ DELETE = Action(
     done=_("The machine is being deleted."),
 )
 
+DELETE_BY_NAME = replace(DELETE, name="delete-for-good", type_name=True)
+
 
 def _regions(view: Any) -> list[tuple[str, Any]]:
     known = view.rows().order_by("region__slug").values_list("region_id", "region__slug").distinct()
@@ -102,25 +106,35 @@ def _regions(view: Any) -> list[tuple[str, Any]]:
 
 def _types(view: Any) -> list[tuple[str, Any]]:
     known = view.rows().order_by("type__slug").values_list("type_id", "type__name").distinct()
-    return list({pk: name for pk, name in known[:60]}.items())
+    return list(dict(known[:60]).items())
 
 
 NAME = Column("name", _("Name"), sort="name", main=True, to="instance")
 STATE = Column("state", _("Status"), state_of, sort="state", text=lambda one: one.get_state_display())
 GPUS = Column("gpus", _("GPUs"), gpus_of, sort="gpus", text=lambda one: one.gpus)
-TYPE = Column("type", _("Type"), lambda one: one.type.name, sort="type__slug", priority=3, text=lambda one: one.type.slug)
-REGION = Column("region", _("Region"), lambda one: one.region.slug, sort="region__slug", mono=True, priority=2,
-                text=lambda one: one.region.slug)  # fmt: skip
-NODE = Column("node", _("Node"), lambda one: one.node.name, sort="node__name", mono=True, priority=2,
-              text=lambda one: one.node.name)  # fmt: skip
-TEAM = Column("team", _("Team"), lambda one: one.team_name, sort="team_name", priority=2, text=lambda one: one.team_name)
-IMAGE = Column("image", _("Image"), lambda one: one.image.name, sort="image__name", priority=3,
-               text=lambda one: one.image.slug)  # fmt: skip
+TYPE = Column("type__name", _("Type"), sort="type__slug", priority=3)
+REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
+NODE = Column("node__name", _("Node"), sort="node__name", mono=True, priority=2)
+TEAM = Column("team_name", _("Team"), sort="team_name", priority=2)
+IMAGE = Column("image__name", _("Image"), sort="image__name", priority=3)
 ADDRESS = Column("address", _("Address"), lambda one: cells.mono(one.address), priority=3)
-HOURLY = Column("hourly", _("Per hour"), lambda one: cells.price(one.hourly, one.currency), sort="hourly", num=True,
-                text=lambda one: one.hourly)  # fmt: skip
-AGE = Column("created", _("Age"), lambda one: cells.ago(one.created_at), sort="created_at", num=True, priority=2,
-             text=lambda one: one.created_at.isoformat())  # fmt: skip
+HOURLY = Column(
+    "hourly",
+    _("Per hour"),
+    lambda one: cells.price(one.hourly, one.currency),
+    sort="hourly",
+    num=True,
+    text=lambda one: one.hourly,
+)
+AGE = Column(
+    "created",
+    _("Age"),
+    lambda one: cells.ago(one.created_at),
+    sort="created_at",
+    num=True,
+    priority=2,
+    text=lambda one: one.created_at.isoformat(),
+)
 
 
 class InstanceList(Resource):
@@ -131,9 +145,9 @@ class InstanceList(Resource):
     model = Instance
     live = "instance. operation."
     order = "-created"
-    search = ("name", "address", "team_name")
+    search: ClassVar[Sequence[str]] = ("name", "address", "team_name")
     search_hint = _("Search by name, address or team")
-    views = (
+    views: ClassVar[Sequence[SavedView]] = (
         SavedView("all", _("All")),
         SavedView("running", _("Running"), Q(state=State.RUNNING)),
         SavedView("moving", _("Under way"), Q(state__in=sorted(MOVING))),

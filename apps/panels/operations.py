@@ -49,6 +49,13 @@ def _kinds(view: Any) -> list[tuple[str, Any]]:
     return [(name, words.kind(name)) for name in known[:40]]
 
 
+def state_of(operation: Operation) -> Any:
+    """The state; what is under way turns."""
+    return cells.status(
+        operation.state, operation.get_state_display(), kind="info" if operation.is_open else ""
+    )
+
+
 def seconds_of(operation: Operation) -> float:
     end = operation.finished_at or timezone.now()
     return max(0.0, (end - operation.created_at).total_seconds())
@@ -127,7 +134,7 @@ class OperationList(Resource):
 def _progress(one: Operation) -> Any:
     if one.state == State.FAILED:
         return cells.muted(one.error_message[:60])
-    return cells.used(one.progress, 100, "%") if one.is_open else cells.NONE
+    return cells.shared(one.progress / 100) if one.is_open else cells.NONE
 
 
 class OperationDetail(Detail):
@@ -147,7 +154,7 @@ class OperationDetail(Detail):
         return f"{words.kind(self.object.kind)} {self.object.target_name}"
 
     def status(self) -> Any:
-        return cells.status(self.object.state, self.object.get_state_display())
+        return state_of(self.object)
 
     def top(self) -> list[Any]:
         one = self.object

@@ -168,8 +168,3 @@ def _entry(item: Item, place: Place, here: str) -> dict[str, Any] | None:
         return None
     active = here == item.name or here in item.also
     return {"label": item.label, "icon": item.icon, "url": address, "active": active}
-
-
-def balance_of(team: Any) -> Any:
-    """Filled in when billing has landed."""
-    return None

@@ -32,7 +32,7 @@ class Asked:
     per: int
 
 
-class CountedPaginator(Paginator):
+class CountedPaginator(Paginator[Any]):
     """Pages of rows whose number is already known."""
 
     def __init__(self, rows: Any, per: int, count: int) -> None:
@@ -40,7 +40,7 @@ class CountedPaginator(Paginator):
         super().__init__(rows, per)
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return self.known
 
 
@@ -169,7 +169,7 @@ class Resource(PanelView):
         return {key: value or 0 for key, value in self.rows().order_by().aggregate(**asked).items()}
 
     @cached_property
-    def page(self) -> Page:
+    def page(self) -> "Page[Any]":
         rows = self.sorted(self.refine(self.found()))
         return CountedPaginator(rows, self.asked.per, self.counts["found"]).get_page(self.asked.page)
 

@@ -7,8 +7,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.billing.models import Wallet
 from apps.core.permissions import Permission
-from apps.panels.kit import nav
+from apps.panels.kit import cells, nav
 from apps.panels.kit.columns import Link
 from apps.panels.kit.places import Place, panels_of
 
@@ -83,6 +84,14 @@ def account_links() -> list[tuple[Any, str]]:
     return found
 
 
+def link(place: Place, name: str) -> str:
+    """The address of a page of the panel, or nothing where it has none."""
+    try:
+        return place.url(name)
+    except NoReverseMatch:
+        return ""
+
+
 def _banner(view: Any) -> str:
     team = view.place.team
     if team is not None and team.state == "suspended":
@@ -93,9 +102,12 @@ def _banner(view: Any) -> str:
     return ""
 
 
-def _balance(view: Any) -> Any:
+def _balance(view: Any) -> dict[str, str] | None:
     """The wallet's balance for those who may see it."""
-    place = view.place
+    place: Place = view.place
     if place.team is None or not view.actor.can(Permission.BILLING_READ, place.scope):
         return None
-    return nav.balance_of(place.team)
+    wallet = Wallet.objects.visible_to(view.actor).filter(team_id=place.team.pk).first()
+    if wallet is None:
+        return None
+    return {"url": link(place, "billing"), "text": cells.money(wallet.balance, wallet.currency)}
