@@ -38,5 +38,12 @@ class Objects:
             "RCLONE_CONFIG": "/dev/null",
             "RCLONE_AUTH_KEY": f'"{self.key},{self.secret}"',
         }
-        command = [paths.VENV / "bin" / "rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", store]
+        command: list[str | Path] = [
+            paths.VENV / "bin" / "rclone",
+            "serve",
+            "s3",
+            "--addr",
+            f"127.0.0.1:{port}",
+            store,
+        ]
         return spawn(command, log=self.log, env=env, dies_by=self._dies_by)

@@ -179,7 +179,17 @@ class Postgres:
 
     def _sql(self, statement: str) -> str:
         env = self._env() | {"PGPASSWORD": self._super_password}
-        command = [self._bin / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1"]
+        command: list[str | Path] = [
+            self._bin / "psql",
+            "-X",
+            "-A",
+            "-t",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+        ]
         command += ["-p", str(self.port), "-U", SUPERUSER, "-d", "postgres", "-f", "-"]
         ran = subprocess.run(command, input=statement, capture_output=True, text=True, check=False, env=env)
         if ran.returncode:

@@ -33,7 +33,7 @@ class Leased(models.Model):
 Row = TypeVar("Row", bound=Leased)
 
 
-def in_time(delta: timedelta) -> ExpressionWrapper:
+def in_time(delta: timedelta) -> "ExpressionWrapper[Any]":
     """The database's clock, `delta` from now."""
     return ExpressionWrapper(Now() + Value(delta), output_field=DateTimeField())
 

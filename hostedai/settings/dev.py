@@ -1,13 +1,11 @@
 """One machine, plain HTTP on loopback, mail into files."""
 
 from hostedai.settings.base import *  # noqa: F403
-from hostedai.settings.base import MASTER_KEYS, SECRET_KEY, VAR_DIR
-from hostedai.settings.env import env, master_keys
+from hostedai.settings.base import MASTER_KEYS, SECRET_KEY
+from hostedai.settings.env import VAR_DIR, env, master_keys
 
 SECRET_KEY = SECRET_KEY or "development-only-secret-key-that-protects-nothing"
-MASTER_KEYS = (
-    MASTER_KEYS if env.str("SECRET_KEY", default="") else master_keys(SECRET_KEY)
-)
+MASTER_KEYS = MASTER_KEYS if env.str("SECRET_KEY", default="") else master_keys(SECRET_KEY)
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
