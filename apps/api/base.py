@@ -62,6 +62,7 @@ class ApiViewSet(ViewSet):
     calls: ClassVar[Mapping[str, Call]] = {}
     filters: ClassVar[Any] = None
     id_prefix: ClassVar[str] = ""
+    parents: ClassVar[Mapping[str, str]] = {}  # other ids in the address: variable to prefix
     newest_first: ClassVar[bool] = True
     scope_parameters: ClassVar[frozenset[str]] = frozenset()
 

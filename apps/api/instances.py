@@ -46,9 +46,10 @@ COMMON: Mapping[str, str] = {
     "deleted_at": "deleted_at",
 }
 
-# What the staff of a region sees beside it.
+# What the staff of a region sees beside it. Not the workspace: its row is the team's, and joining it would
+# hide the machine from them.
 REGIONAL: Mapping[str, str] = {
-    **{name: source for name, source in COMMON.items() if name not in {"hourly", "currency"}},
+    **{name: source for name, source in COMMON.items() if name not in {"hourly", "currency", "workspace"}},
     "team": "team_name",
     "team_id": "team_id",
     "cluster": "cluster__slug",
@@ -122,6 +123,7 @@ class RegionalInstanceOut(InstanceOut):
 
     hourly = None
     currency = None
+    workspace = None
     team = serializers.CharField()
     team_id = TypedIdField("team")
     cluster = serializers.CharField()
@@ -138,6 +140,7 @@ class FullInstanceOut(RegionalInstanceOut):
 
     hourly = MoneyField(help_text="Price of an hour of running.")
     currency = serializers.CharField()
+    workspace = serializers.CharField()
 
 
 def columns_of(shown: type[InstanceOut]) -> list[str]:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.test import Client
 
 from apps.api.isolation.specimens import Owner
+from apps.core import tenancy
 from apps.core.actor import SYSTEM, Actor
 from apps.core.ids import new_id
 from apps.core.permissions import GRANTS, TEAM_ROLES, WHILE_SUSPENDED, Permission, Role
@@ -17,6 +18,7 @@ from apps.teams.models import Team, Workspace
 from apps.teams.selectors.actors import actor_for_user
 from apps.teams.services import (
     add_member,
+    change_role,
     close_team,
     create_api_key,
     create_team,
@@ -83,7 +85,7 @@ def _members(world: World) -> Iterator[Principal]:
 def _keys(world: World) -> Iterator[Principal]:
     narrow = frozenset({Permission.TEAM_READ})
     yield _by_key("key with one scope", world, Role.TEAM_ADMIN, scopes=narrow)
-    other = create_workspace(actor=SYSTEM, team=world.ours, name="Elsewhere", slug=f"i-{new_id('x')[-12:]}")
+    other = create_workspace(actor=SYSTEM, team=world.ours, name="Elsewhere")
     yield _by_key("key of another workspace", world, Role.TEAM_ADMIN, workspace=other)
     wrong = _by_key("key from a wrong address", world, Role.TEAM_ADMIN, networks=(f"{ADDRESS}/32",))
     yield replace(wrong, ip=ELSEWHERE, dead=True)
@@ -93,10 +95,10 @@ def _ended(world: World) -> Iterator[Principal]:
     """Those whose right has ended: by revocation, time, deactivation, suspension."""
     user = _person(world.ours, Role.TEAM_ADMIN)
     secret, key = _mint(user, world.ours)
-    revoke_api_key(actor=actor_for_user(user), key=key)
+    revoke_api_key(actor=_actor(user), key=key)
     yield Principal("revoked key", *_with(secret), dead=True, home=Owner(world.ours))
     secret, key = _mint(user, world.ours)
-    rotate_api_key(actor=actor_for_user(user), key=key, overlap=timedelta())
+    rotate_api_key(actor=_actor(user), key=key, overlap=timedelta())
     yield Principal("expired key", *_with(secret), dead=True, home=Owner(world.ours))
     gone = _person(world.ours, Role.TEAM_ADMIN)
     secret, _key = _mint(gone, world.ours)
@@ -165,8 +167,10 @@ def _by_key(
     workspace: Workspace | None = None,
     networks: tuple[str, ...] = (),
 ) -> Principal:
-    user = _person(world.ours, role)
-    secret, _key = _mint(user, world.ours, scopes, workspace, networks)
+    user = _person(world.ours, Role.TEAM_ADMIN)
+    secret, _key = _mint(user, world.ours, scopes or GRANTS[role], workspace, networks)
+    if role != Role.TEAM_ADMIN:  # not every role may make keys; every role may be left with one
+        change_role(actor=SYSTEM, member=world.ours.memberships.get(user=user), role=role)
     return replace(
         _at_home(name, world, user, role),
         headers={"Authorization": f"Bearer {secret}"},
@@ -200,6 +204,13 @@ def _signed_in(user: User) -> Client:
     return client
 
 
+def _actor(user: User) -> Actor:
+    """What the person may do; the connection goes on seeing everything."""
+    actor = actor_for_user(user)
+    tenancy.leave()
+    return actor
+
+
 def _user() -> User:
     return register_user(actor=SYSTEM, email=f"{new_id('iso')}@example.invalid", name="Isolation")
 
@@ -218,7 +229,7 @@ def _mint(
     networks: tuple[str, ...] = (),
 ) -> tuple[str, Any]:
     """A key with these scopes, or with all its owner may have there."""
-    actor: Actor = actor_for_user(user)
+    actor = _actor(user)
     where = [held for at, held in actor.grants.items() if team is None or at == team.scope]
     wanted = scopes if scopes is not None else frozenset().union(*where)
     wish = KeyWish("isolation", frozenset(map(str, wanted)), allowed_networks=networks)

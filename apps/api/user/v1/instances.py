@@ -8,11 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, TeamViewSet
-from apps.api.fields import In, Nothing, Out
+from apps.api.fields import In, Nothing, Out, RowOut
 from apps.api.instances import InstanceFilters, InstanceOut, columns_of, item_maker
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.instances import selectors, services
+from apps.instances.models import Sample
 from apps.instances.specs import InstanceSpec
 from apps.teams.models import Workspace
 
@@ -49,6 +50,51 @@ class WishIn(In):
 
 class NameIn(In):
     name = serializers.CharField(max_length=63)
+
+
+class SizeIn(In):
+    """Another type while it is stopped, a larger disk at any time."""
+
+    type = serializers.CharField(required=False, max_length=60)
+    disk_gib = serializers.IntegerField(required=False, min_value=1, max_value=16_384)
+
+
+class TicketIn(In):
+    """`origin` is that of the page that will open the WebSocket."""
+
+    origin = serializers.CharField(max_length=255)
+
+
+class TicketOut(Out):
+    """Good once, for 30 seconds; say it as the WebSocket's subprotocol."""
+
+    ticket = serializers.CharField()
+
+    def to_representation(self, instance: Any) -> Any:
+        return {"ticket": str(instance)}
+
+
+class SampleOut(RowOut):
+    """The hypervisor's counters at a moment; totals since the machine came up."""
+
+    class Meta:
+        model = Sample
+        fields = (
+            "at",
+            "cpu_ns",
+            "memory_used_mib",
+            "memory_total_mib",
+            "net_rx_bytes",
+            "net_tx_bytes",
+            "disk_read_bytes",
+            "disk_write_bytes",
+        )
+
+
+class MetricsOut(Out):
+    """The last hour, oldest first."""
+
+    samples = SampleOut(many=True)
 
 
 class GateOut(Out):
@@ -91,6 +137,14 @@ class InstanceViewSet(TeamViewSet):
             Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Start an instance", own_errors=REFUSALS
         ),
         "reboot": Call(Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Reboot an instance"),
+        "resize": Call(
+            Permission.INSTANCE_UPDATE, InstanceOut, SizeIn, 202, "Resize an instance", own_errors=REFUSALS
+        ),
+        "metrics": Call(Permission.INSTANCE_READ, MetricsOut, summary="See how busy it is"),
+        "terminal": Call(Permission.INSTANCE_ACCESS, TicketOut, TicketIn, 201, "Get a ticket for a terminal"),
+        "console": Call(
+            Permission.INSTANCE_ACCESS, TicketOut, TicketIn, 201, "Get a ticket for the serial console"
+        ),
     }
 
     def list(self, request: Request) -> Response:
@@ -139,6 +193,38 @@ class InstanceViewSet(TeamViewSet):
     def reboot(self, request: Request, id: str) -> Response:
         """It keeps its address and is charged throughout."""
         return self._wished(services.reboot_instance, id)
+
+    @action(detail=True, methods=["post"])
+    def resize(self, request: Request, id: str) -> Response:
+        """The larger of both sizes is reserved until it is done."""
+        given = self.body()
+        services.resize_instance(
+            actor=self.actor,
+            instance_id=self.id_of("ins", id),
+            type_slug=given.get("type"),
+            disk_gib=given.get("disk_gib"),
+        )
+        return self._shown(id)
+
+    @action(detail=True)
+    def metrics(self, request: Request, id: str) -> Response:
+        """At most 240 points."""
+        found = selectors.get_instance(actor=self.actor, instance_id=self.id_of("ins", id))
+        return self.answer({"samples": selectors.samples(actor=self.actor, instance_id=found.pk)})
+
+    @action(detail=True, methods=["post"])
+    def terminal(self, request: Request, id: str) -> Response:
+        """A shell on the machine, in the browser."""
+        return self._ticket(services.issue_terminal_ticket, id)
+
+    @action(detail=True, methods=["post"])
+    def console(self, request: Request, id: str) -> Response:
+        """What the machine itself prints and reads."""
+        return self._ticket(services.issue_console_ticket, id)
+
+    def _ticket(self, issue: Any, id: str) -> Response:
+        asked: dict[str, Any] = {"instance_id": self.id_of("ins", id), **self.body()}
+        return self.answer(issue(actor=self.actor, **asked))
 
     def _wished(self, wish: Any, id: str) -> Response:
         self.body()
