@@ -2,12 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from apps.panels.account import pages
 from apps.panels.home import Home
 from apps.panels.kit.palette import Palette
 from apps.panels.live import Live
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", Home.as_view(), name="home"),
+    path("account", pages.Profile.as_view(), name="account-profile"),
+    path("account/security", pages.Security.as_view(), name="account-security"),
+    path("account/teams/new", pages.TeamCreate.as_view(), name="team-create"),
+    path("invitations/<str:token>", pages.InvitationPage.as_view(), name="invitation"),
     path("palette", Palette.as_view(), name="palette"),
     path("events", Live.as_view(), name="events"),
     path("console/<slug:team>/<slug:workspace>/", include("apps.panels.user.urls")),

@@ -32,7 +32,7 @@ class Asked:
     per: int
 
 
-class CountedPaginator(Paginator[Any]):
+class CountedPaginator(Paginator):  # type: ignore[type-arg]
     """Pages of rows whose number is already known."""
 
     def __init__(self, rows: Any, per: int, count: int) -> None:

@@ -252,7 +252,7 @@ class Launch(FormPage):
         offer = self.chosen.offer
         rooms = {one.region_id: one for one in offer.regions} if offer else {}
         return [
-            {"region": region, "room": rooms[pk].room, "why": _reason(rooms[pk].reason)}
+            {"region": region, "room": rooms[pk].room, "why": _reason(rooms[pk].why_not)}
             for pk, region in self.regions.items()
             if pk in rooms
         ]
@@ -306,9 +306,12 @@ def _pick(found: list[Offer], asked: str | None) -> Offer | None:
 def _reason(code: str) -> str:
     words = {
         "region_closed": _now("closed"),
-        "gpus": _now("sold out"),
-        "capacity": _now("full"),
-        "frozen": _now("frozen"),
+        "too_few_gpus": _now("sold out"),
+        "no_such_gpu": _now("not offered"),
+        "pool_not_open": _now("not offered"),
+        "wrong_kind": _now("not offered"),
+        "not_ready": _now("maintenance"),
+        "not_healthy": _now("out of sight"),
     }
     return words.get(code, _now("no room") if code else "")
 
