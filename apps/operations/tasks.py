@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from apps.audit.services import seal_block
 from apps.operations import services
 from apps.operations.schedule import periodic
 
@@ -14,3 +15,9 @@ def expire() -> None:
 @periodic("operations.prune", every=timedelta(hours=1))
 def prune() -> None:
     services.prune()
+
+
+@periodic("audit.seal", every=timedelta(seconds=30))
+def seal_audit() -> None:
+    """The audit log stands below this app and cannot register its own work."""
+    seal_block()

@@ -128,6 +128,10 @@ class Membership(models.Model):
     def __str__(self) -> str:
         return f"{self.user_id} {self.role}"
 
+    @property
+    def name(self) -> str:
+        return self.user.label
+
 
 class InvitationQuerySet(TenantQuerySet):
     read_permission = Permission.MEMBER_READ

@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 
-from apps.core.actor import Actor
+from apps.core.actor import PLATFORM, Actor
 from apps.core.errors import NotFound
 from apps.core.permissions import Permission, Role
 from apps.users.models import SshKey, StaffRole, User
@@ -10,7 +10,7 @@ from apps.users.models import SshKey, StaffRole, User
 
 def people(actor: Actor) -> QuerySet[User]:
     """Everybody, for staff who may know; otherwise nobody but oneself."""
-    if actor.can_any(Permission.USER_READ):
+    if actor.can(Permission.USER_READ, PLATFORM):
         return User.objects.order_by("email")
     return User.objects.filter(pk=actor.user_id or None)
 
@@ -25,7 +25,7 @@ def person(actor: Actor, user_id: str) -> User:
 def staff_roles(actor: Actor) -> QuerySet[StaffRole]:
     """Who holds which role on the platform and in regions, as far as the actor may know."""
     rows = StaffRole.objects.select_related("user").order_by("user__email", "role", "region_slug")
-    if actor.can_any(Permission.STAFF_READ):
+    if actor.can(Permission.STAFF_READ, PLATFORM):
         return rows
     return rows.filter(user_id=actor.user_id or None)
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pgtrigger
 from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
 from django.db import IntegrityError, transaction
 
 from apps.audit import services as audit
@@ -69,6 +70,19 @@ def reactivate_user(*, actor: Actor, user: User) -> User:
     user.save(update_fields=["is_active"])
     audit.record(actor=actor, action="user.reactivated", target=user)
     return user
+
+
+@transaction.atomic
+def end_sessions(*, actor: Actor, user: User) -> int:
+    """Sign a person out everywhere; returns from how many places."""
+    if actor.user_id != user.pk:
+        actor.require(Permission.USER_MANAGE)
+        _require_rank(actor, user)
+    sessions = list(UserSession.objects.filter(user=user))
+    for session in sessions:
+        session.end()
+    audit.record(actor=actor, action="user.sessions_ended", target=user, sessions=len(sessions))
+    return len(sessions)
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.panels.admin import home, instances, operations
+from apps.panels.admin import home, instances, keys, operations, people, teams
 
 app_name = "admin"
 
@@ -13,4 +13,15 @@ urlpatterns: list[URLPattern] = [
     path("operations", operations.OperationList.as_view(), name="operations"),
     path("operations/<str:pk>", operations.OperationDetail.as_view(), name="operation"),
     path("events", operations.EventList.as_view(), name="events"),
+    path("teams", teams.TeamList.as_view(), name="teams"),
+    path("teams/new", teams.TeamNew.as_view(), name="team-new"),
+    path("teams/<str:pk>", teams.TeamDetail.as_view(), name="team"),
+    path("users", people.UserList.as_view(), name="users"),
+    path("users/<str:pk>", people.UserDetail.as_view(), name="user"),
+    path("staff", people.StaffList.as_view(), name="staff"),
+    path("staff/new", people.StaffNew.as_view(), name="staff-new"),
+    path("audit", people.AuditPage.as_view(), name="audit"),
+    path("api-keys", keys.StaffKeyList.as_view(), name="api-keys"),
+    path("api-keys/new", keys.StaffKeyNew.as_view(), name="api-key-new"),
+    path("api-keys/<str:pk>", keys.StaffKeyRotate.as_view(), name="api-key"),
 ]

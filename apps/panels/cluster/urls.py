@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.panels.cluster import home, instances, operations
+from apps.panels.cluster import audit, home, instances, operations
 
 app_name = "cluster"
 
@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern] = [
     path("operations", operations.OperationList.as_view(), name="operations"),
     path("operations/<str:pk>", operations.OperationDetail.as_view(), name="operation"),
     path("events", operations.EventList.as_view(), name="events"),
+    path("audit", audit.AuditPage.as_view(), name="audit"),
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.panels.user import activity, home, instance, instances, launch, overview
+from apps.panels.user import access, activity, home, instance, instances, launch, overview, people, team
 
 app_name = "console"
 
@@ -14,11 +14,31 @@ urlpatterns: list[URLPattern] = [
     path("instances/<str:pk>", instance.InstancePage.as_view(), name="instance"),
     path("instances/<str:pk>/terminal", instance.TerminalPage.as_view(), name="instance-terminal"),
     path("instances/<str:pk>/console", instance.ConsolePage.as_view(), name="instance-console"),
-    path("instances/<str:pk>/terminal/ticket", instance.TerminalTicket.as_view(), name="instance-terminal-ticket"),
-    path("instances/<str:pk>/console/ticket", instance.ConsoleTicket.as_view(), name="instance-console-ticket"),
+    path(
+        "instances/<str:pk>/terminal/ticket",
+        instance.TerminalTicket.as_view(),
+        name="instance-terminal-ticket",
+    ),
+    path(
+        "instances/<str:pk>/console/ticket", instance.ConsoleTicket.as_view(), name="instance-console-ticket"
+    ),
     path("instances/<str:pk>/rename", instance.Rename.as_view(), name="instance-rename"),
     path("instances/<str:pk>/resize", instance.Resize.as_view(), name="instance-resize"),
     path("instances/<str:pk>/snapshots", instance.TakeSnapshot.as_view(), name="instance-snapshot"),
     path("activity", activity.Activity.as_view(), name="activity"),
     path("activity/<str:pk>", activity.OperationPage.as_view(), name="operation"),
+    path("members", people.MemberList.as_view(), name="members"),
+    path("members/invite", people.Invite.as_view(), name="invite"),
+    path("members/invitations", people.InvitationList.as_view(), name="invitations"),
+    path("members/<str:pk>", people.MemberEdit.as_view(), name="member"),
+    path("workspaces", team.WorkspaceList.as_view(), name="workspaces"),
+    path("workspaces/new", team.WorkspaceNew.as_view(), name="workspace-new"),
+    path("workspaces/<str:pk>", team.WorkspaceEdit.as_view(), name="workspace"),
+    path("settings", team.TeamSettings.as_view(), name="team-settings"),
+    path("audit", people.AuditPage.as_view(), name="audit"),
+    path("ssh-keys", access.SshKeyList.as_view(), name="ssh-keys"),
+    path("ssh-keys/new", access.SshKeyNew.as_view(), name="ssh-key-new"),
+    path("api-keys", access.ApiKeyList.as_view(), name="api-keys"),
+    path("api-keys/new", access.ApiKeyNew.as_view(), name="api-key-new"),
+    path("api-keys/<str:pk>", access.ApiKeyRotate.as_view(), name="api-key"),
 ]

@@ -68,6 +68,12 @@ def members(actor: Actor, team: Team) -> QuerySet[Membership]:
     return rows
 
 
+def own_memberships(actor: Actor) -> QuerySet[Membership]:
+    """The actor's place in each of their teams."""
+    found = Membership.objects.filter(user_id=actor.user_id or None).select_related("team")
+    return found.order_by("team__name")
+
+
 def member(actor: Actor, member_id: str) -> Membership:
     rows = Membership.objects.visible_to(actor).select_related("user", "team")
     found: Membership = _one(rows, "There is no such member.", pk=member_id)

@@ -16,6 +16,7 @@ from apps.teams.services.keys import (
 )
 from apps.teams.services.members import add_member, change_role, leave_team, remove_member
 from apps.teams.services.teams import (
+    FIRST_WORKSPACE,
     close_team,
     create_team,
     rename_team,
@@ -26,6 +27,7 @@ from apps.teams.services.teams import (
 from apps.teams.services.workspaces import create_workspace, delete_workspace, rename_workspace
 
 __all__ = [
+    "FIRST_WORKSPACE",
     "Invited",
     "IssuedKey",
     "accept_invitation",

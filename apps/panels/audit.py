@@ -1,0 +1,68 @@
+"""The audit log as all three panels show it; each panel subclasses with its own name."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.audit.models import Record
+from apps.core.permissions import Permission
+from apps.panels.kit import Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.words import readable
+
+KINDS = (
+    ("user", _("People")),
+    ("key", _("API keys")),
+    ("system", _("The platform")),
+)
+
+
+def action_of(record: Record) -> Any:
+    return readable(record.action)
+
+
+def who_of(record: Record) -> Any:
+    return cells.two_lines(record.actor_label, record.ip or record.actor_kind)
+
+
+def what_of(record: Record) -> Any:
+    return cells.two_lines(record.target_label or "–", record.target_type)
+
+
+def detail_of(record: Record) -> str:
+    """The particulars in a line; the CSV file has them too."""
+    said = [f"{name}: {value}" for name, value in record.data.items() if value not in ("", None, [])]
+    return ", ".join(said)[:160]
+
+
+class AuditList(Resource):
+    title = _("Audit log")
+    permission = Permission.AUDIT_READ
+    intro = _("Everything that was done, by whom. It is never changed, and sealed in a chain of hashes.")
+    model = Record
+    order = "-at"
+    search = ("actor_label", "target_label", "action", "target_id__iexact", "request_id__iexact")
+    search_hint = _("Search by person, object or action")
+    filters = (Filter("by", _("By"), KINDS, field="actor_kind"),)
+    views: tuple[SavedView, ...] = ()
+    empty = Empty(_("Nothing was done yet"), _("Every change appears here."), icon="scroll-text")
+    columns = (
+        Column("action", _("What"), action_of, sort="action", main=True, text=lambda one: one.action),
+        Column(
+            "target",
+            _("Object"),
+            what_of,
+            sort="target_label",
+            text=lambda one: f"{one.target_type} {one.target_id}",
+        ),
+        Column("who", _("Who"), who_of, sort="actor_label", text=lambda one: one.actor_label),
+        Column("data", _("Particulars"), lambda one: cells.muted(detail_of(one)), priority=3, text=detail_of),
+        Column("request_id", _("Request"), priority=3, mono=True),
+        Column(
+            "at",
+            _("When"),
+            lambda one: cells.when(one.at),
+            sort="at",
+            num=True,
+            text=lambda one: one.at.isoformat(),
+        ),
+    )

@@ -1,0 +1,273 @@
+"""API keys as the Console and the Admin panel show them: listed, made, rotated, revoked; shown once."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.clock import db_now
+from apps.core.permissions import Permission
+from apps.panels.account.recent import confirm_first
+from apps.panels.kit import (
+    Action,
+    Code,
+    Column,
+    Copies,
+    Empty,
+    FormPage,
+    Link,
+    Note,
+    Resource,
+    SavedView,
+    Section,
+    cells,
+)
+from apps.teams import services
+from apps.teams.models import ApiKey, Team
+from apps.teams.selectors import rows
+from apps.teams.services import IssuedKey
+from apps.teams.specs import KeyWish
+
+ENDED = Q(revoked_at__isnull=False) | Q(expires_at__lte=Now())
+LASTING = (("30", _("30 days")), ("90", _("90 days")), ("365", _("A year")), ("", _("No end")))
+OVERLAPS = (
+    ("0", _("At once")),
+    ("1", _("After an hour")),
+    ("24", _("After a day")),
+    ("168", _("After a week")),
+)
+
+
+def is_live(key: ApiKey) -> bool:
+    return bool(key.is_live)  # type: ignore[attr-defined] - annotated by the list
+
+
+def state_of(key: ApiKey) -> Any:
+    if key.revoked_at:
+        return cells.status("revoked", _("Revoked"), kind="off")
+    return cells.status("active", _("Active")) if is_live(key) else cells.status("expired", _("Run out"))
+
+
+REVOKE = Action(
+    "revoke",
+    _("Revoke"),
+    Permission.API_KEY_READ,
+    lambda view, key: services.revoke_api_key(actor=view.actor, key=key),
+    icon="ban",
+    when=is_live,
+    confirm=_("Programs that use this key are refused from this moment. It cannot be undone."),
+    danger=True,
+    bulk=True,
+    done=_("The key is revoked."),
+)
+
+
+class KeyList(Resource):
+    title = _("API keys")
+    permission = Permission.API_KEY_READ
+    model = ApiKey
+    order = "-created"
+    search = ("name", "prefix", "user__email")
+    search_hint = _("Search by name, beginning or owner")
+    views = (
+        SavedView("live", _("Active"), ~ENDED),
+        SavedView("ended", _("Ended"), ENDED),
+        SavedView("all", _("All")),
+    )
+    actions = (REVOKE,)
+    links = (Link(_("Make a key"), "api-key-new", Permission.API_KEY_MANAGE),)
+    empty = Empty(
+        _("No API key yet"),
+        _("Programs sign in with a key. It may do what you choose, and never more than you."),
+        Link(_("Make a key"), "api-key-new", Permission.API_KEY_MANAGE),
+        icon="key",
+    )
+    columns = (
+        Column("name", _("Name"), sort="name", main=True, to="api-key"),
+        Column("prefix", _("Begins with"), lambda key: cells.mono(f"{key.prefix}…"), mono=True),
+        Column("state", _("State"), state_of, text=lambda key: "revoked" if key.revoked_at else ""),
+        Column("user", _("Made by"), lambda key: key.user.label, sort="user__email", priority=2),
+        Column("workspace", _("Workspace"), lambda key: key.workspace or _("All"), priority=3),
+        Column(
+            "scopes",
+            _("May"),
+            lambda key: _("%(n)s things") % {"n": len(key.scopes)},
+            priority=3,
+            text=lambda key: " ".join(key.scopes),
+        ),
+        Column(
+            "expires",
+            _("Ends"),
+            lambda key: cells.when(key.expires_at),
+            sort="expires_at",
+            priority=2,
+            text=lambda key: key.expires_at and key.expires_at.isoformat(),
+        ),
+        Column(
+            "used",
+            _("Last used"),
+            lambda key: cells.when(key.last_used_at),
+            sort="last_used_at",
+            num=True,
+            text=lambda key: key.last_used_at and key.last_used_at.isoformat(),
+        ),
+        Column(
+            "created",
+            _("Made"),
+            lambda key: cells.when(key.created_at),
+            sort="created_at",
+            num=True,
+            priority=3,
+            text=lambda key: key.created_at.isoformat(),
+        ),
+    )
+
+    def rows(self) -> QuerySet[Any]:
+        return keys_here(self)
+
+    def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:
+        return found.annotate(is_live=~ENDED)
+
+
+def team_here(view: Any) -> Team | None:
+    """The Console's team; staff keys have none."""
+    team: Team | None = view.place.team
+    return team
+
+
+def keys_here(view: Any) -> QuerySet[Any]:
+    team = team_here(view)
+    return rows.api_keys(view.actor, team) if team else rows.staff_keys(view.actor)
+
+
+class SecretPage(FormPage):
+    """A form whose answer holds a secret: shown on the answer itself, kept nowhere, never cached."""
+
+    issued: IssuedKey | None = None
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return confirm_first(request) or super().get(request, *args, **kwargs)
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return confirm_first(request) or super().post(request, *args, **kwargs)
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("API keys")), self.url("api-keys"))]
+
+    def answered(self, answer: Any) -> HttpResponseBase:
+        if self.issued is None:
+            return super().answered(answer)
+        response = self.show_secret(self.issued)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def show_secret(self, issued: IssuedKey) -> HttpResponse:
+        audience = "user" if issued.key.team_id else "admin"
+        address = self.request.build_absolute_uri(f"/api/{audience}/v1/operations")
+        curl = f'curl -H "Authorization: Bearer $HOSTEDAI_KEY" {address}'
+        blocks = [
+            Note(_("Copy the key now. It is shown this once and kept nowhere."), "warn"),
+            Copies(_("Your new key"), [(issued.key.name, issued.secret)]),
+            Code("try", _("Try it"), [("curl", curl)]),
+        ]
+        return self.render(
+            "kit/page.html",
+            {"top": [], "main": blocks, "aside": [], "links": self.links_after(), "title": _("Your new key")},
+        )
+
+    def links_after(self) -> list[dict[str, Any]]:
+        return [{"label": _("I have it"), "url": self.url("api-keys"), "icon": "check", "primary": True}]
+
+
+class KeyFields(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What uses it: “backup script”."))
+    workspace = forms.ChoiceField(label=_("Workspace"), required=False)
+    scopes = forms.MultipleChoiceField(label=_("May"), widget=forms.CheckboxSelectMultiple)
+    lasting = forms.ChoiceField(label=_("Ends after"), choices=LASTING, required=False, initial="90")
+    allowed_networks = forms.CharField(
+        label=_("Only from"),
+        required=False,
+        help_text=_("Addresses or networks, separated by blanks; empty means from anywhere."),
+    )
+
+    def wish(self) -> KeyWish:
+        data = self.cleaned_data
+        days = data["lasting"]
+        return KeyWish(
+            name=data["name"],
+            scopes=frozenset(data["scopes"]),
+            expires_at=db_now() + timedelta(days=int(days)) if days else None,
+            allowed_networks=tuple(data["allowed_networks"].replace(",", " ").split()),
+        )
+
+
+class KeyNew(SecretPage):
+    title = _("Make an API key")
+    permission = Permission.API_KEY_MANAGE
+    form_class = KeyFields
+    submit = _("Make the key")
+    sections = (
+        Section(
+            _("Identity"), _("Who sees it in the audit log knows what it is for."), ("name", "workspace")
+        ),
+        Section(_("Permissions"), _("Never more than you hold yourself, now and later."), ("scopes",)),
+        Section(_("Limits"), _("A stolen key is worth less."), ("lasting", "allowed_networks")),
+    )
+
+    def form(self, data: Any = None) -> forms.Form:
+        form = super().form(data)
+        team = team_here(self)
+        held = sorted(str(one) for one in rows.grantable(self.actor, team))
+        form.fields["scopes"].choices = [(one, one) for one in held]  # type: ignore[attr-defined]
+        if team is None:
+            del form.fields["workspace"]
+        else:
+            spaces = [(one.pk, one.name) for one in rows.workspaces(self.actor, team)]
+            form.fields["workspace"].choices = [("", _("All")), *spaces]  # type: ignore[attr-defined]
+        self.bound = form
+        return form
+
+    def save(self, data: dict[str, Any]) -> Any:
+        chosen = data.get("workspace")
+        self.issued = services.create_api_key(
+            actor=self.actor,
+            team=team_here(self),
+            wish=self.bound.wish(),  # type: ignore[attr-defined]
+            workspace=rows.workspace(self.actor, chosen) if chosen else None,
+        )
+        return self.url("api-keys")
+
+
+class RotateFields(forms.Form):
+    overlap = forms.ChoiceField(label=_("The old key ends"), choices=OVERLAPS, initial="24")
+
+
+class KeyRotate(SecretPage):
+    """One key: what it may do, and a successor for it."""
+
+    title = _("Rotate the key")
+    permission = Permission.API_KEY_MANAGE
+    form_class = RotateFields
+    submit = _("Make the successor")
+    sections = (
+        Section(
+            _("Overlap"),
+            _("Both work until the old one ends, so that nothing breaks meanwhile."),
+            ("overlap",),
+        ),
+    )
+
+    @property
+    def intro(self) -> Any:  # type: ignore[override]
+        key = rows.api_key(self.actor, self.pk)
+        return f"{key.name} · {key.prefix}… · {', '.join(key.scopes)}"
+
+    def save(self, data: dict[str, Any]) -> Any:
+        key = rows.api_key(self.actor, self.pk)
+        hours = timedelta(hours=int(data["overlap"]))
+        self.issued = services.rotate_api_key(actor=self.actor, key=key, overlap=hours)
+        return self.url("api-keys")
