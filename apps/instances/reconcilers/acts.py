@@ -36,7 +36,8 @@ def snapshot_size(driver: ComputeDriver, instance: Instance) -> int | None:
 
 def spec_of(instance: Instance) -> MachineSpec:
     """The machine as its driver is told to make it."""
-    row = Instance.objects.select_related("node", "image").get(pk=instance.pk)
+    named = ("node__name", "image__slug", "image__checksum", "image__source", "image__min_disk_gib")
+    node, *image = Instance.objects.values_list(*named).get(pk=instance.pk)
     return MachineSpec(
         name=instance.machine_name,
         installation=settings.INSTALLATION_ID,
@@ -45,10 +46,8 @@ def spec_of(instance: Instance) -> MachineSpec:
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
         disk_gib=instance.disk_gib,
-        image=ImageRef(
-            row.image.slug, row.image.checksum, row.image.source, min_disk_gib=row.image.min_disk_gib
-        ),
-        node=row.node.name,
+        image=ImageRef(*image),
+        node=node,
         pci_addresses=tuple(instance.pci_addresses),
         mdev_uuids=tuple(instance.mdev_uuids),
         hostname=instance.name,

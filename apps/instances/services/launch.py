@@ -141,8 +141,7 @@ def _save(instance: Instance, launch: Launch) -> None:
     instance.operation_id = operation.pk
     instance.deadline_at = operation.deadline_at
     try:
-        with transaction.atomic():
-            instance.save(force_insert=True)
+        instance.save(force_insert=True)
     except IntegrityError as error:
         if "instances_name_once" not in str(error):
             raise

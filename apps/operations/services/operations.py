@@ -64,7 +64,7 @@ RETURNING o.progress, o.team_id, o.region_id, o.target_id, o.kind
 """
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def open_operation(
     *,
     actor: Actor,
