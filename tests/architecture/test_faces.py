@@ -15,7 +15,7 @@ WRITES = {
     "get_or_create",
     "update_or_create",
 }
-NOT_ROWS = ("services", "super()", "cache", "session", "request.session")
+NOT_ROWS = ("services", "self", "form", "super()", "cache", "session", "request.session")
 INLINE = re.compile(
     r"""<style[\s>]|\sstyle\s*=\s*["'{]|\son[a-z]{3,}\s*=\s*["']|javascript:|<script(?![^>]*\b(?:src=|type="application/json"))"""
 )
