@@ -1,6 +1,6 @@
 """Everybody who may knock: made through the services, inside a transaction that never commits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -48,7 +48,10 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who calls. `dead` ones are nobody (401); the others hold `permissions` at home."""
+    """Somebody at the door. `dead` ones are nobody (401); the others hold `permissions` at home.
+
+    `browses` asks the panels, `calls` the APIs.
+    """
 
     name: str
     client: Client
@@ -60,35 +63,36 @@ class Principal:
     dead: bool = False
     workspace_bound: bool = False
     browses: bool = False
+    calls: bool = True
     ip: str = ADDRESS
 
 
 def principals(world: World) -> Iterator[Principal]:
     """All of them; the world's rows stay as they are."""
-    yield Principal("anonymous", Client(raise_request_exception=False), dead=True)
-    yield from _members(world)
-    yield from _keys(world)
-    yield from _ended(world)
-    yield from _staff(world)
+    for made in GROUPS.values():
+        yield from made(world)
 
 
-def _members(world: World) -> Iterator[Principal]:
+def members(world: World) -> Iterator[Principal]:
     for role in TEAM_ROLES:
         yield _by_key(str(role), world, role)
     yield _by_session("team_admin by browser", world, Role.TEAM_ADMIN)
-    yield _by_session("team_viewer by browser", world, Role.TEAM_VIEWER)
+    yield replace(_by_session("team_viewer by browser", world, Role.TEAM_VIEWER), calls=False)
     theirs = replace(world, ours=world.theirs, theirs=world.ours)
     yield _by_key("foreign team_admin", theirs, Role.TEAM_ADMIN)
-    yield _by_session("foreign team_admin by browser", theirs, Role.TEAM_ADMIN)
+    yield replace(_by_session("foreign team_admin by browser", theirs, Role.TEAM_ADMIN), calls=False)
 
 
-def _keys(world: World) -> Iterator[Principal]:
+def outsiders(world: World) -> Iterator[Principal]:
+    """Those who may do nothing, less than usual, or no longer anything."""
+    yield Principal("anonymous", Client(raise_request_exception=False), dead=True)
     narrow = frozenset({Permission.TEAM_READ})
     yield _by_key("key with one scope", world, Role.TEAM_ADMIN, scopes=narrow)
     other = create_workspace(actor=SYSTEM, team=world.ours, name="Elsewhere")
     yield _by_key("key of another workspace", world, Role.TEAM_ADMIN, workspace=other)
     wrong = _by_key("key from a wrong address", world, Role.TEAM_ADMIN, networks=(f"{ADDRESS}/32",))
     yield replace(wrong, ip=ELSEWHERE, dead=True)
+    yield from _ended(world)
 
 
 def _ended(world: World) -> Iterator[Principal]:
@@ -124,7 +128,7 @@ def _stopped_teams(world: World) -> Iterator[Principal]:
     yield Principal("admin of a closed team", *_with(secret), home=Owner(closed), others=theirs)
 
 
-def _staff(world: World) -> Iterator[Principal]:
+def staff(world: World) -> Iterator[Principal]:
     for role in (Role.FULL_ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR):
         user = _user()
         grant_staff_role(actor=SYSTEM, user=user, role=role)
@@ -154,7 +158,12 @@ def _staff_key(name: str, user: User, role: Role) -> Principal:
 
 def _staff_session(name: str, user: User, role: Role) -> Principal:
     return Principal(
-        f"{name} by browser", _signed_in(user), kind="platform", permissions=GRANTS[role], browses=True
+        f"{name} by browser",
+        _signed_in(user),
+        kind="platform",
+        permissions=GRANTS[role],
+        browses=True,
+        calls=role == Role.FULL_ADMINISTRATOR,
     )
 
 
@@ -235,3 +244,10 @@ def _mint(
     wish = KeyWish("isolation", frozenset(map(str, wanted)), allowed_networks=networks)
     issued = create_api_key(actor=actor, team=team, wish=wish, workspace=workspace)
     return issued.secret, issued.key
+
+
+GROUPS: dict[str, Callable[[World], Iterator[Principal]]] = {
+    "members": members,
+    "outsiders": outsiders,
+    "staff": staff,
+}

@@ -47,6 +47,22 @@ def specimen(prefix: str, owner: Owner) -> str | None:
     return str(found) if found else None
 
 
+def anyones(prefix: str) -> str | None:
+    """The id of something that belongs to nobody in particular, such as an image."""
+    model = models_by_prefix().get(prefix)
+    if model is None or isinstance(_queryset(model), TenantQuerySet):
+        return None
+    if "user" in {field.name for field in model._meta.get_fields()}:
+        return None
+    found = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
+    return str(found) if found else None
+
+
+def table_of(prefix: str) -> str:
+    model = models_by_prefix().get(prefix)
+    return model._meta.db_table if model else ""
+
+
 def missing(prefix: str) -> str:
     """A well-formed id that nothing has."""
     return new_id(prefix)

@@ -1,0 +1,95 @@
+"""What a principal asks a route for: its own, somebody else's, and what never was."""
+
+from collections.abc import Iterator
+
+from apps.api.isolation import specimens
+from apps.api.isolation.principals import Principal, World
+from apps.api.isolation.routes import Route
+from apps.api.isolation.specimens import Owner
+
+PLACE = frozenset({"team", "workspace", "region"})
+Values = dict[str, str]
+
+
+class Targets:
+    """The values of an address's variables, by what they stand for.
+
+    `guarded` limits foreign things to tables of these names: those that the database itself guards.
+    """
+
+    def __init__(self, world: World, guarded: frozenset[str] | None = None):
+        self.world = world
+        self.guarded = guarded
+        self._known: dict[tuple[str, Owner], str | None] = {}
+
+    def of(self, principal: Principal, route: Route) -> Iterator[tuple[str, Values]]:
+        place, ids = self._place(principal, route), self.prefixes(route)
+        own = {name: self._own(principal, prefix) for name, prefix in ids.items()}
+        yield "own", place | self._filled(own, ids)
+        if principal.dead or not self.is_at_home(principal, route):
+            return
+        foreign = {name: self._foreign(principal, prefix) for name, prefix in ids.items()}
+        if any(foreign.values()):
+            yield "foreign", place | self._filled(foreign, ids)
+            yield "missing", place | self._filled({}, ids)
+        if len(ids) > 1 and foreign["id"]:
+            parents = self._filled({**own, "id": None}, ids)
+            yield "foreign child", place | parents | {"id": foreign["id"]}
+            yield "missing child", place | parents
+        if place:
+            there = self._filled(foreign, ids)
+            yield "foreign place", self._place(principal, route, other=True) | there
+            yield "missing place", dict.fromkeys(place, specimens.NOWHERE) | there
+
+    def is_at_home(self, principal: Principal, route: Route) -> bool:
+        """Whether the principal's kind may pass the gate of the route's face at all."""
+        return route.scope_kind in {principal.kind, "person"}
+
+    def has_own(self, principal: Principal, route: Route) -> bool:
+        """Whether there is something of its own to ask for."""
+        return all(self._own(principal, prefix) for prefix in self.prefixes(route).values())
+
+    def prefixes(self, route: Route) -> dict[str, str]:
+        """The variables that are ids, with the prefix each takes."""
+        if route.face == "api":
+            known = {**route.view.parents, "id": str(route.view.id_prefix)}
+        else:
+            model = getattr(route.view, "model", None)
+            known = {"pk": str(getattr(model._meta.pk, "prefix", "")) if model else ""}
+        return {name: known.get(name, "") for name in route.variables if name not in PLACE}
+
+    def _filled(self, found: dict[str, str | None], ids: dict[str, str]) -> Values:
+        return {name: found.get(name) or specimens.missing(prefix or "x") for name, prefix in ids.items()}
+
+    def _place(self, principal: Principal, route: Route, *, other: bool = False) -> Values:
+        owner = principal.others if other else principal.home
+        place: Values = {}
+        if "team" in route.variables:
+            team = owner.team or (self.world.theirs if other else self.world.ours)
+            workspace = team.workspaces.order_by("created_at").first()
+            assert workspace is not None
+            place = {"team": team.slug, "workspace": workspace.slug}
+        if "region" in route.variables:
+            region = owner.region or (self.world.there if other else self.world.here)
+            place["region"] = region.slug
+        return place
+
+    def _own(self, principal: Principal, prefix: str) -> str | None:
+        has_home = principal.home.team or principal.home.region or principal.home.user
+        owner = principal.home if has_home else Owner(self.world.ours, self.world.here)
+        return self._specimen(prefix, owner) or specimens.anyones(prefix)
+
+    def _foreign(self, principal: Principal, prefix: str) -> str | None:
+        if principal.kind == "platform":
+            return None
+        if self.guarded is not None and specimens.table_of(prefix) not in self.guarded:
+            return None
+        if principal.workspace_bound and specimens.has_workspace(prefix):
+            return self._specimen(prefix, principal.home)
+        return self._specimen(prefix, principal.others)
+
+    def _specimen(self, prefix: str, owner: Owner) -> str | None:
+        key = (prefix, owner)
+        if key not in self._known:
+            self._known[key] = specimens.specimen(*key)
+        return self._known[key]

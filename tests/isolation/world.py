@@ -1,0 +1,55 @@
+"""Two teams and two regions that have one of everything."""
+
+from typing import Any
+
+from apps.api.isolation.principals import World
+from apps.core.actor import SYSTEM
+from apps.instances.models import Instance
+from apps.operations import services as operations
+from apps.operations.specs import OperationPlan, StepPlan, Target
+from apps.operations.states import Plane
+from apps.teams.models import Team
+from tests.factories.supply import Supply, make_supply
+from tests.factories.teams import TeamFactory, workspace_of
+
+
+def make_world() -> World:
+    """What the matrix asks for; each side's things are told by its slug."""
+    here, there = make_supply(nodes=1, gpus=1), make_supply(nodes=1, gpus=1)
+    ours, theirs = TeamFactory(name="Kestrel"), TeamFactory(name="Heron")
+    for team, supply in ((ours, here), (theirs, there)):
+        furnish(team, supply)
+    return World(ours, theirs, here.region, there.region)
+
+
+def furnish(team: Team, supply: Supply) -> None:
+    """Give the team a machine with an operation."""
+    instance = make_instance(team, supply, name=f"{team.slug}-box")
+    target = Target("instance", instance.pk, instance.name, team.pk, instance.workspace_id, supply.region.pk)
+    plan = OperationPlan("instance.create", (StepPlan("accept", Plane.USER),), is_cancellable=True)
+    operations.open_operation(actor=SYSTEM, target=target, plan=plan)
+
+
+def make_instance(team: Team, supply: Supply, **fields: Any) -> Instance:
+    """A running machine's row; no machine."""
+    made = {
+        "team": team,
+        "team_name": team.name,
+        "workspace": workspace_of(team),
+        "region": supply.region,
+        "cluster": supply.cluster,
+        "node": supply.nodes[0],
+        "type": supply.type,
+        "image": supply.image,
+        "state": "running",
+        "vcpus": 2,
+        "memory_mib": 4096,
+        "disk_gib": 20,
+        "user": "user",
+        "access_public_key": "none",
+        "access_private_key": "none",
+        "currency": "EUR",
+        "created_by_label": "somebody",
+        "due_at": None,
+    }
+    return Instance.objects.create(**{**made, **fields})
