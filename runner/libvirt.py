@@ -48,8 +48,15 @@ PRIVATE = {
 }
 NETWORK, BRIDGE, UPLINK = "default", "guests", "uplink"
 RECORD = "namespace.pid"
+RANGES = ("10.64.0.0/10", "198.18.0.0/15", "172.16.0.0/12", "192.168.0.0/16")
 SECONDS = 120.0
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+PROBE = f"""\
+ip link add name {BRIDGE} type bridge
+ip link add name {UPLINK} type veth peer name probe
+ip tuntap add mode tap name tap0
+iptables -w -A FORWARD -o {UPLINK} -m conntrack --ctstate NEW,INVALID -j DROP
+"""
 ENTRY = """\
 import ipaddress, pathlib, sys
 sys.path.insert(0, sys.argv[1])
@@ -97,7 +104,7 @@ def why_not() -> str:
         return f"These programs are missing: {', '.join(lacking)} (apt: {' '.join(APT_PACKAGES)})."
     if not Path("/dev/net/tun").exists():
         return "/dev/net/tun is missing."
-    probe = _call(*NAMESPACES, "ip", "link", "add", "name", BRIDGE, "type", "bridge")
+    probe = _call(*NAMESPACES, "sh", "-ec", PROBE)
     return f"Namespaces are not allowed here: {probe.stderr.strip()}" if probe.returncode else ""
 
 
@@ -130,7 +137,8 @@ class Hypervisor:
         if len(str(self.socket)) > 100:
             raise Stopped(f"The path of libvirt's socket is too long: {self.socket}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._take_lock(lock_seconds)
+        if self._lock is None:
+            self._take_lock(lock_seconds)
         self.end_leftovers()
         subnet = _choose_subnet(self.folder)
         _write_config(self.folder, subnet)
@@ -168,13 +176,23 @@ class Hypervisor:
             return
         end(Identity(pid=int(pid), started=int(started)), first=signal.SIGKILL)
         # The first process of the namespace dies with its parent, and with it everything inside.
-        name = _interface(self.folder)
-        wait_until(lambda: name not in _interfaces(), seconds=60)
+        wait_until(lambda: not self.has_interface(), seconds=60)
         (self.folder / RECORD).unlink(missing_ok=True)
 
     def virsh(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """Run one virsh command against this daemon."""
         return _call("virsh", "-q", "-c", self.uri(), *command)
+
+    def has_interface(self) -> bool:
+        """Whether the link to the namespace is there."""
+        return _interface(self.folder) in _interfaces()
+
+    def restart_daemon(self) -> None:
+        """Kill libvirtd alone, as a crash would; it is started anew, and guests live on."""
+        outer = (self.folder / RECORD).read_text().split()[0]
+        first = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0]
+        inside = (self.folder / "run" / "libvirtd.pid").read_text().strip()
+        _do("nsenter", "--target", first, "--pid", "--mount", "kill", "-KILL", inside)
 
     def _take_lock(self, seconds: float) -> None:
         lock = (self.folder / "lock").open("w")
@@ -261,15 +279,17 @@ def _guests(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
 
 
 def _choose_subnet(folder: Path) -> ipaddress.IPv4Network:
-    """A /24 below 10.64.0.0/10 that this machine routes nowhere; the same for a folder if possible."""
+    """A private /24 that this machine routes nowhere; the same for a folder if possible."""
     taken = _routes()
-    for turn in range(1000):
+    for turn in range(500):
         dice = hashlib.sha256(f"{folder}{turn}".encode()).digest()
-        place = (10 << 24) + (64 << 16) + ((dice[0] << 8 | dice[1]) % 0x4000 << 8)
-        subnet = ipaddress.IPv4Network((place, 24))
-        if not any(subnet.overlaps(route) for route in taken):
-            return subnet
-    raise Stopped("there is no free address range below 10.64.0.0/10")
+        for text in RANGES:
+            whole = ipaddress.IPv4Network(text)
+            number = int.from_bytes(dice[:4], "big") % (whole.num_addresses // 256)
+            subnet = ipaddress.IPv4Network((int(whole.network_address) + number * 256, 24))
+            if not any(subnet.overlaps(route) for route in taken):
+                return subnet
+    raise Stopped(f"there is no free address range in {', '.join(RANGES)}")
 
 
 def _routes() -> list[ipaddress.IPv4Network]:

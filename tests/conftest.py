@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from images.tiny import build as tiny
 from runner import libvirt, paths, services
 from tests import plugin
 from tests.database import own_database
@@ -53,3 +54,13 @@ def hypervisor() -> Iterator[libvirt.Hypervisor]:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_image() -> dict[str, Any]:
+    """A small image that boots to SSH: `path`, `checksum` and what else its note says."""
+    path = paths.VAR / "images" / "tiny.qcow2"
+    try:
+        return {"path": str(path), **tiny.build(path, paths.VAR / "cache" / "debs")}
+    except tiny.CannotBuild as error:
+        pytest.skip(str(error))

@@ -86,10 +86,21 @@ def _cached(cache: Path, package: str) -> Path | None:
     return found[-1] if found else None
 
 
+def _depends() -> str:
+    try:
+        return _run(["apt-cache", "depends", KERNEL_META])
+    except CannotBuild:  # apt-cache fails for what it does not know
+        return ""
+
+
 def _kernel_package(cache: Path) -> str:
     if kept := sorted(cache.glob("linux-image-*-cloud-amd64_*.deb")):
         return kept[-1].name.partition("_")[0]
-    found = re.search(r"Depends: (linux-image-\S+)", _run(["apt-cache", "depends", KERNEL_META]))
+    pattern = re.compile(r"Depends: (linux-image-\S+)")
+    found = pattern.search(_depends())
+    if not found and os.geteuid() == 0:
+        _run(["apt-get", "-q", "update"])
+        found = pattern.search(_depends())
     if not found:
         raise CannotBuild(f"apt does not know {KERNEL_META}; run `apt-get update`.")
     return found.group(1)
@@ -102,7 +113,14 @@ def fetch(cache: Path) -> dict[str, Path]:
     missing = [package for package in wanted if not _cached(cache, package)]
     if missing:
         with tempfile.TemporaryDirectory(dir=cache) as folder:
-            _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *missing], cwd=Path(folder))
+            download = ["apt-get", "-o", "APT::Sandbox::User=root", "download", *missing]
+            try:
+                _run(download, cwd=Path(folder))
+            except CannotBuild:
+                if os.geteuid() != 0:
+                    raise
+                _run(["apt-get", "-q", "update"])  # the lists may be old, or absent
+                _run(download, cwd=Path(folder))
             for file in Path(folder).glob("*.deb"):
                 file.replace(cache / file.name)
     packages = {package: _cached(cache, package) for package in wanted}

@@ -37,11 +37,8 @@ class Setting:
 
 
 def tag_xml(tag: Tag) -> str:
-    """The metadata element."""
-    element = ET.Element(f"{{{TAG_URI}}}machine", installation=tag.installation, resource=tag.resource_id)
-    element.set("fence", str(tag.fence))
-    element.set("host-key", tag.host_key)
-    return ET.tostring(element, encoding="unicode")
+    """The metadata element, without a name space: libvirt adds it."""
+    return ET.tostring(_tag_element("machine", tag), encoding="unicode")
 
 
 def read_tag(text: str) -> Tag:
@@ -62,7 +59,7 @@ def domain_xml(spec: MachineSpec, setting: Setting, tag: Tag) -> str:
     domain = ET.Element("domain", type=setting.virt_type)
     _add(domain, "name", spec.name)
     _add(domain, "uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"hostedai:{spec.installation}:{spec.name}")))
-    _add(domain, "metadata").append(ET.fromstring(tag_xml(tag)))  # noqa: S314 - just written by us
+    _add(domain, "metadata").append(_tag_element(f"{{{TAG_URI}}}machine", tag))
     _add(domain, "memory", str(spec.memory_mib), unit="MiB")
     _add(domain, "vcpu", str(spec.vcpus))
     system = _add(domain, "os")
@@ -121,6 +118,13 @@ def mac_address(spec: MachineSpec) -> str:
     """Always the same for a machine; locally administered, 40 bits of chance."""
     digest = hashlib.sha256(f"{spec.installation}:{spec.name}".encode()).digest()
     return "52:" + digest[:5].hex(":")
+
+
+def _tag_element(name: str, tag: Tag) -> ET.Element:
+    element = ET.Element(name, installation=tag.installation, resource=tag.resource_id)
+    element.set("fence", str(tag.fence))
+    element.set("host-key", tag.host_key)
+    return element
 
 
 def _add(parent: ET.Element, name: str, text: str = "", /, **attributes: str) -> ET.Element:

@@ -36,7 +36,7 @@ from apps.drivers.libvirt.documents import Tag
 from apps.drivers.libvirt.storage import MachineFiles, Storage, checked_name
 
 SSH_PORT = 22
-SSH_SECONDS = 1.0
+SSH_SECONDS = 2.0
 INACTIVE = 2  # VIR_DOMAIN_XML_INACTIVE
 BYTES = 1  # VIR_DOMAIN_BLOCK_RESIZE_BYTES
 
