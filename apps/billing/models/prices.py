@@ -9,8 +9,16 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.actor import Actor
 from apps.core.ids import IdField
 from apps.core.money import DEFAULT_CURRENCY, PriceField
+from apps.core.permissions import Permission
+
+STATES = {
+    "in_force": Q(valid_from__lte=Now()) & (Q(valid_until=None) | Q(valid_until__gt=Now())),
+    "scheduled": Q(valid_from__gt=Now()),
+    "past": Q(valid_until__lte=Now()),
+}
 
 
 class PriceVersionQuerySet(models.QuerySet["PriceVersion"]):
@@ -20,6 +28,15 @@ class PriceVersionQuerySet(models.QuerySet["PriceVersion"]):
 
     def overlapping(self, start: datetime, end: datetime) -> "PriceVersionQuerySet":
         return self.filter(Q(valid_until=None) | Q(valid_until__gt=start), valid_from__lt=end)
+
+    def visible_to(self, actor: Actor, permission: Permission | None = None) -> "PriceVersionQuerySet":
+        """All of them, for whoever may read prices anywhere: they are no secret."""
+        wanted = permission or Permission.PRICE_READ
+        return self if any(wanted in held for held in actor.grants.values()) else self.none()
+
+    def in_state(self, state: str) -> "PriceVersionQuerySet":
+        """Those that are `in_force`, `scheduled` or `past`, by the database's clock."""
+        return self.filter(STATES[state])
 
 
 class PriceVersion(models.Model):

@@ -22,6 +22,14 @@ class UsageQuerySet(TenantQuerySet):
     workspace_path = "workspace_id"
 
 
+METER_STATES = {
+    "running": Q(ended_at=None),
+    "ended": Q(ended_at__isnull=False),
+    "short": Q(short_since__isnull=False),
+    "parked": ~Q(parked_because=""),
+}
+
+
 class MeterQuerySet(UsageQuerySet):
     def running(self) -> "MeterQuerySet":
         return self.filter(ended_at=None)
@@ -29,6 +37,10 @@ class MeterQuerySet(UsageQuerySet):
     def due(self, now: datetime) -> "MeterQuerySet":
         """Running meters whose next cut is due and that nothing is wrong with."""
         return self.filter(next_cut_at__lte=now)
+
+    def in_state(self, state: str) -> "MeterQuerySet":
+        """Those that are `running`, `ended`, `short` of money or `parked`."""
+        return self.filter(METER_STATES[state])
 
 
 class Meter(models.Model):

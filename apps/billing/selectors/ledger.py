@@ -5,7 +5,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import Prefetch, QuerySet, Sum
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from apps.billing.models import Account, Posting, Transaction
@@ -66,6 +67,21 @@ def statement(*, actor: Actor, team_id: str, since: date, until: date) -> list[S
         cursor.execute(_STATEMENT, {"team": decode("team", team_id), "since": since, "until": until})
         rows = cursor.fetchall()
     return [StatementLine(row[0], row[1], row[2] and encode("ltx", row[2]), *row[3:]) for row in rows]
+
+
+def entries(actor: Actor, *, team_id: str) -> "QuerySet[Transaction]":
+    """The team's transactions, each with what it did to the team's balance."""
+    own = Posting.objects.filter(transaction=OuterRef("pk"), team_id=team_id).order_by()
+    change = Subquery(own.values("transaction").annotate(s=Sum("amount")).values("s"))
+    rows: QuerySet[Transaction] = Transaction.objects.visible_to(actor).filter(team_id=team_id)
+    return rows.annotate(amount=Coalesce(change, Decimal(0)))
+
+
+def find_entry(actor: Actor, *, team_id: str, entry_id: str) -> Transaction:
+    found = entries(actor, team_id=team_id).filter(pk=entry_id).first()
+    if found is None:
+        raise NotFound(_("There is no such transaction."))
+    return found
 
 
 def transactions(actor: Actor) -> "QuerySet[Transaction]":

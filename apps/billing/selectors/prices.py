@@ -9,11 +9,14 @@ from django.utils.translation import gettext as _
 from apps.billing import rating
 from apps.billing.errors import NoPrice
 from apps.billing.models import Meter, PriceVersion, Wallet
+from apps.billing.models.prices import PriceVersionQuerySet
 from apps.billing.rating import Version
 from apps.billing.specs import Quote, QuoteLine, Rate, merged
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
 from apps.core.permissions import Permission
+
+Versions = PriceVersionQuerySet
 
 
 def quote(rates: Iterable[Rate], *, team_id: str, at: datetime) -> Quote:

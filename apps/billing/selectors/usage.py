@@ -42,16 +42,24 @@ class UsageSeries:
         )
 
 
-def usage_days(
-    actor: Actor, *, team_id: str | None, since: date, until: date, workspace_id: str | None = None
+def visible_days(
+    actor: Actor, *, team_id: str | None, workspace_id: str | None = None
 ) -> "QuerySet[UsageDay]":
-    """The usage the actor may see from `since` to `until`, both included; of all teams when None."""
-    rows: QuerySet[UsageDay] = UsageDay.objects.visible_to(actor).filter(day__gte=since, day__lte=until)
+    """The usage the actor may see, of one team and workspace or of all."""
+    rows: QuerySet[UsageDay] = UsageDay.objects.visible_to(actor)
     if team_id is not None:
         rows = rows.filter(team_id=team_id)
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
     return rows
+
+
+def usage_days(
+    actor: Actor, *, team_id: str | None, since: date, until: date, workspace_id: str | None = None
+) -> "QuerySet[UsageDay]":
+    """The same from `since` to `until`, both included."""
+    rows = visible_days(actor, team_id=team_id, workspace_id=workspace_id)
+    return rows.filter(day__gte=since, day__lte=until)
 
 
 def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
@@ -70,10 +78,10 @@ def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
     return [UsageRow(str(key), labels.get(str(key), str(key)), *measured) for key, *measured in found]
 
 
-def detail(rows: "QuerySet[UsageDay]") -> "QuerySet[UsageDay]":
-    """Every day, resource and product with the resource's name: what the CSV holds."""
+def named(rows: "QuerySet[UsageDay]") -> "QuerySet[UsageDay]":
+    """Every day, resource and product with the resource's name."""
     name = Meter.objects.filter(pk=OuterRef("resource_id")).values("resource_name")[:1]
-    return rows.annotate(resource_name=Subquery(name)).order_by("day", "resource_id", "product")
+    return rows.annotate(resource_name=Subquery(name))
 
 
 def series(rows: "QuerySet[UsageDay]", *, since: date, until: date) -> UsageSeries:

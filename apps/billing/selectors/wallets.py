@@ -8,11 +8,14 @@ from django.db.models import Count, F, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from apps.billing.models import Hold, Meter, Wallet
+from apps.billing.models.usage import MeterQuerySet
 from apps.billing.rating import PLACES
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
 from apps.core.money import ZERO
 from apps.core.permissions import Permission
+
+Meters = MeterQuerySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,17 @@ def hours_left(spendable: Decimal, hourly: Decimal) -> Decimal | None:
 
 def find_wallet(*, actor: Actor, team_id: str) -> Wallet:
     """The team's wallet; NotFound unless the actor may read it."""
-    wallet: Wallet | None = Wallet.objects.visible_to(actor).filter(team_id=team_id).first()
+    visible = Wallet.objects.visible_to(actor).select_related("team")
+    wallet: Wallet | None = visible.filter(team_id=team_id).first()
     if wallet is None:
         raise NotFound(_("There is no such team."))
     return wallet
+
+
+def balance_of(*, actor: Actor, team_id: str) -> Balance:
+    """The team's money now; NotFound unless the actor may read it."""
+    find_wallet(actor=actor, team_id=team_id)
+    return balance(team_id)
 
 
 def balance(team_id: str) -> Balance:
@@ -114,20 +124,10 @@ def burns(team_ids: Iterable[str]) -> dict[str, Decimal]:
     return dict(rows.values_list("team_id").annotate(s=Sum("hourly")).values_list("team_id", "s"))
 
 
-def short_meters(actor: Actor) -> "QuerySet[Meter]":
-    """Resources that cannot be paid for, the longest first."""
-    found: QuerySet[Meter] = Meter.objects.visible_to(actor, Permission.BILLING_READ).exclude(
-        short_since=None
-    )
-    return found.order_by("short_since")
-
-
-def parked_meters(actor: Actor) -> "QuerySet[Meter]":
-    """Meters that are not charged until a person has looked."""
-    found: QuerySet[Meter] = Meter.objects.visible_to(actor, Permission.BILLING_READ).exclude(
-        parked_because=""
-    )
-    return found.order_by("metered_until")
+def meters(actor: Actor) -> "QuerySet[Meter]":
+    """What is or was charged for."""
+    found: QuerySet[Meter] = Meter.objects.visible_to(actor, Permission.BILLING_READ)
+    return found.select_related("team")
 
 
 def counts(actor: Actor) -> dict[str, int]:

@@ -58,7 +58,7 @@ def fund(*, actor: Actor, team: Team, amount: Decimal, at: datetime, reason: str
     """A top-up that was received at a moment in the past."""
     actor.require(Permission.WALLET_CREDIT)
     what = Credit(TransactionKind.TOP_UP, amount, reason, f"history {at:%Y-%m-%d}", at)
-    credit(actor, team, what)
+    credit(actor=actor, team=team, what=what)
 
 
 @transaction.atomic

@@ -157,58 +157,39 @@ def _hourly(cut: Cut, versions: Sequence[Version]) -> Decimal:
 
 
 def _charge(batch: Batch, cut: Cut, lines: Sequence[Line], purse: Purse) -> None:
-    meter = cut.meter
-    start, team, workspace = (
-        meter.metered_until,
-        decode("team", meter.team_id),
-        decode("wks", meter.workspace_id),
-    )
-    region = decode("reg", meter.region_id) if meter.region_id else None
-    usage = derived_uuid(
-        cut.until, "usage", meter.resource_id, str((start - EPOCH) // timedelta(microseconds=1))
-    )
-    rates = as_json_text(cut.past_rates)
-    batch.intervals.append(
-        (usage, meter.resource_id, team, workspace, region, rates, start, cut.until, meter.last_end)
-    )
-    for line in lines:
-        measured = (line.seconds, line.quantity, line.unit_price, line.amount)
-        batch.lines.append(
-            (usage, team, workspace, line.product, decode("prv", line.version_id), line.start, *measured)
-        )
-        in_units = line.seconds * line.quantity
-        batch.days.append(
-            (
-                team,
-                workspace,
-                meter.resource_id,
-                line.product,
-                line.start.date(),
-                line.seconds,
-                in_units,
-                line.amount,
-            )
-        )
+    """The interval, its lines, and the transaction of what they come to; they share one id."""
+    meter, start = cut.meter, cut.meter.metered_until
+    team = decode("team", meter.team_id)
+    micros = (start - EPOCH) // timedelta(microseconds=1)
+    usage = derived_uuid(cut.until, "usage", meter.resource_id, str(micros))
+    _note_usage(batch, cut, lines, usage)
     amount = rating.total(lines)
-    if amount:
-        paid = min(amount, purse.free)
-        purse.free -= paid
-        purse.balance -= paid
-        batch.post(
-            (
-                usage,
-                TransactionKind.USAGE,
-                team,
-                meter.currency,
-                meter.resource_id,
-                meter.resource_name,
-                "",
-                cut.until,
-            ),
-            (purse.account_id, team, -paid),
-            (batch.business_account(AccountKind.UNCOLLECTED, meter.currency), None, paid - amount),
-            (batch.business_account(AccountKind.REVENUE, meter.currency), None, amount),
-        )
+    if not amount:
+        return
+    paid = min(amount, purse.free)
+    purse.free -= paid
+    purse.balance -= paid
+    texts = (meter.currency, meter.resource_id, meter.resource_name, "")
+    batch.post(
+        (usage, str(TransactionKind.USAGE), team, *texts, cut.until),
+        (purse.account_id, team, -paid),
+        (batch.business_account(AccountKind.UNCOLLECTED, meter.currency), None, paid - amount),
+        (batch.business_account(AccountKind.REVENUE, meter.currency), None, amount),
+    )
+
+
+def _note_usage(batch: Batch, cut: Cut, lines: Sequence[Line], usage: UUID) -> None:
+    meter = cut.meter
+    owner = (decode("team", meter.team_id), decode("wks", meter.workspace_id))
+    region = decode("reg", meter.region_id) if meter.region_id else None
+    rates = as_json_text(cut.past_rates)
+    span = (meter.metered_until, cut.until, meter.last_end)
+    batch.intervals.append((usage, meter.resource_id, *owner, region, rates, *span))
+    for line in lines:
+        cost = (line.seconds, line.quantity, line.unit_price, line.amount)
+        batch.lines.append((usage, *owner, line.product, decode("prv", line.version_id), line.start, *cost))
+        day = (meter.resource_id, line.product, line.start.date())
+        batch.days.append((*owner, *day, line.seconds, line.seconds * line.quantity, line.amount))
 
 
 def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:
@@ -245,7 +226,7 @@ def _log_change(batch: Batch, cut: Cut) -> None:
 
 def catch_up(meter: Meter) -> bool:
     """Charge a parked meter along its log, change by change; False when it still cannot be."""
-    later = MeterChange.objects.filter(resource_id=meter.resource_id, at__gt=meter.metered_until)
+    later = MeterChange.objects.filter(resource_id=meter.resource_id, at__gte=meter.metered_until)
     for change in later.order_by("seq"):
         settle([Cut(meter, change.at, from_json(change.rates))])
         if meter.parked_because:

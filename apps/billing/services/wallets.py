@@ -57,8 +57,8 @@ def ensure_wallet(*, team_id: UUID) -> None:
 @transaction.atomic
 def top_up(*, actor: Actor, team: Team, amount: Decimal, reason: str, reference: str = "") -> Transaction:
     """Add a payment that staff has received; the same reference again changes nothing."""
-    actor.require(Permission.WALLET_CREDIT)
-    return credit(actor, team, Credit(TransactionKind.TOP_UP, amount, reason, reference))
+    what = Credit(TransactionKind.TOP_UP, amount, reason, reference)
+    return credit(actor=actor, team=team, what=what)
 
 
 @transaction.atomic
@@ -66,8 +66,8 @@ def grant_credit(
     *, actor: Actor, team: Team, amount: Decimal, reason: str, reference: str = ""
 ) -> Transaction:
     """Give the team credit at our own expense; the same reference again changes nothing."""
-    actor.require(Permission.WALLET_CREDIT)
-    return credit(actor, team, Credit(TransactionKind.GRANT, amount, reason, reference))
+    what = Credit(TransactionKind.GRANT, amount, reason, reference)
+    return credit(actor=actor, team=team, what=what)
 
 
 @transaction.atomic
@@ -87,8 +87,9 @@ def set_credit_limit(*, actor: Actor, team: Team, amount: Decimal) -> Wallet:
     return wallet
 
 
-def credit(actor: Actor, team: Team, what: Credit) -> Transaction:
-    """Book money for a team; the callers above and the demonstration have asked for the permission."""
+def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
+    """Book money for a team, once per kind and reference."""
+    actor.require(Permission.WALLET_CREDIT)
     now = what.at or db_now()
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
     _check_amount(what.amount, wallet.currency)

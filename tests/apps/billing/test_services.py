@@ -185,7 +185,7 @@ def test_usage_adds_up_by_day_product_resource_and_workspace():
     assert series.totals == [Decimal("47.52"), Decimal("3.96"), 0]
     assert usage.total(rows) == Decimal("51.48")
     assert usage.total(usage.usage_days(member(make_team()), team_id=team.pk, **span)) == 0
-    assert [row.resource_name for row in usage.detail(rows)] == [f"machine {machine[-4:]}"] * 4
+    assert [row.resource_name for row in usage.named(rows)] == [f"machine {machine[-4:]}"] * 4
 
 
 def test_a_statement_shows_a_days_usage_as_one_line_with_the_balance_after_it():

@@ -1,16 +1,45 @@
 """Addresses of the User API, noun by noun."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.instances import InstanceViewSet
+from apps.api.user.v1.keys import ApiKeyViewSet, SshKeyViewSet
 from apps.api.user.v1.operations import OperationViewSet
+from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet
 from apps.api.user.v1.snapshots import SnapshotViewSet
+from apps.api.user.v1.statement import StatementViewSet
+from apps.api.user.v1.team import (
+    AuditViewSet,
+    InvitationViewSet,
+    MemberViewSet,
+    MyTeamsViewSet,
+    OneTeamViewSet,
+    WorkspaceViewSet,
+)
+from apps.api.user.v1.usage import UsageViewSet
+from apps.api.user.v1.wallet import WalletViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("events", EventViewSet, "events")
 router.register("instances", InstanceViewSet, "instances")
 router.register("instances/(?P<instance>[^/]+)/snapshots", SnapshotViewSet, "snapshots")
 router.register("operations", OperationViewSet, "operations")
+router.register("prices", PriceViewSet, "prices")
+router.register("quotes", QuoteViewSet, "quotes")
+router.register("statement", StatementViewSet, "statement")
+router.register("usage", UsageViewSet, "usage")
+router.register("api-keys", ApiKeyViewSet, "api-keys")
+router.register("audit", AuditViewSet, "audit")
+router.register("invitations", InvitationViewSet, "invitations")
+router.register("members", MemberViewSet, "members")
+router.register("ssh-keys", SshKeyViewSet, "ssh-keys")
+router.register("teams", MyTeamsViewSet, "teams")
+router.register("workspaces", WorkspaceViewSet, "workspaces")
 
-urlpatterns = router.urls
+urlpatterns = [
+    *router.urls,
+    path("wallet", WalletViewSet.as_view({"get": "retrieve"}), name="wallet"),
+    path("team", OneTeamViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), name="team"),
+]
