@@ -124,6 +124,10 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2},
     }
 }
+# A libvirt for the region `local`, when there is one.
+LIBVIRT_URI = env.str("HOSTEDAI_LIBVIRT_URI", default="")
+LIBVIRT_NETWORK = env.str("HOSTEDAI_LIBVIRT_NETWORK", default="default")
+LIBVIRT_STORAGE = env.str("HOSTEDAI_LIBVIRT_STORAGE", default="/var/lib/hostedai/libvirt")
 S3_ENDPOINT_URL = env.str("S3_ENDPOINT_URL", default="")
 S3_ACCESS_KEY = env.str("S3_ACCESS_KEY", default="")
 S3_SECRET_KEY = env.str("S3_SECRET_KEY", default="")
