@@ -1,16 +1,20 @@
 """Nobody is told, or changes, what is none of their business: every principal on every route."""
 
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.apps import apps
+from django.core.management import call_command
 from django.db import connection
 
 from apps.api.isolation.matrix import Finding, Matrix
 from apps.api.isolation.principals import GROUPS, World, principals
 from apps.api.isolation.routes import addresses, routes, undeclared
 from apps.core.tenancy import TenantQuerySet
+from apps.users.models import User
 from tests.isolation.world import make_world
 
 ROWS_ONLY = {
@@ -78,3 +82,13 @@ def test_row_security_alone_holds(world: World, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(TenantQuerySet, "visible_to", everything)
     holes = told(Matrix(world, guarded=guarded_tables()).run(known, routes()))
     assert not holes, holes
+
+
+def test_the_command_finds_no_hole_and_leaves_nothing(world: World) -> None:
+    before = User.objects.count()
+    said = StringIO()
+    named = ["--teams", world.ours.slug, world.theirs.slug, "--regions", world.here.slug, world.there.slug]
+    with patch("apps.api.management.commands.check_isolation.routes", lambda: routes()[:40]):
+        call_command("check_isolation", "--quick", *named, stdout=said)
+    assert "nobody saw" in said.getvalue()
+    assert User.objects.count() == before
