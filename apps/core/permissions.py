@@ -125,3 +125,6 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 
 # What remains of any grant while its team is suspended: one may look and pay, nothing else.
 WHILE_SUSPENDED = _EVERY_READ | {P.BILLING_MANAGE}
+
+# What a key that is bound to one workspace cannot do, whatever its scopes: it concerns the whole team.
+BEYOND_A_WORKSPACE = frozenset({P.TEAM_UPDATE, P.MEMBER_MANAGE, P.WORKSPACE_MANAGE, P.BILLING_MANAGE})

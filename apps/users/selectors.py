@@ -1,5 +1,8 @@
 """Finding people, their staff roles and their keys."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.models import QuerySet
 
 from apps.core.actor import PLATFORM, Actor
@@ -47,6 +50,14 @@ def ssh_key(actor: Actor, key_id: str) -> SshKey:
     if found is None:
         raise NotFound("There is no such SSH key.")
     return found
+
+
+def proven_at(session: Mapping[str, Any], user_id: str) -> float:
+    """When (Unix seconds) the person behind a session last proved who they are; 0 when never."""
+    if session.get("account_authentication_methods_user") != user_id:
+        return 0.0
+    proofs = session.get("account_authentication_methods") or []
+    return max((float(one.get("at", 0)) for one in proofs), default=0.0)
 
 
 def has_full_administrator() -> bool:

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from django.conf import settings
 from django.contrib import messages
@@ -12,11 +11,12 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from apps.users.selectors import proven_at
+
 
 def is_recent(request: Any) -> bool:
     """Whether the person signed in, or proved who they are again, within the last five minutes."""
-    proofs = get_authentication_records(request, request.user)
-    newest = max((float(one.get("at", 0)) for one in proofs), default=0.0)
+    newest = proven_at(request.session, request.user.pk)
     return time.time() - newest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 

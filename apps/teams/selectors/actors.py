@@ -17,7 +17,14 @@ from apps.core import tenancy
 from apps.core.actor import ANONYMOUS, PLATFORM, Actor, Scope, region_scope, team_scope
 from apps.core.ids import decode, encode
 from apps.core.leases import in_time
-from apps.core.permissions import GRANTS, PLATFORM_ROLES, WHILE_SUSPENDED, Permission, Role
+from apps.core.permissions import (
+    BEYOND_A_WORKSPACE,
+    GRANTS,
+    PLATFORM_ROLES,
+    WHILE_SUSPENDED,
+    Permission,
+    Role,
+)
 from apps.teams.errors import BadKey
 from apps.teams.models import ApiKey
 from apps.teams.specs import hash_of, is_well_formed, prefix_of
@@ -120,7 +127,7 @@ def actor_for_key(secret: str, ip: str | None, *, request_id: str | None = None)
     except BaseException:
         tenancy.leave()
         raise
-    scopes = set(key["scopes"])
+    scopes = set(key["scopes"]) - (BEYOND_A_WORKSPACE if key["workspace_id"] else frozenset())
     grants = {
         where: frozenset(one for one in allowed if one in scopes)
         for where, allowed in grants_of(held).items()

@@ -2,9 +2,13 @@
 
 from rest_framework.routers import SimpleRouter
 
+from apps.api.admin.v1.catalog import ImageViewSet, ModelViewSet, TypeViewSet
+from apps.api.admin.v1.clusters import ClusterViewSet
 from apps.api.admin.v1.events import EventViewSet
+from apps.api.admin.v1.gpus import GpuViewSet, PoolViewSet
 from apps.api.admin.v1.instances import InstanceViewSet
 from apps.api.admin.v1.ledger import LedgerViewSet, MeterViewSet
+from apps.api.admin.v1.nodes import NodeViewSet
 from apps.api.admin.v1.operations import OperationViewSet
 from apps.api.admin.v1.people import (
     AdminTeamViewSet,
@@ -13,7 +17,17 @@ from apps.api.admin.v1.people import (
     StaffViewSet,
     UserViewSet,
 )
+from apps.api.admin.v1.policies import (
+    AssignmentViewSet,
+    ImagePolicyViewSet,
+    PricingPolicyViewSet,
+    ResourcePolicyViewSet,
+    ServicePolicyViewSet,
+    TypePolicyViewSet,
+)
 from apps.api.admin.v1.prices import PriceViewSet
+from apps.api.admin.v1.regions import RegionViewSet
+from apps.api.admin.v1.storage import NetworkViewSet, VolumeViewSet
 from apps.api.admin.v1.usage import UsageViewSet
 from apps.api.admin.v1.wallets import WalletViewSet
 
@@ -31,5 +45,21 @@ router.register("audit", AuditViewSet, "audit")
 router.register("staff", StaffViewSet, "staff")
 router.register("teams", AdminTeamViewSet, "teams")
 router.register("users", UserViewSet, "users")
+router.register("regions", RegionViewSet, "regions")
+router.register("clusters", ClusterViewSet, "clusters")
+router.register("nodes", NodeViewSet, "nodes")
+router.register("gpus", GpuViewSet, "gpus")
+router.register("gpu-pools", PoolViewSet, "gpu-pools")
+router.register("gpu-models", ModelViewSet, "gpu-models")
+router.register("instance-types", TypeViewSet, "instance-types")
+router.register("images", ImageViewSet, "images")
+router.register("volumes", VolumeViewSet, "volumes")
+router.register("networks", NetworkViewSet, "networks")
+router.register("policies", AssignmentViewSet, "policies")
+router.register("resource-policies", ResourcePolicyViewSet, "resource-policies")
+router.register("pricing-policies", PricingPolicyViewSet, "pricing-policies")
+router.register("service-policies", ServicePolicyViewSet, "service-policies")
+router.register("instance-type-policies", TypePolicyViewSet, "instance-type-policies")
+router.register("image-policies", ImagePolicyViewSet, "image-policies")
 
 urlpatterns = router.urls

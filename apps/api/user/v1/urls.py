@@ -3,9 +3,11 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from apps.api.user.v1.catalog import ImageViewSet, OfferViewSet, RegionViewSet, TypeViewSet
 from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.instances import InstanceViewSet
 from apps.api.user.v1.keys import ApiKeyViewSet, SshKeyViewSet
+from apps.api.user.v1.limits import LimitViewSet
 from apps.api.user.v1.operations import OperationViewSet
 from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet
 from apps.api.user.v1.snapshots import SnapshotViewSet
@@ -19,6 +21,7 @@ from apps.api.user.v1.team import (
     WorkspaceViewSet,
 )
 from apps.api.user.v1.usage import UsageViewSet
+from apps.api.user.v1.volumes import VolumeViewSet
 from apps.api.user.v1.wallet import WalletViewSet
 
 router = SimpleRouter(trailing_slash=False)
@@ -37,6 +40,12 @@ router.register("members", MemberViewSet, "members")
 router.register("ssh-keys", SshKeyViewSet, "ssh-keys")
 router.register("teams", MyTeamsViewSet, "teams")
 router.register("workspaces", WorkspaceViewSet, "workspaces")
+router.register("regions", RegionViewSet, "regions")
+router.register("instance-types", TypeViewSet, "instance-types")
+router.register("images", ImageViewSet, "images")
+router.register("offers", OfferViewSet, "offers")
+router.register("limits", LimitViewSet, "limits")
+router.register("volumes", VolumeViewSet, "volumes")
 
 urlpatterns = [
     *router.urls,
