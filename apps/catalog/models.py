@@ -10,7 +10,17 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from apps.catalog.states import LAUNCHABLE, OFFER, OfferState
+from apps.core.actor import Actor
 from apps.core.ids import IdField
+from apps.core.permissions import Permission
+
+
+class CatalogQuerySet(models.QuerySet[Any]):
+    """Rows that are the same for everybody who may read the catalogue anywhere."""
+
+    def visible_to(self, actor: Actor) -> "CatalogQuerySet":
+        may_read = any(Permission.CATALOG_READ in held for held in actor.grants.values())
+        return self if may_read else self.none()
 
 
 class GpuModel(models.Model):
@@ -26,6 +36,8 @@ class GpuModel(models.Model):
     aliases = ArrayField(models.CharField(max_length=80), default=list, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
+    objects = CatalogQuerySet.as_manager()
+
     class Meta:
         ordering = ("vendor", "name")
         constraints: ClassVar = [
@@ -36,7 +48,7 @@ class GpuModel(models.Model):
         return f"{self.vendor} {self.name}"
 
 
-class OfferQuerySet(models.QuerySet[Any]):
+class OfferQuerySet(CatalogQuerySet):
     def launchable(self) -> "OfferQuerySet":
         return self.filter(state__in=LAUNCHABLE)
 

@@ -1,6 +1,6 @@
 """What a team may use, see and pay: five policies each, and how much of their quotas is used."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.actor import PLATFORM, Actor
 from apps.core.ids import IdField
 from apps.core.money import DEFAULT_CURRENCY, AmountField
 from apps.core.permissions import Permission
@@ -16,6 +17,12 @@ from apps.core.tenancy import TenantQuerySet
 from apps.policies.specs import Choice, Limit
 from apps.policies.states import Access, Level
 from apps.teams.models import Team
+
+
+class PolicyQuerySet(models.QuerySet[Any]):
+    def visible_to(self, actor: Actor) -> "PolicyQuerySet":
+        """The platform's staff sees all of them; a team learns of its own by `limits` and `choices`."""
+        return self if actor.can(Permission.POLICY_READ, PLATFORM) else self.none()
 
 
 class Policy(models.Model):
@@ -26,6 +33,8 @@ class Policy(models.Model):
     description = models.CharField(_("description"), max_length=300, blank=True)
     is_default = models.BooleanField(_("for new teams"), default=False)
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = PolicyQuerySet.as_manager()
 
     class Meta:
         abstract = True

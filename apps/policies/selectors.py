@@ -1,10 +1,13 @@
 """Reads: what a team's policies allow, and how each of them answers a launch."""
 
-from django.db.models import Subquery
+from typing import Any
+
+from django.db.models import QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core.actor import Actor
 from apps.core.errors import NotFound
 from apps.policies.models import (
     Assignment,
@@ -17,7 +20,7 @@ from apps.policies.models import (
     ResourcePolicy,
     ServicePolicy,
 )
-from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limits
+from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limits, UsedLimit
 from apps.policies.states import Kind, Level
 
 MODELS: dict[
@@ -127,3 +130,27 @@ def get_policy(*, kind: str, policy_id: str) -> Policy:
     if found is None:
         raise NotFound(_("There is no such policy."))
     return found
+
+
+def list_assignments(*, actor: Actor) -> QuerySet[Any]:
+    """The policies of the teams whose policies the actor may see."""
+    kinds = ("team", "resource", "pricing", "service", "instance_type", "image")
+    return Assignment.objects.visible_to(actor).select_related(*kinds)
+
+
+def find_assignment(*, actor: Actor, team_id: str) -> Assignment:
+    """The five policies of a team; raises NotFound."""
+    found: Assignment | None = list_assignments(actor=actor).filter(pk=team_id).first()
+    if found is None:
+        raise NotFound(_("There is no such team."))
+    return found
+
+
+def limits_for_team(*, actor: Actor, team_id: str) -> list[UsedLimit]:
+    """What the team's resource policy says, line by line, and how much of it is used."""
+    find_assignment(actor=actor, team_id=team_id)
+    used = used_by(team_id)
+    return [
+        UsedLimit(line, used.get((line.level, line.target, line.metric), 0))
+        for line in limits_of(team_id).lines.values()
+    ]

@@ -124,3 +124,11 @@ class Choice:
 
     def allows(self, slug: str) -> bool:
         return self.is_open or slug in self.slugs
+
+
+@dataclass(frozen=True, slots=True)
+class UsedLimit:
+    """A line of a policy and how much of it one team uses."""
+
+    limit: Limit
+    used: int

@@ -8,20 +8,42 @@ from django.utils.translation import gettext as _
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
 from apps.core.permissions import Permission
-from apps.regions.models import Region
+from apps.regions.models import Cluster, Region, RegionQuerySet
+
+
+def list_regions(*, actor: Actor) -> QuerySet[Any]:
+    """The regions of which the actor is staff."""
+    return Region.objects.visible_to(actor)
+
+
+def find_region(*, actor: Actor, region_id: str) -> Region:
+    """A region as its staff sees it; raises NotFound."""
+    return _one(Region.objects.visible_to(actor).filter(pk=region_id), _("There is no such region."))
 
 
 def get_region(*, actor: Actor, slug: str) -> Region:
-    """The region as its staff sees it; raises NotFound."""
-    region = Region.objects.visible_to(actor).filter(slug=slug).first()
-    if region is None:
-        raise NotFound(_("There is no such region."))
-    found: Region = region
-    return found
+    """A region as its staff sees it; raises NotFound."""
+    return _one(Region.objects.visible_to(actor).filter(slug=slug), _("There is no such region."))
 
 
-def regions_for_customers(actor: Actor) -> QuerySet[Any]:
+def list_clusters(*, actor: Actor) -> QuerySet[Any]:
+    return Cluster.objects.visible_to(actor).select_related("region", "zone")
+
+
+def find_cluster(*, actor: Actor, cluster_id: str) -> Cluster:
+    """A cluster as its region's staff sees it; raises NotFound."""
+    return _one(list_clusters(actor=actor).filter(pk=cluster_id), _("There is no such cluster."))
+
+
+def regions_for_customers(*, actor: Actor) -> RegionQuerySet:
     """What whoever may read the catalogue anywhere may know of: regions that are not closed."""
-    if not actor.scopes(Permission.CATALOG_READ, "team"):
+    if not any(Permission.CATALOG_READ in held for held in actor.grants.values()):
         return Region.objects.none()
     return Region.objects.selling()
+
+
+def _one(rows: QuerySet[Any], message: str) -> Any:
+    found = rows.first()
+    if found is None:
+        raise NotFound(message)
+    return found
