@@ -66,13 +66,13 @@ class OccupantsOut(Out):
     occupants = OccupantOut(many=True)
 
 
-class ReasonIn(In):
+class NodeReasonIn(In):
     """Why, for the colleagues."""
 
     reason = serializers.CharField(max_length=300, required=False, allow_blank=True)
 
 
-class NoteIn(In):
+class NodeNoteIn(In):
     """A note for the colleagues."""
 
     note = serializers.CharField(max_length=300, allow_blank=True)
@@ -89,13 +89,13 @@ class NodeActions(ApiViewSet, abstract=True):
     calls: ClassVar = {
         "list": Call(P.NODE_READ, NodeOut, summary="List nodes"),
         "retrieve": Call(P.NODE_READ, NodeOut, summary="Look at a node"),
-        "partial_update": Call(P.NODE_MANAGE, NodeOut, NoteIn, summary="Leave a note at a node"),
+        "partial_update": Call(P.NODE_MANAGE, NodeOut, NodeNoteIn, summary="Leave a note at a node"),
         "occupants": Call(P.NODE_READ, OccupantsOut, summary="See what draining would affect"),
         "enrol": Call(P.NODE_ENROL, OperationDetailOut, Nothing, 202, summary="Take a node into service"),
-        "cordon": Call(P.NODE_CORDON, NodeOut, ReasonIn, summary="Place nothing new on a node"),
+        "cordon": Call(P.NODE_CORDON, NodeOut, NodeReasonIn, summary="Place nothing new on a node"),
         "uncordon": Call(P.NODE_CORDON, NodeOut, Nothing, summary="Place new machines on a node again"),
-        "drain": Call(P.NODE_DRAIN, OperationDetailOut, ReasonIn, 202, summary="Clear a node"),
-        "maintain": Call(P.NODE_MANAGE, NodeOut, ReasonIn, summary="Put an empty node into maintenance"),
+        "drain": Call(P.NODE_DRAIN, OperationDetailOut, NodeReasonIn, 202, summary="Clear a node"),
+        "maintain": Call(P.NODE_MANAGE, NodeOut, NodeReasonIn, summary="Put an empty node into maintenance"),
         "retire": Call(P.NODE_MANAGE, NodeOut, Nothing, summary="Take an empty node out of the fleet"),
     }
 

@@ -40,7 +40,7 @@ class WordsIn(In):
     position = serializers.IntegerField(min_value=0, max_value=30000, required=False)
 
 
-class MoveIn(In):
+class OfferMoveIn(In):
     """Which way."""
 
     event = serializers.ChoiceField(choices=("publish", "deprecate", "retire"))
@@ -56,7 +56,9 @@ class TypeViewSet(PlatformViewSet):
         "create": Call(P.CATALOG_MANAGE, StaffTypeOut, TypeIn, 201, summary="Offer an instance type"),
         "retrieve": Call(P.CATALOG_READ, StaffTypeOut, summary="Look at an instance type"),
         "partial_update": Call(P.CATALOG_MANAGE, StaffTypeOut, WordsIn, summary="Describe an instance type"),
-        "move": Call(P.CATALOG_MANAGE, StaffTypeOut, MoveIn, summary="Publish or retire an instance type"),
+        "move": Call(
+            P.CATALOG_MANAGE, StaffTypeOut, OfferMoveIn, summary="Publish or retire an instance type"
+        ),
     }
 
     def list(self, request: Request) -> Response:
@@ -117,7 +119,7 @@ class ImageViewSet(PlatformViewSet):
         "create": Call(P.CATALOG_MANAGE, StaffImageOut, ImageIn, 201, summary="Offer an image"),
         "retrieve": Call(P.CATALOG_READ, StaffImageOut, summary="Look at an image"),
         "partial_update": Call(P.CATALOG_MANAGE, StaffImageOut, WordsIn, summary="Describe an image"),
-        "move": Call(P.CATALOG_MANAGE, StaffImageOut, MoveIn, summary="Publish or retire an image"),
+        "move": Call(P.CATALOG_MANAGE, StaffImageOut, OfferMoveIn, summary="Publish or retire an image"),
     }
 
     def list(self, request: Request) -> Response:

@@ -38,7 +38,7 @@ class ClusterChangeIn(In):
     auto_enrol = serializers.BooleanField(required=False)
 
 
-class MoveIn(In):
+class ClusterMoveIn(In):
     """Which way."""
 
     event = serializers.ChoiceField(choices=("pause", "resume", "retire"))
@@ -54,7 +54,9 @@ class ClusterViewSet(PlatformViewSet):
         "create": Call(P.CLUSTER_MANAGE, ClusterOut, ClusterIn, 201, summary="Add a cluster"),
         "retrieve": Call(P.CLUSTER_READ, ClusterOut, summary="Look at a cluster"),
         "partial_update": Call(P.CLUSTER_MANAGE, ClusterOut, ClusterChangeIn, summary="Configure a cluster"),
-        "move": Call(P.CLUSTER_MANAGE, ClusterOut, MoveIn, summary="Pause, resume or retire a cluster"),
+        "move": Call(
+            P.CLUSTER_MANAGE, ClusterOut, ClusterMoveIn, summary="Pause, resume or retire a cluster"
+        ),
         "recheck": Call(P.CLUSTER_READ, ClusterOut, Nothing, 202, summary="Look at the endpoint now"),
     }
 

@@ -60,7 +60,7 @@ class RatioIn(In):
     sharing_ratio = serializers.IntegerField(min_value=1, max_value=10)
 
 
-class MoveIn(In):
+class PoolMoveIn(In):
     """Which way."""
 
     event = serializers.ChoiceField(choices=("pause", "resume", "retire"))
@@ -92,7 +92,7 @@ class PoolViewSet(PlatformViewSet):
         "remove_gpus": Call(P.POOL_MANAGE, PoolOut, GpusIn, summary="Take GPUs out of a pool"),
         "impact": Call(P.POOL_READ, ImpactOut, RatioIn, summary="See what another ratio would do"),
         "ratio": Call(P.POOL_MANAGE, PoolOut, RatioIn, summary="Change the sharing ratio"),
-        "move": Call(P.POOL_MANAGE, PoolOut, MoveIn, summary="Pause, resume or retire a pool"),
+        "move": Call(P.POOL_MANAGE, PoolOut, PoolMoveIn, summary="Pause, resume or retire a pool"),
     }
 
     def list(self, request: Request) -> Response:

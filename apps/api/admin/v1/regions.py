@@ -33,13 +33,13 @@ class RegionChangeIn(In):
     brake_percent = serializers.IntegerField(min_value=1, max_value=100, required=False)
 
 
-class MoveIn(In):
+class RegionMoveIn(In):
     """Which way."""
 
     event = serializers.ChoiceField(choices=("open", "limit", "maintain", "close"))
 
 
-class ReasonIn(In):
+class FreezeIn(In):
     """Why."""
 
     reason = serializers.CharField(max_length=200, required=False, allow_blank=True)
@@ -70,8 +70,8 @@ class RegionViewSet(PlatformViewSet):
         "create": Call(P.REGION_MANAGE, RegionDetailOut, RegionIn, 201, summary="Make a region"),
         "retrieve": Call(P.REGION_READ, RegionDetailOut, summary="Look at a region"),
         "partial_update": Call(P.REGION_MANAGE, RegionDetailOut, RegionChangeIn, summary="Change a region"),
-        "move": Call(P.REGION_MANAGE, RegionDetailOut, MoveIn, summary="Open, limit or close a region"),
-        "freeze": Call(P.REGION_FREEZE, RegionDetailOut, ReasonIn, summary="Pull the brake"),
+        "move": Call(P.REGION_MANAGE, RegionDetailOut, RegionMoveIn, summary="Open, limit or close a region"),
+        "freeze": Call(P.REGION_FREEZE, RegionDetailOut, FreezeIn, summary="Pull the brake"),
         "unfreeze": Call(P.REGION_FREEZE, RegionDetailOut, Nothing, summary="Release the brake"),
         "zones": Call(P.REGION_MANAGE, RegionDetailOut, ZoneIn, 201, summary="Add a zone"),
     }
