@@ -5,6 +5,7 @@ from importlib import import_module
 
 from apps.drivers import configs
 from apps.drivers.base import ComputeDriver
+from apps.drivers.errors import Rejected
 
 # Paths, not classes: an SDK is imported only where its driver is in use.
 _DRIVERS = {
@@ -21,5 +22,9 @@ def driver_for(kind: str, config: Mapping[str, object]) -> ComputeDriver:
     """
     settings = configs.validate(kind, config)
     module, _, name = _DRIVERS[kind].rpartition(".")
-    driver: ComputeDriver = getattr(import_module(module), name)(settings)
+    try:
+        driver: ComputeDriver = getattr(import_module(module), name)(settings)
+    except ImportError as error:
+        message = f"What the driver “{kind}” needs is not installed where this region's worker runs."
+        raise Rejected(message, detail=str(error)) from error
     return driver

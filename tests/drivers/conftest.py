@@ -19,6 +19,7 @@ def sim_lab(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def libvirt_lab(hypervisor, tiny_image):
+    pytest.importorskip("libvirt", reason="libvirt-python is not installed")
     lab = LibvirtLab(hypervisor, tiny_image)
     yield lab
     lab.close()
