@@ -17,3 +17,4 @@ cp "$modules/axe-core/axe.min.js" ../tests/assets/axe.min.js
 "$modules/.bin/esbuild" js/app.js js/chart.js js/term.js --bundle --minify --format=iife --target=es2022 --outdir="$dist" --loader:.css=empty --log-level=warning
 python3 icons.py "$dist/icons.svg"
 python3 vendor.py "$dist"
+(cd .. && python3 -m runner stamp-assets)

@@ -99,13 +99,14 @@ def run(arguments: list[str]) -> int:
 
 def assets(_: list[str]) -> int:
     """Build static/dist from frontend/ and note from what."""
-    folder = paths.ROOT / "frontend"
-    if subprocess.run(["sh", "build.sh"], cwd=folder, stdin=subprocess.DEVNULL, check=False).returncode:
-        return 1
-    stamp(BUILT)
+    built = subprocess.run(
+        ["sh", "build.sh"], cwd=paths.ROOT / "frontend", stdin=subprocess.DEVNULL, check=False
+    )
+    return built.returncode
+
+
+def stamp(_: list[str]) -> int:
+    """Write down which sources the built files come from; the build does so at its end."""
+    paths.open_folder(BUILT)
+    SOURCES_STAMP.write_text(f"{frontend_fingerprint()}\n")
     return 0
-
-
-def stamp(folder: Path) -> None:
-    """Write down which sources the built files come from."""
-    (paths.open_folder(folder) / SOURCES_STAMP.name).write_text(f"{frontend_fingerprint()}\n")

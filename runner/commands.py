@@ -48,6 +48,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "test": suite.run,
     "check": checks.run,
     "assets": checks.assets,
+    "stamp-assets": checks.stamp,
     "lock": lock,
 }
 

@@ -60,7 +60,7 @@ def _call(api: dict[str, Any], path: str, method: str, operation: dict[str, Any]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     good = next((code for code in operation["responses"] if code.startswith("2")), "200")
     content = operation["responses"][good].get("content", {})
-    given = next(iter(content.values()), {}).get("schema")
+    given = next(iter(content.values()))["schema"] if content else None
     return {
         "id": operation["operationId"],
         "path": path,

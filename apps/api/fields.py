@@ -23,7 +23,7 @@ class In(serializers.Serializer[Any]):
             if unknown:
                 message = self.error_messages["unknown"]
                 raise serializers.ValidationError(
-                    {name: [serializers.ErrorDetail(message, "unknown_field")] for name in unknown}
+                    {name: [serializers.ErrorDetail(str(message), "unknown_field")] for name in unknown}
                 )
         return super().to_internal_value(data)
 

@@ -121,9 +121,9 @@ class RegionalInstanceOut(InstanceOut):
 
     columns = REGIONAL
 
-    hourly = None
-    currency = None
-    workspace = None
+    hourly: Any = None
+    currency: Any = None
+    workspace: Any = None
     team = serializers.CharField()
     team_id = TypedIdField("team")
     cluster = serializers.CharField()
@@ -187,7 +187,7 @@ class StaffInstanceActions(ApiViewSet, abstract=True):
     id_prefix = "ins"
     filters = StaffInstanceFilters
     columns: ClassVar[Sequence[str]]
-    make_item: ClassVar[Callable[[Any], Any]]
+    make_item: Any
 
     def list(self, request: Request) -> Response:
         """All that have not been deleted, newest first."""

@@ -27,12 +27,14 @@ class ProblemDocument(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField()
-    errors = FieldError(many=True)
+    errors: Any = FieldError(many=True)
     request_id = serializers.CharField()
 
 
 class CallSchema(AutoSchema):  # type: ignore[misc]
     """Reads `calls` of the viewset."""
+
+    view: Any
 
     @property
     def _call(self) -> Any:

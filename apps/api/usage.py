@@ -1,6 +1,7 @@
 """Usage as the APIs show it: rows per day, resource and product, and sums by one of them."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 import django_filters
 from rest_framework import serializers
@@ -58,6 +59,7 @@ class UsageActions(ApiViewSet, abstract=True):
     """What was used, and what it cost."""
 
     filters: Any = UsageFilters
+    groups: ClassVar[Collection[str]] = usage.GROUPS
     calls = {
         "list": Call(Permission.USAGE_READ, UsageOut, summary="List usage by day, resource and product"),
         "by": Call(Permission.USAGE_READ, UsageSumOut, summary="Add usage up", many=True),
@@ -74,7 +76,7 @@ class UsageActions(ApiViewSet, abstract=True):
     @action(detail=False, methods=["get"], url_path="by/(?P<group>[^/]+)")
     def by(self, request: Request, group: str) -> Response:
         """Sums by `day` (in order), or by `product`, `resource` or `workspace` (the dearest first)."""
-        if group not in usage.GROUPS:
+        if group not in self.groups:
             raise NotFound("no such group")
         rows = usage.by_group(self.filtered(self.usage_rows()), group)
         return Response({"items": UsageSumOut(rows[:1000], many=True).data, "next_cursor": None})

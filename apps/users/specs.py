@@ -54,7 +54,7 @@ def parse_public_key(text: str) -> PublicKey:
 def _read(kind: str, blob: str, comment: str) -> PublicKey:
     try:
         key = asyncssh.import_public_key(f"{kind} {blob}")
-        size = key.pyca_key.key_size if kind == "ssh-rsa" else None
+        size = getattr(key.pyca_key, "key_size", None) if kind == "ssh-rsa" else None
         line = key.export_public_key("openssh").decode().strip()
     except (asyncssh.KeyImportError, asyncssh.KeyExportError, ValueError) as error:
         raise BadPublicKey("This is not a complete public key.", field="public_key") from error

@@ -136,7 +136,7 @@ class Matrix:
 
     def _may_miss(self, principal: Principal, route: Route) -> bool:
         """Where a refusal proves nothing: there is nothing of one's own, or more is needed."""
-        return route.is_writing or principal.workspace_bound or not self.targets.has_own(principal, route)
+        return route.is_writing or bool(principal.workspace) or not self.targets.has_own(principal, route)
 
     # ------------------------------------------------------------ asking
 

@@ -50,7 +50,7 @@ class World:
 class Principal:
     """Somebody at the door. `dead` ones are nobody (401); the others hold `permissions` at home.
 
-    `browses` asks the panels, `calls` the APIs.
+    `browses` asks the panels, `calls` the APIs; `workspace` is the one that a key is bound to.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Principal:
     home: Owner = NOBODY
     others: Owner = NOBODY
     dead: bool = False
-    workspace_bound: bool = False
+    workspace: str | None = None
     browses: bool = False
     calls: bool = True
     ip: str = ADDRESS
@@ -184,7 +184,7 @@ def _by_key(
         _at_home(name, world, user, role),
         headers={"Authorization": f"Bearer {secret}"},
         permissions=GRANTS[role] if scopes is None else scopes,
-        workspace_bound=workspace is not None,
+        workspace=workspace and str(workspace.pk),
     )
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from apps.core.ids import IdField, new_id
 from apps.core.tenancy import TenantQuerySet
@@ -34,8 +34,11 @@ def models_by_prefix() -> dict[str, type[Model]]:
     }
 
 
-def specimen(prefix: str, owner: Owner) -> str | None:
-    """The id of something of the owner's, newest first; None when there is none or it has no owner."""
+def specimen(prefix: str, owner: Owner, *, outside: str | None = None) -> str | None:
+    """The id of something of the owner's, newest first; None when there is none or it has no owner.
+
+    With `outside` (a workspace's id) only what does not lie in that workspace.
+    """
     model = models_by_prefix().get(prefix)
     if model is None:
         return None
@@ -43,7 +46,11 @@ def specimen(prefix: str, owner: Owner) -> str | None:
     path, value = _belongs(model, owner)
     if path is None:
         return None
-    found = rows.filter(**{path: value}).values_list("pk", flat=True).first()
+    rows = rows.filter(**{path: value})
+    within = getattr(_queryset(model), "workspace_path", None)
+    if outside and within:
+        rows = rows.filter(~Q(**{within: outside}) | Q(**{within: None}))
+    found = rows.values_list("pk", flat=True).first()
     return str(found) if found else None
 
 

@@ -84,8 +84,8 @@ class Targets:
             return None
         if self.guarded is not None and specimens.table_of(prefix) not in self.guarded:
             return None
-        if principal.workspace_bound and specimens.has_workspace(prefix):
-            return self._specimen(prefix, principal.home)
+        if principal.workspace and specimens.has_workspace(prefix):
+            return specimens.specimen(prefix, principal.home, outside=principal.workspace)
         return self._specimen(prefix, principal.others)
 
     def _specimen(self, prefix: str, owner: Owner) -> str | None:

@@ -6,6 +6,7 @@ that the timeline never tells another story than the rows; each is one statement
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
@@ -211,7 +212,7 @@ def _end(
 def _write(
     statement: str,
     operation_id: str,
-    values: dict[str, object],
+    values: dict[str, Any],
     event: str,
     about: dict[str, str],
     also: Sequence[Happening],

@@ -36,7 +36,7 @@ def emit_many(happenings: Sequence[Happening]) -> None:
     hides foreign rows from the writer too, does not refuse events outside the writer's scope."""
     if not happenings:
         return
-    columns = [
+    columns: list[Any] = [
         [new_uuid() for _each in happenings],
         [one.type for one in happenings],
         [str(one.subject) for one in happenings],

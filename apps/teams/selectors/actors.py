@@ -156,7 +156,8 @@ def grants_of(held: Iterable[_Held]) -> Grants:
 
 def _find_key(secret: str) -> tuple[dict[str, Any], list[_Held]]:
     with connection.cursor() as cursor:
-        cursor.execute(_KEY, {"prefix": prefix_of(secret), "every": LAST_USED_EVERY})
+        values: dict[str, Any] = {"prefix": prefix_of(secret), "every": LAST_USED_EVERY}
+        cursor.execute(_KEY, values)
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     if not rows:

@@ -30,6 +30,7 @@ class UsageViewSet(UsageActions, PlatformViewSet):
     """What all teams used, and what it cost."""
 
     filters = TeamUsageFilters
+    groups = usage.STAFF_GROUPS
     calls = {
         **UsageActions.calls,
         "list": Call(Permission.USAGE_READ, TeamUsageOut, summary="List usage by day, resource and product"),

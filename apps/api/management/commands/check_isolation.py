@@ -36,10 +36,8 @@ class Command(BaseCommand):
             matrix = Matrix(_world(options["teams"], options["regions"]), thorough=not quick)
             holes += map(str, matrix.run(principals(matrix.targets.world), routes()))
             transaction.set_rollback(True)
-        for hole in holes:
-            self.stderr.write(hole)
         if holes:
-            raise CommandError(f"{len(holes)} holes in {matrix.asked} requests")
+            raise CommandError("\n".join([*holes, f"{len(holes)} holes in {matrix.asked} requests"]))
         self.stdout.write(
             f"{matrix.asked} requests to {len(routes())} routes; nobody saw or changed what is others'"
         )
