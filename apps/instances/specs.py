@@ -76,6 +76,7 @@ class Admission:
     user_id: str
     access: str
     state: str
+    actor_label: str = ""
     address: str = ""
     port: int = 22
     user: str = ""

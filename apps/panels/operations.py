@@ -224,7 +224,7 @@ class EventList(Resource):
 
 def reason_of(data: dict[str, Any]) -> str:
     """The part of an event's data that a person wants to read."""
-    for name in ("reason", "message", "error", "detail", "name", "state"):
+    for name in ("reason", "message", "error", "detail"):
         if data.get(name):
             return str(data[name])
     return ""

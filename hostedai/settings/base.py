@@ -192,6 +192,8 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; manifest-src 'self'"
 )
 
+RECORDINGS_DIR = VAR_DIR / "recordings"
+
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="hostedai <no-reply@localhost>")
 SERVER_EMAIL = parseaddr(DEFAULT_FROM_EMAIL)[1]

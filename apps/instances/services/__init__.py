@@ -7,6 +7,7 @@ from apps.instances.services.tickets import (
     forget_tickets,
     issue_console_ticket,
     issue_terminal_ticket,
+    note_closed,
     redeem_ticket,
 )
 from apps.instances.services.wishes import (
@@ -31,6 +32,7 @@ __all__ = [
     "halt_unpaid",
     "issue_console_ticket",
     "issue_terminal_ticket",
+    "note_closed",
     "reboot_instance",
     "redeem_ticket",
     "rename_instance",

@@ -59,6 +59,7 @@ def redeem_ticket(*, secret: str, origin: str, access: str) -> Admission:
         instance_name=instance.name,
         team_id=instance.team_id,
         user_id=found.user_id,
+        actor_label=found.actor_label,
         access=access,
         state=str(instance.state),
         address=instance.address,
@@ -67,6 +68,15 @@ def redeem_ticket(*, secret: str, origin: str, access: str) -> Admission:
         host_key=instance.host_key,
         private_key=instance.private_key if access == Access.TERMINAL else "",
     )
+
+
+@transaction.atomic
+def note_closed(*, admission: Admission, recording: str, sha256: str, reason: str) -> None:
+    """Note that what a ticket opened is closed, with the hash of its recording."""
+    instance = Instance.objects.get(pk=admission.instance_id)
+    person = Actor(admission.actor_label, kind="user", user_id=admission.user_id)
+    said = {"recording": recording, "sha256": sha256, "reason": reason}
+    audit.record(actor=person, action=f"instance.{admission.access}_closed", target=instance, **said)
 
 
 @transaction.atomic

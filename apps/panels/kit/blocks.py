@@ -126,8 +126,14 @@ class Chart(Block):
             "currency": self.currency,
             "stack": self.stack,
             "days": self.days,
+            "digits": 4 if self.is_small else 2,
             "max": self.maximum,
         }
+
+    @property
+    def is_small(self) -> bool:
+        """Amounts below one would all round to nothing."""
+        return all(float(value or 0) < 1 for one in self.series for value in one.values)
 
     @property
     def lines(self) -> list[tuple[float, list[Any]]]:

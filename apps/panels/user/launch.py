@@ -300,7 +300,8 @@ class Launch(FormPage):
 
 def _pick(found: list[Offer], asked: str | None) -> Offer | None:
     named = next((one for one in found if one.type.slug == asked), None)
-    return named or next((one for one in found if one.is_launchable), found[0] if found else None)
+    shown = sorted(found, key=lambda one: one.type.gpus == 0)  # as on the page: those with GPUs first
+    return named or next((one for one in shown if one.is_launchable), shown[0] if shown else None)
 
 
 def _reason(code: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from apps.billing.selectors import usage, wallets
 from apps.billing.selectors.wallets import Balance
@@ -101,7 +102,8 @@ class Overview(Page):
         places = len({one.region_id for one in self.running})
         hourly = sum((one.hourly for one in self.running), Decimal(0))
         currency = self.place.team.currency if self.place.team else "EUR"
-        note = _now("%(gpus)s GPUs in %(places)s regions") % {"gpus": gpus, "places": places}
+        note = ngettext("%(gpus)s GPUs in %(places)s region", "%(gpus)s GPUs in %(places)s regions", places)
+        note = note % {"gpus": gpus, "places": places}
         items = [
             Kpi(_("Running now"), len(self.running), _now("of %(n)s") % {"n": len(self.newest)}, note),
             Kpi(_("Spending here"), cells.money(hourly, currency), _("per hour"), self._burn_note(hourly)),
