@@ -5,7 +5,6 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from runner import bootstrap, paths
 from runner.console import say, show
