@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from django.contrib.sessions.backends.db import SessionStore
+
 from apps.audit.services import seal_block
 from apps.operations import services
 from apps.operations.schedule import periodic
@@ -21,3 +23,9 @@ def prune() -> None:
 def seal_audit() -> None:
     """The audit log stands below this app and cannot register its own work."""
     seal_block()
+
+
+@periodic("users.clear_sessions", every=timedelta(hours=1))
+def clear_sessions() -> None:
+    """Sessions that have run out are of no use to anybody."""
+    SessionStore.clear_expired()

@@ -7,9 +7,8 @@ from allauth.mfa import signals as mfa
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-from apps.audit import services as audit
-from apps.core import tenancy
 from apps.core.actor import Actor
+from apps.users import services
 from apps.users.models import User
 
 NOTED: dict[str, Signal] = {
@@ -27,19 +26,14 @@ NOTED: dict[str, Signal] = {
 
 
 def note(action: str, user: User | None, request: HttpRequest | None) -> None:
-    """Record it as the person's own deed; signing in and out happen before and after their scope."""
-    if user is None or not user.pk:
-        return
-    meta = request.META if request else {}
-    actor = Actor(
-        user.label,
-        kind="user",
-        user_id=user.pk,
-        ip=meta.get("REMOTE_ADDR") or None,
-        request_id=getattr(request, "request_id", None),
-    )
-    with tenancy.everything():
-        audit.record(actor=actor, action=action, target=user)
+    if user is not None and user.pk:
+        services.note_deed(actor=_actor_of(user, request), action=action, user=user)
+
+
+def _actor_of(user: User, request: HttpRequest | None) -> Actor:
+    ip = request.META.get("REMOTE_ADDR") if request else None
+    named = getattr(request, "request_id", None)
+    return Actor(user.label, kind="user", user_id=user.pk, ip=ip or None, request_id=named)
 
 
 def connect() -> None:

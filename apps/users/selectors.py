@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.db.models import QuerySet
 
 from apps.core.actor import PLATFORM, Actor
@@ -50,6 +51,13 @@ def ssh_key(actor: Actor, key_id: str) -> SshKey:
     if found is None:
         raise NotFound("There is no such SSH key.")
     return found
+
+
+def sessions(actor: Actor) -> list[UserSession]:
+    """Where the actor is signed in, latest use first; rows whose session has run out are dropped."""
+    user = User.objects.filter(pk=actor.user_id or None).first()
+    found = UserSession.objects.purge_and_list(user) if user else []
+    return sorted(found, key=lambda one: one.last_seen_at, reverse=True)
 
 
 def proven_at(session: Mapping[str, Any], user_id: str) -> float:

@@ -9,6 +9,7 @@ from allauth.usersessions.models import UserSession
 from django.db import IntegrityError, transaction
 
 from apps.audit import services as audit
+from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.errors import Conflict, Invalid, NotFound, NotPermitted
 from apps.core.permissions import PLATFORM_ROLES, REGION_ROLES, Permission, Role
@@ -33,6 +34,15 @@ def register_user(
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=is_confirmed)
     audit.record(actor=actor, action="user.registered", target=user)
     return user
+
+
+@transaction.atomic
+def note_deed(*, actor: Actor, action: str, user: User) -> None:
+    """Record what a person did at the door; their scope is not open yet, or no longer."""
+    if actor.user_id != user.pk:
+        actor.require(Permission.USER_MANAGE)
+    with tenancy.everything():
+        audit.record(actor=actor, action=action, target=user)
 
 
 @transaction.atomic
@@ -83,6 +93,17 @@ def end_sessions(*, actor: Actor, user: User) -> int:
         session.end()
     audit.record(actor=actor, action="user.sessions_ended", target=user, sessions=len(sessions))
     return len(sessions)
+
+
+@transaction.atomic
+def end_session(*, actor: Actor, session_id: int) -> None:
+    """Sign the actor's own browser out, wherever it is."""
+    user = _own_row(actor)
+    session = UserSession.objects.filter(user=user, pk=session_id).first()
+    if session is None:
+        raise NotFound("There is no such session.")
+    session.end()
+    audit.record(actor=actor, action="user.session_ended", target=user, browser=session.user_agent[:100])
 
 
 @transaction.atomic

@@ -25,6 +25,7 @@ from apps.teams import services as teams
 from apps.teams.selectors import rows
 from apps.teams.selectors.invitations import preview_invitation
 from apps.users import services
+from apps.users.selectors import sessions
 
 
 class AccountView(View):
@@ -106,7 +107,20 @@ class Security(AccountView):
 
     def get(self, request: Any) -> HttpResponse:
         found = own_records(self.actor).order_by("-id")[:25]
-        return self.show({"done": [(action_of(one), one) for one in found]})
+        done = [(action_of(one), one) for one in found]
+        current = request.session.session_key
+        open_ones = [(one, one.session_key == current) for one in sessions(self.actor)]
+        return self.show({"done": done, "sessions": open_ones})
+
+    def post(self, request: Any) -> HttpResponse:
+        chosen = request.POST.get("end", "")
+        if chosen.isascii() and chosen.isdecimal() and len(chosen) < 18:
+            try:
+                services.end_session(actor=self.actor, session_id=int(chosen))
+                messages.success(request, _("The session is ended."))
+            except DomainError as error:
+                messages.error(request, error.message)
+        return HttpResponseRedirect(reverse("account-security"))
 
 
 class TeamFields(forms.Form):

@@ -1,14 +1,18 @@
 """Teams, members, invitations and workspaces: what is allowed, what follows, what the database refuses."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from threading import Barrier
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from django.test import Client
 
 from apps.audit.models import Record
 from apps.core.actor import SYSTEM, Actor
@@ -256,3 +260,18 @@ class TestWorkspaces:
         team = TeamFactory()
         with pytest.raises(NotPermitted):
             services.create_workspace(actor=actor_of(team, member_of(team)), team=team, name="x")
+
+
+@pytest.mark.django_db
+def test_the_command_for_the_first_administrator_prints_a_link_that_works(client: Client) -> None:
+    out = StringIO()
+    call_command("bootstrap_admin", "root@example.com", stdout=out)
+    link = re.search(r"https?://[^/]+(/\S+)", out.getvalue())
+    assert link
+    arrived = client.get(link[1], follow=True)
+    password = "a password nobody guesses"
+    answer = client.post(arrived.request["PATH_INFO"], {"password1": password, "password2": password})
+    assert answer.status_code == 302
+    assert User.objects.get(email="root@example.com").check_password(password)
+    with pytest.raises(CommandError):
+        call_command("bootstrap_admin", "second@example.com", stdout=out)

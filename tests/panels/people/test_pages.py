@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -16,7 +17,7 @@ from apps.teams.services import create_workspace, invite_member
 from apps.users.models import StaffRole, User
 from tests.apps.users.test_services import ED25519
 from tests.factories.teams import TeamFactory, actor_of, admin_of, key_of, member_of, workspace_of
-from tests.factories.users import UserFactory
+from tests.factories.users import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -281,6 +282,20 @@ class TestOneself:
         assert answer.cookies["django_language"].value == "de"
         assert admin_of(team).name == "Ada"
         assert browser.post("/account", {**form, "time_zone": "Mars"}).status_code == 422
+
+    def test_one_session_is_ended_from_another(self, team: Team) -> None:
+        user = admin_of(team)
+        here, there = Client(), Client()
+        for client in (here, there):
+            client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
+        tenancy.see_everything()
+        others = UserSession.objects.exclude(session_key=here.session.session_key)
+        page = here.get("/account/security")
+        assert len(page.context["sessions"]) == 2
+        here.post("/account/security", {"end": others.get().pk})
+        assert there.get("/account").status_code == 302
+        assert here.get("/account").status_code == 200
+        assert here.post("/account/security", {"end": "x"}).status_code == 302
 
     def test_one_leaves_a_team_but_not_as_its_last_admin(self, team: Team, browser: Client) -> None:
         browser.post("/account", {"leave": team.pk})
