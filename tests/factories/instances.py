@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import F
 
 from apps.billing.services import wallets
+from apps.catalog.models import InstanceType
 from apps.core.actor import SYSTEM, Actor
 from apps.instances import reconcilers, services
 from apps.instances.models import Instance
@@ -68,6 +69,9 @@ def make_stage(
     made = make_supply(path / "sim.sqlite", config={**quick, **(config or {})}, **supply)
     for product, price in PRICES.items():
         make_price(product, price)
+    InstanceType.objects.get_or_create(
+        slug="cpu-4", defaults={"name": "cpu-4", "vcpus": 4, "memory_mib": 8192, "disk_gib": 40}
+    )
     team = TeamFactory()
     wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(balance), reason="test")
     return Stage(team, workspace_of(team), actor_of(team), made)

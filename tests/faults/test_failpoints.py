@@ -12,7 +12,6 @@ from django.db import connections
 from apps.core import failpoints
 from apps.core.failpoints import FailpointError
 from tests.factories.instances import make_stage
-from tests.factories.supply import _type
 from tests.faults import harness
 from tests.faults.harness import CASES
 
@@ -26,7 +25,6 @@ ELSEWHERE = {"instances.release", "instances.give_up.*", "instances.sweep.noted"
 @pytest.fixture
 def stage(tmp_path):
     made = make_stage(tmp_path, nodes=2, gpus=4, balance="100000")
-    _type("cpu-4", vcpus=4, memory_mib=8192, disk_gib=40)
     yield made
     failpoints.disarm()
     harness.regions.close_drivers()

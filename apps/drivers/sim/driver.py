@@ -205,6 +205,7 @@ class SimDriver(
     def counters(self, name: str) -> Counters | None:
         with self._call("counters", name):
             row = self._must_find(self.world.store.reading(), name)
+            self._require_node(self.world.store.reading(), row["node"])
             now = self.world.now()
             return counters_of(row, now) if row["is_on"] and row["settled_at"] <= now else None
 

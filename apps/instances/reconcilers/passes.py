@@ -108,6 +108,7 @@ class Pass:
     turn: Turn
     error: DriverError | None = None
     is_asked: bool = False
+    is_fulfilled: bool = False
     size_bytes: int = 0
     began: float = field(default_factory=time.monotonic)
     start: datetime = field(init=False)
@@ -146,9 +147,10 @@ class Pass:
     def look(self) -> Sight:
         """Ask the driver; an error is no answer and proves nothing."""
         turn, self.error = self.turn, None
-        turn.observed, turn.is_absent = None, False
+        turn.observed, turn.is_absent, self.is_fulfilled = None, False, False
         try:
             turn.observed = self.driver().observe(turn.instance.machine_name)
+            self.is_fulfilled = self.is_asked and self.shows()
         except DriverError as error:
             self.error = error
             return Sight.UNKNOWN
@@ -180,14 +182,14 @@ class Pass:
             is_asked=self.is_asked,
             is_overdue=row.deadline_at is not None and row.deadline_at < now,
             is_impatient=row.state == State.STOPPING and now - row.state_at > PATIENCE,
-            is_fulfilled=self.is_asked and self.is_fulfilled(sight),
+            is_fulfilled=self.is_fulfilled,
             is_released=row.released_at is not None,
         )
 
-    def is_fulfilled(self, sight: Sight) -> bool:
+    def shows(self) -> bool:
         """Whether the work in hand can be seen in the machine."""
         row, seen = self.turn.instance, self.turn.observed
-        if row.work == Work.SNAPSHOT and sight != Sight.UNKNOWN:
+        if row.work == Work.SNAPSHOT and seen is not None:
             size = snapshot_size(self.driver(), row)
             self.size_bytes = size or 0
             return size is not None
