@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils import timezone
@@ -55,8 +56,8 @@ class PanelView(DjangoView):
         try:
             with timezone.override(_zone(request.user)):
                 return super().dispatch(request, *args, **kwargs)
-        except NotFound as error:
-            raise Http404(error.message) from error
+        except (NotFound, ValidationError) as error:  # a malformed id is the id of nothing
+            raise Http404(_("There is no such page.")) from error
         except NotPermitted as error:
             if request.method == "POST":
                 return self.refuse(error)
