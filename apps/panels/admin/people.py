@@ -197,7 +197,7 @@ class UserDetail(Detail):
             Column("role", _("Role"), lambda one: role_of(one.role)),
             Column("joined", _("Joined"), lambda one: cells.when(one.created_at), num=True),
         )
-        return [Table(_("Teams"), columns, found, Empty(_("In no team"), icon="users"))]
+        return [Table(_("Teams"), columns, list(found), Empty(_("In no team"), icon="users"))]
 
     def main_roles(self) -> list[Any]:
         columns = (
@@ -207,7 +207,7 @@ class UserDetail(Detail):
             Column("since", _("Since"), lambda one: cells.when(one.created_at), num=True),
         )
         held = selectors.staff_roles(self.actor).filter(user=self.object)
-        return [Table(_("Staff roles"), columns, held, Empty(_("No staff role"), icon="shield"))]
+        return [Table(_("Staff roles"), columns, list(held), Empty(_("No staff role"), icon="shield"))]
 
 
 REVOKE = Action(

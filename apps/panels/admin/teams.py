@@ -221,7 +221,7 @@ class TeamDetail(Detail):
             Column("role", _("Role"), lambda one: role_of(one.role)),
             Column("joined", _("Joined"), lambda one: cells.when(one.created_at), num=True),
         )
-        return [Table(_("Members"), columns, rows.members(self.actor, self.object))]
+        return [Table(_("Members"), columns, list(rows.members(self.actor, self.object)))]
 
     def main_workspaces(self) -> list[Any]:
         columns = (
@@ -229,7 +229,7 @@ class TeamDetail(Detail):
             Column("slug", _("Address"), mono=True),
             Column("created", _("Made"), lambda one: cells.when(one.created_at), num=True),
         )
-        return [Table(_("Workspaces"), columns, rows.workspaces(self.actor, self.object))]
+        return [Table(_("Workspaces"), columns, list(rows.workspaces(self.actor, self.object)))]
 
     def main_keys(self) -> list[Any]:
         columns = (
@@ -239,7 +239,7 @@ class TeamDetail(Detail):
             Column("used", _("Last used"), lambda one: cells.when(one.last_used_at), num=True),
         )
         live = rows.api_keys(self.actor, self.object).filter(revoked_at=None)
-        return [Table(_("API keys"), columns, live, Empty(_("No API key"), icon="key"))]
+        return [Table(_("API keys"), columns, list(live), Empty(_("No API key"), icon="key"))]
 
 
 def find(actor: Any, place: Any, text: str) -> list[palette.Hit]:
