@@ -153,7 +153,7 @@ def staff(world: World) -> Iterator[Principal]:
 
 def _staff_key(name: str, user: User, role: Role) -> Principal:
     secret, _key = _mint(user, None)
-    return Principal(name, *_with(secret), kind="platform", permissions=GRANTS[role])
+    return Principal(name, *_with(secret), kind="platform", permissions=GRANTS[role], home=Owner(user=user))
 
 
 def _staff_session(name: str, user: User, role: Role) -> Principal:
@@ -162,6 +162,7 @@ def _staff_session(name: str, user: User, role: Role) -> Principal:
         _signed_in(user),
         kind="platform",
         permissions=GRANTS[role],
+        home=Owner(user=user),
         browses=True,
         calls=role == Role.FULL_ADMINISTRATOR,
     )

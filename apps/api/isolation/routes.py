@@ -52,6 +52,11 @@ class Route:
         return tuple(re.findall(r"{(\w+)}", self.template))
 
     @property
+    def noun(self) -> str:
+        """What stands before the first id: the same word in the panels and the APIs."""
+        return self.template.partition("/{id}")[0].partition("/{pk}")[0].rpartition("/")[2]
+
+    @property
     def is_writing(self) -> bool:
         return self.method in WRITING
 

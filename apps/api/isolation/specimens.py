@@ -59,7 +59,7 @@ def anyones(prefix: str) -> str | None:
     model = models_by_prefix().get(prefix)
     if model is None or isinstance(_queryset(model), TenantQuerySet):
         return None
-    if "user" in {field.name for field in model._meta.get_fields()}:
+    if _has_person(model):
         return None
     found = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
     return str(found) if found else None
@@ -84,15 +84,19 @@ def has_workspace(prefix: str) -> bool:
 def _belongs(model: type[Model], owner: Owner) -> tuple[str | None, Any]:
     """The column by which rows of the model are the owner's."""
     kind = _queryset(model)
-    names = {field.name for field in model._meta.get_fields()}
     if owner.team and isinstance(kind, TenantQuerySet) and kind.team_path:
         return kind.team_path, owner.team.pk
     if owner.region and isinstance(kind, TenantQuerySet) and kind.region_path:
         return kind.region_path, owner.region.pk
-    if owner.user and "user" in names:
+    if owner.user and _has_person(model):
         return "user_id", owner.user.pk
     return None, None
 
 
 def _queryset(model: type[Model]) -> Any:
     return model._default_manager.get_queryset()
+
+
+def _has_person(model: type[Model]) -> bool:
+    """Whether a row is somebody's by a foreign key called `user`."""
+    return any(one.name == "user" and one.related_model is User for one in model._meta.get_fields())

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from apps.api.isolation import specimens
-from apps.api.isolation.principals import Principal, World
-from apps.api.isolation.routes import Route
+from apps.api.isolation.principals import NOBODY, Principal, World
+from apps.api.isolation.routes import Route, routes
 from apps.api.isolation.specimens import Owner
 
 PLACE = frozenset({"team", "workspace", "region"})
@@ -20,6 +20,9 @@ class Targets:
     def __init__(self, world: World, guarded: frozenset[str] | None = None):
         self.world = world
         self.guarded = guarded
+        self._nouns = {"activity": "op"} | {
+            one.noun: str(one.view.id_prefix) for one in routes() if one.face == "api"
+        }
         self._known: dict[tuple[str, Owner], str | None] = {}
 
     def of(self, principal: Principal, route: Route) -> Iterator[tuple[str, Values]]:
@@ -54,8 +57,7 @@ class Targets:
         if route.face == "api":
             known = {**route.view.parents, "id": str(route.view.id_prefix)}
         else:
-            model = getattr(route.view, "model", None)
-            known = {"pk": str(getattr(model._meta.pk, "prefix", "")) if model else ""}
+            known = {"pk": self._nouns.get(route.noun, "")}
         return {name: known.get(name, "") for name in route.variables if name not in PLACE}
 
     def _filled(self, found: dict[str, str | None], ids: dict[str, str]) -> Values:
@@ -75,9 +77,10 @@ class Targets:
         return place
 
     def _own(self, principal: Principal, prefix: str) -> str | None:
-        has_home = principal.home.team or principal.home.region or principal.home.user
-        owner = principal.home if has_home else Owner(self.world.ours, self.world.here)
-        return self._specimen(prefix, owner) or specimens.anyones(prefix)
+        found = self._specimen(prefix, principal.home)
+        if (found is None and principal.kind == "platform") or principal.home == NOBODY:
+            found = self._specimen(prefix, Owner(self.world.ours, self.world.here))
+        return found or specimens.anyones(prefix)
 
     def _foreign(self, principal: Principal, prefix: str) -> str | None:
         if principal.kind == "platform":
