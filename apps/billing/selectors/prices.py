@@ -81,10 +81,11 @@ def price_list(*, currency: str, at: datetime) -> "QuerySet[PriceVersion]":
     return PriceVersion.objects.at(at).filter(currency=currency).order_by("product")
 
 
-def price_book(*, actor: Actor) -> "QuerySet[PriceVersion]":
+def price_book(*, actor: Actor) -> Versions:
     """Every version that ever was or is scheduled; for staff."""
     actor.require(Permission.PRICE_READ)
-    return PriceVersion.objects.order_by("product", "currency", "-valid_from")
+    found: Versions = PriceVersion.objects.order_by("product", "currency", "-valid_from")
+    return found
 
 
 def find_version(*, actor: Actor, version_id: str) -> PriceVersion:

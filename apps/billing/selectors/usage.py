@@ -10,9 +10,10 @@ from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from apps.billing.models import Meter, UsageDay
 from apps.core.actor import Actor
 from apps.core.money import ZERO
-from apps.teams.models import Workspace
+from apps.teams.models import Team, Workspace
 
-GROUPS = ("day", "product", "resource", "workspace")
+GROUPS = {"day": "day", "product": "product", "resource": "resource_id", "workspace": "workspace_id"}
+STAFF_GROUPS = GROUPS | {"team": "team_id"}
 MOST_DAYS = 400
 
 
@@ -63,10 +64,8 @@ def usage_days(
 
 
 def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
-    """Usage by `day`, `product`, `resource` or `workspace`; the dearest first, days in order."""
-    column = {"day": "day", "product": "product", "resource": "resource_id", "workspace": "workspace_id"}[
-        group
-    ]
+    """Usage by one of the groups; the dearest first, days in order."""
+    column = STAFF_GROUPS[group]
     sums = (
         rows.order_by()
         .values_list(column)
@@ -110,4 +109,6 @@ def _labels(group: str, keys: Sequence[str]) -> dict[str, str]:
         return dict(Meter.objects.filter(pk__in=keys).values_list("resource_id", "resource_name"))
     if group == "workspace":
         return dict(Workspace.objects.filter(pk__in=keys).values_list("id", "name"))
+    if group == "team":
+        return dict(Team.objects.filter(pk__in=keys).values_list("id", "name"))
     return {}

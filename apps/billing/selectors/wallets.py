@@ -124,10 +124,10 @@ def burns(team_ids: Iterable[str]) -> dict[str, Decimal]:
     return dict(rows.values_list("team_id").annotate(s=Sum("hourly")).values_list("team_id", "s"))
 
 
-def meters(actor: Actor) -> "QuerySet[Meter]":
+def meters(actor: Actor) -> Meters:
     """What is or was charged for."""
-    found: QuerySet[Meter] = Meter.objects.visible_to(actor, Permission.BILLING_READ)
-    return found.select_related("team")
+    found: Meters = Meter.objects.visible_to(actor, Permission.BILLING_READ).select_related("team")
+    return found
 
 
 def counts(actor: Actor) -> dict[str, int]:

@@ -31,6 +31,7 @@ from apps.panels.kit import (
     cells,
     palette,
 )
+from apps.panels.money import money_of
 from apps.panels.roles import role_of
 from apps.teams import services
 from apps.teams.models import Team
@@ -179,7 +180,10 @@ class TeamDetail(Detail):
         Tab("keys", _("API keys"), Permission.API_KEY_READ),
     )
     actions = (RESUME, SUSPEND, CLOSE)
-    links = (Link(_("Give credit"), "team-credit", Permission.WALLET_CREDIT, icon="coins", primary=False),)
+    links = (
+        Link(_("Give credit"), "team-credit", Permission.WALLET_CREDIT, icon="coins", primary=False),
+        Link(_("Credit limit"), "team-limit", Permission.WALLET_CREDIT, icon="scale", primary=False),
+    )
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Teams")), self.url("teams"))]
@@ -204,6 +208,7 @@ class TeamDetail(Detail):
     def aside_overview(self) -> list[Any]:
         team = self.object
         return [
+            *money_of(self.actor, team.pk),
             Facts(
                 _("Details"),
                 [
@@ -212,7 +217,7 @@ class TeamDetail(Detail):
                     (_("Made"), cells.exact(team.created_at)),
                     (_("Suspended"), cells.exact(team.suspended_at) if team.suspended_at else None),
                 ],
-            )
+            ),
         ]
 
     def main_members(self) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.panels.admin import home, instances, keys, operations, people, teams
+from apps.panels.admin import home, instances, keys, money, operations, people, prices, teams, wallets
 
 app_name = "admin"
 
@@ -24,4 +24,15 @@ urlpatterns: list[URLPattern] = [
     path("api-keys", keys.StaffKeyList.as_view(), name="api-keys"),
     path("api-keys/new", keys.StaffKeyNew.as_view(), name="api-key-new"),
     path("api-keys/<str:pk>", keys.StaffKeyRotate.as_view(), name="api-key"),
+    path("prices", prices.PriceList.as_view(), name="prices"),
+    path("prices/new", prices.PriceNew.as_view(), name="price-new"),
+    path("prices/<str:pk>", prices.PriceDetail.as_view(), name="price"),
+    path("usage", money.Usage.as_view(), name="usage"),
+    path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
+    path("billing", money.Accounts.as_view(), name="billing"),
+    path("billing/wallets", wallets.WalletList.as_view(), name="wallets"),
+    path("billing/ledger", money.LedgerList.as_view(), name="ledger"),
+    path("billing/ledger/<str:pk>", money.LedgerEntry.as_view(), name="ledger-entry"),
+    path("teams/<str:pk>/credit", wallets.TeamCredit.as_view(), name="team-credit"),
+    path("teams/<str:pk>/limit", wallets.TeamLimit.as_view(), name="team-limit"),
 ]

@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, path
 
-from apps.panels.user import access, activity, home, instance, instances, launch, overview, people, team
+from apps.panels.user import (
+    access,
+    activity,
+    home,
+    instance,
+    instances,
+    launch,
+    money,
+    overview,
+    people,
+    team,
+)
 
 app_name = "console"
 
@@ -41,4 +52,9 @@ urlpatterns: list[URLPattern] = [
     path("api-keys", access.ApiKeyList.as_view(), name="api-keys"),
     path("api-keys/new", access.ApiKeyNew.as_view(), name="api-key-new"),
     path("api-keys/<str:pk>", access.ApiKeyRotate.as_view(), name="api-key"),
+    path("usage", money.Usage.as_view(), name="usage"),
+    path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
+    path("billing", money.Billing.as_view(), name="billing"),
+    path("billing/entries", money.Statement.as_view(), name="ledger"),
+    path("billing/prices", money.Prices.as_view(), name="prices"),
 ]

@@ -1,0 +1,239 @@
+"""Usage, the price book, wallets and the ledger in the Admin panel."""
+
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing import services
+from apps.billing.models import Transaction, TransactionKind
+from apps.billing.selectors import ledger, usage, wallets
+from apps.billing.selectors.ledger import AccountTotal
+from apps.core.money import plain
+from apps.core.permissions import Permission
+from apps.panels.kit import (
+    Action,
+    Column,
+    Detail,
+    Empty,
+    Facts,
+    Filter,
+    Kpi,
+    Kpis,
+    Link,
+    Note,
+    Page,
+    Resource,
+    SavedView,
+    Table,
+    actions,
+    cells,
+)
+from apps.panels.money import GROUPS, UsageFile, UsagePage, kind_of
+
+ACCOUNTS = {
+    "customer": (_("Customers"), _("what we owe them in service")),
+    "revenue": (_("Revenue"), _("what was used")),
+    "uncollected": (_("Uncollected"), _("used, but not paid for")),
+    "funding": (_("Received payments"), _("booked by staff")),
+    "grants": (_("Granted credit"), _("given at our expense")),
+}
+CURRENCIES = (("EUR", "EUR"), ("USD", "USD"), ("GBP", "GBP"), ("CHF", "CHF"), ("JPY", "JPY"))
+
+
+class Usage(UsagePage):
+    panel = "admin"
+    groups: ClassVar = {"team": _("Team"), **{name: GROUPS[name] for name in ("product", "resource", "day")}}
+
+    def usage_rows(self) -> QuerySet[Any]:
+        return usage.visible_days(self.actor, team_id=None)
+
+
+class UsageCsv(UsageFile):
+    panel = "admin"
+
+    def usage_rows(self) -> QuerySet[Any]:
+        return usage.visible_days(self.actor, team_id=None)
+
+
+# ------------------------------------------------------------ ledger
+
+
+def _amount(transaction: Transaction) -> Any:
+    """How much moved: the sum of what was credited."""
+    moved = sum((one.amount for one in transaction.postings.all() if one.amount > 0), start=0)
+    return cells.money(moved, transaction.currency, 4)
+
+
+class LedgerList(Resource):
+    panel = "admin"
+    permission = Permission.BILLING_READ
+    title = _("Ledger")
+    intro = _("Every transaction; its postings add up to zero. Nothing here is ever changed.")
+    model = Transaction
+    live = "wallet."
+    order = "-booked"
+    search = ("reference__exact", "team__name", "description")
+    search_hint = _("Search by team, reference or description")
+    filters = (Filter("currency", _("Currency"), CURRENCIES),)
+    views = (
+        SavedView("all", _("All")),
+        SavedView("usage", _("Usage"), Q(kind=TransactionKind.USAGE)),
+        SavedView("money", _("Money in"), Q(kind__in=[TransactionKind.TOP_UP, TransactionKind.GRANT])),
+    )
+    links = (
+        Link(_("Accounts"), "billing", Permission.BILLING_READ, icon="scale", primary=False),
+        Link(_("Wallets"), "wallets", Permission.BILLING_READ, icon="wallet", primary=False),
+    )
+    empty = Empty(_("No transaction yet"), _("Payments and usage are booked here."), icon="receipt")
+    columns = (
+        Column(
+            "booked",
+            _("Booked"),
+            lambda one: cells.exact(one.booked_at),
+            sort="booked_at",
+            main=True,
+            to="ledger-entry",
+            text=lambda one: one.booked_at.isoformat(),
+        ),
+        Column("kind", _("Kind"), lambda one: kind_of(one.kind), text=lambda one: one.kind),
+        Column(
+            "team",
+            _("Team"),
+            lambda one: one.team.name if one.team else cells.NONE,
+            text=lambda one: one.team.name if one.team else "",
+        ),
+        Column("description", _("What"), priority=2),
+        Column("reference", _("Reference"), lambda one: cells.mono(one.reference), priority=3),
+        Column(
+            "amount",
+            _("Amount"),
+            _amount,
+            num=True,
+            text=lambda one: plain(sum((p.amount for p in one.postings.all() if p.amount > 0), start=0)),
+        ),
+    )
+
+    def rows(self) -> QuerySet[Any]:
+        return ledger.transactions(self.actor)
+
+
+class LedgerEntry(Detail):
+    panel = "admin"
+    permission = Permission.BILLING_READ
+    nav = "ledger"
+    model = Transaction
+
+    def rows(self) -> QuerySet[Any]:
+        return ledger.transactions(self.actor)
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Ledger")), self.url("ledger"))]
+
+    def status(self) -> Any:
+        return kind_of(self.object.kind)
+
+    def meta(self) -> list[Any]:
+        return [cells.exact(self.object.booked_at), self.object.currency]
+
+    def main_overview(self) -> list[Any]:
+        currency = self.object.currency
+        columns = (
+            Column("account", _("Account"), lambda one: ACCOUNTS[one.account.kind][0], main=True),
+            Column("id", _("Id"), lambda one: cells.mono(one.account_id), priority=2),
+            Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 12), num=True),
+        )
+        return [Table(_("Postings"), columns, self.object.postings.all())]
+
+    def aside_overview(self) -> list[Any]:
+        entry = self.object
+        team = cells.link(entry.team.name, self.url("team", pk=entry.team_id)) if entry.team else None
+        return [
+            Facts(
+                _("Details"),
+                [
+                    (_("Id"), cells.mono(entry.pk)),
+                    (_("Team"), team),
+                    (_("What"), entry.description or None),
+                    (_("Reference"), cells.mono(entry.reference) if entry.reference else None),
+                    (_("By"), entry.actor_label or None),
+                    (_("Written"), cells.exact(entry.created_at)),
+                ],
+            )
+        ]
+
+
+# ------------------------------------------------------------ accounts and meters
+
+
+RESUME = Action(
+    "resume",
+    _("Try again"),
+    Permission.PRICE_MANAGE,
+    lambda view, meter: services.resume(actor=view.actor, resource_id=meter.pk),
+    icon="rotate-cw",
+    when=lambda meter: bool(meter.parked_because),
+    done=_("It is charged again, from where it stood."),
+)
+
+
+class Accounts(Page):
+    panel = "admin"
+    permission = Permission.BILLING_READ
+    nav = "ledger"
+    title = _("Accounts")
+    intro = _("All accounts of a currency add up to zero.")
+    live = "wallet."
+    actions = (RESUME,)
+    links = (Link(_("Ledger"), "ledger", Permission.BILLING_READ, icon="receipt", primary=False),)
+
+    def targets(self, ids: Any) -> list[Any]:
+        return list(wallets.meters(self.actor).filter(pk__in=[one[:40] for one in ids]))
+
+    def top(self) -> list[Any]:
+        counted = wallets.counts(self.actor)
+        parked = _now("%(n)s resources are not charged until somebody has looked.") % {"n": counted["parked"]}
+        items = [
+            Kpi(_("Wallets"), counted["wallets"]),
+            Kpi(_("Charged now"), counted["running"], _("resources")),
+            Kpi(_("Cannot pay"), counted["short"], _("resources"), _("stopped after the grace period")),
+            Kpi(_("Parked"), counted["parked"], _("resources")),
+        ]
+        return [*([Note(parked, "bad")] if counted["parked"] else []), Kpis(items)]
+
+    def main(self) -> list[Any]:
+        columns = (
+            Column("kind", _("Account"), _account, main=True),
+            Column("accounts", _("Number"), num=True, priority=2),
+            Column("currency", _("Currency")),
+            Column("balance", _("Balance"), lambda row: cells.money(row.balance, row.currency, 6), num=True),
+        )
+        empty = Empty(_("No account yet"), _("They are made when something is booked."), icon="scale")
+        totals = Table(_("Accounts"), columns, ledger.account_totals(self.actor), empty)
+        return [totals, self._meters("parked", _("Parked")), self._meters("short", _("Cannot pay"))]
+
+    def _meters(self, state: str, title: Any) -> Table:
+        columns = (
+            Column("name", _("Resource"), lambda one: cells.two_lines(one.resource_name, one.pk), main=True),
+            Column(
+                "team", _("Team"), lambda one: cells.link(one.team.name, self.url("team", pk=one.team_id))
+            ),
+            Column("why", _("Why"), lambda one: one.parked_because or cells.when(one.short_since)),
+            Column(
+                "hourly",
+                _("Per hour"),
+                lambda one: cells.price(one.hourly, one.currency),
+                num=True,
+                priority=2,
+            ),
+        )
+        found = wallets.meters(self.actor).in_state(state).order_by("metered_until", "pk")[:50]
+        empty = Empty(_("None"), icon="circle-check")
+        return Table(
+            title, columns, list(found), empty, buttons=lambda one: actions.buttons(self, (RESUME,), one)
+        )
+
+
+def _account(row: AccountTotal) -> Any:
+    return cells.two_lines(*ACCOUNTS[row.kind])

@@ -1,0 +1,254 @@
+"""The price book in the Admin panel: versions, changes to come, history."""
+
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing import services
+from apps.billing.models import PriceVersion
+from apps.billing.models.prices import STATES
+from apps.billing.selectors import prices
+from apps.billing.specs import HOURS_PER_MONTH
+from apps.core.money import plain
+from apps.core.permissions import Permission
+from apps.panels.admin.money import CURRENCIES
+from apps.panels.kit import (
+    Action,
+    Column,
+    Detail,
+    Empty,
+    Facts,
+    Filter,
+    FormPage,
+    Link,
+    Resource,
+    SavedView,
+    Section,
+    Table,
+    cells,
+    palette,
+)
+from apps.panels.money import product_name
+
+WITHDRAW = Action(
+    "withdraw",
+    _("Withdraw"),
+    Permission.PRICE_MANAGE,
+    lambda view, version: services.withdraw_price(actor=view.actor, version=version) or view.url("prices"),
+    icon="undo-2",
+    when=lambda version: version.valid_from > timezone.now(),
+    confirm=_("The change does not happen; the price before it goes on."),
+    danger=True,
+    done=_("The change is withdrawn."),
+)
+
+
+def state_of(version: PriceVersion) -> Any:
+    now = timezone.now()
+    if version.valid_from > now:
+        return cells.status("pending", _("Scheduled"))
+    if version.valid_until is not None and version.valid_until <= now:
+        return cells.status("ended", _("Past"))
+    return cells.status("active", _("In force"))
+
+
+COLUMNS = (
+    Column("state", _("State"), state_of, text=lambda one: str(state_of(one))),
+    Column(
+        "hour",
+        _("Per hour"),
+        lambda one: cells.price(one.unit_price, one.currency),
+        sort="unit_price",
+        num=True,
+        text=lambda one: plain(one.unit_price),
+    ),
+    Column(
+        "month",
+        _("Per month"),
+        lambda one: cells.money(one.unit_price * HOURS_PER_MONTH, one.currency),
+        num=True,
+        priority=2,
+        text=lambda one: plain(one.unit_price * HOURS_PER_MONTH),
+    ),
+    Column(
+        "from",
+        _("From"),
+        lambda one: cells.exact(one.valid_from),
+        sort="valid_from",
+        text=lambda one: one.valid_from.isoformat(),
+    ),
+    Column(
+        "until",
+        _("Until"),
+        lambda one: cells.exact(one.valid_until),
+        sort="valid_until",
+        priority=2,
+        text=lambda one: one.valid_until.isoformat() if one.valid_until else "",
+    ),
+    Column("by", _("Set by"), lambda one: one.created_by, priority=3, text=lambda one: one.created_by),
+)
+
+
+class PriceList(Resource):
+    panel = "admin"
+    permission = Permission.PRICE_READ
+    title = _("Prices")
+    intro = _("Per unit and hour. Versions follow one another and are never changed.")
+    model = PriceVersion
+    live = "price."
+    order = "product"
+    search = ("product",)
+    search_hint = _("Search by product")
+    filters = (Filter("currency", _("Currency"), CURRENCIES),)
+    views = (
+        SavedView("in-force", _("In force"), STATES["in_force"]),
+        SavedView("scheduled", _("Scheduled"), STATES["scheduled"]),
+        SavedView("past", _("Past"), STATES["past"]),
+        SavedView("all", _("All")),
+    )
+    actions = (WITHDRAW,)
+    links = (Link(_("Set a price"), "price-new", Permission.PRICE_MANAGE),)
+    empty = Empty(_("No price here"), _("What has no price cannot be launched."), links[0], icon="tag")
+    columns = (
+        Column(
+            "product",
+            _("Product"),
+            lambda one: product_name(one.product),
+            sort=("product", "valid_from"),
+            main=True,
+            to="price",
+            text=lambda one: one.product,
+        ),
+        *COLUMNS,
+    )
+
+    def rows(self) -> QuerySet[Any]:
+        return prices.price_book(actor=self.actor)
+
+
+class PriceDetail(Detail):
+    panel = "admin"
+    permission = Permission.PRICE_READ
+    nav = "prices"
+    model = PriceVersion
+    live = "price."
+    actions = (WITHDRAW,)
+
+    def rows(self) -> QuerySet[Any]:
+        return prices.price_book(actor=self.actor)
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Prices")), self.url("prices"))]
+
+    def status(self) -> Any:
+        return state_of(self.object)
+
+    def meta(self) -> list[Any]:
+        return [cells.mono(self.object.product), self.object.currency]
+
+    def main_overview(self) -> list[Any]:
+        one = self.object
+        history = self.rows().filter(product=one.product, currency=one.currency)
+        change = None
+        if self.can(Permission.PRICE_MANAGE):
+            change = (_("Change"), f"{self.url('price-new')}?product={one.product}&currency={one.currency}")
+        return [Table(_("Versions"), COLUMNS, list(history), link=change)]
+
+    def aside_overview(self) -> list[Any]:
+        one = self.object
+        concerned = prices.affected(actor=self.actor, product=one.product, currency=one.currency)
+        return [
+            Facts(
+                _("Details"),
+                [
+                    (_("Id"), cells.mono(one.pk)),
+                    (_("Exactly"), cells.mono(plain(one.unit_price))),
+                    (_("Running resources"), cells.number(concerned)),
+                    (_("Note"), one.note or None),
+                    (_("Set by"), one.created_by),
+                    (_("Set"), cells.exact(one.created_at)),
+                ],
+            )
+        ]
+
+
+class PriceFields(forms.Form):
+    product = forms.CharField(
+        label=_("Product"), max_length=80, help_text=_("type:<short name>, gpu:<short name>, disk or ip")
+    )
+    currency = forms.ChoiceField(label=_("Currency"), choices=CURRENCIES)
+    unit_price = forms.DecimalField(
+        label=_("Price per unit and hour"), max_digits=18, decimal_places=12, min_value=0
+    )
+    valid_from = forms.DateTimeField(
+        label=_("From"),
+        required=False,
+        help_text=_("A minute from now when left empty. Another moment lies in the future."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+    )
+    note = forms.CharField(label=_("Note"), max_length=200, required=False)
+
+
+class PriceNew(FormPage):
+    panel = "admin"
+    permission = Permission.PRICE_MANAGE
+    nav = "prices"
+    title = _("Set a price")
+    form_class = PriceFields
+    submit = _("Set the price")
+    done = _("The price is in the book.")
+    sections = (
+        Section(
+            _("What"), _("Machines are one product per instance type, all included."), ("product", "currency")
+        ),
+        Section(
+            _("Price"),
+            _("Charged by the second. The version before ends where this one begins."),
+            ("unit_price", "valid_from", "note"),
+            note=lambda view: view.effect,
+        ),
+    )
+
+    @cached_property
+    def effect(self) -> str:
+        """Whom the change concerns, when it is known which price it is."""
+        given = self.request.POST or self.request.GET
+        product, currency = given.get("product", ""), given.get("currency", "")
+        if not product:
+            return ""
+        concerned = prices.affected(actor=self.actor, product=product, currency=currency)
+        return _now("%(n)s running resources pay the new price from then on.") % {"n": concerned}
+
+    def initial(self) -> dict[str, Any]:
+        asked = self.request.GET
+        product, currency = asked.get("product", ""), asked.get("currency", "EUR")
+        known = prices.price_list(currency=currency, at=timezone.now()).filter(product=product).first()
+        price = plain(known.unit_price) if known else None
+        return {"product": product, "currency": currency, "unit_price": price}
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Prices")), self.url("prices"))]
+
+    def save(self, data: dict[str, Any]) -> str:
+        version = services.set_price(actor=self.actor, **data)
+        return self.url("price", pk=version.pk)
+
+
+def find(actor: Any, place: Any, text: str) -> list[palette.Hit]:
+    found = (
+        prices.price_book(actor=actor).in_state("in_force").filter(product__icontains=text)[: palette.LIMIT]
+    )
+    return [
+        palette.Hit(
+            one.product, place.url("price", pk=one.pk), "tag", cells.price(one.unit_price, one.currency)
+        )
+        for one in found
+    ]
+
+
+palette.SOURCES["admin"].append(palette.Source(_("Prices"), Permission.PRICE_READ, find))
