@@ -1,6 +1,7 @@
 """`make run`: the whole product on one machine; what dies is started again, Ctrl-C ends it all."""
 
 import fcntl
+import hashlib
 import http
 import http.client
 import os
@@ -119,15 +120,15 @@ class Product:
 
     def manage(self, *words: str, log: str = "setup") -> None:
         """Run one management command to its end."""
-        file = paths.open_folder(paths.LOGS) / f"{log}.log"
+        file, errors = (paths.open_folder(paths.LOGS) / f"{name}.log" for name in (log, "setup"))
         command = [str(paths.python()), "manage.py", *words]
-        with file.open("ab") as out:
+        with file.open("ab") as out, errors.open("ab") as err:
             ran = subprocess.run(
                 command, cwd=paths.ROOT, env=self.environment("*"), check=False,
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             )  # fmt: skip
         if ran.returncode:
-            raise Stopped(f"`manage.py {' '.join(words)}` failed:\n{tail(file)}")
+            raise Stopped(f"`manage.py {' '.join(words)}` failed:\n{tail(errors)}")
 
     def assemble(self) -> None:
         """Say which processes there are."""
@@ -232,6 +233,19 @@ def _portal_port() -> int:
     return free_port()
 
 
+def _collect_assets(product: Product) -> None:
+    """Hash and compress what browsers load, when any of it has changed."""
+    digest = hashlib.sha256((paths.ROOT / "requirements.txt").read_bytes())
+    for path in sorted((paths.ROOT / "static").rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(paths.ROOT)).encode() + path.read_bytes())
+    stamp = paths.VAR / "static.sha256"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    product.manage("collectstatic", "--noinput", "-v", "0")
+    stamp.write_text(digest.hexdigest())
+
+
 def _has_demo() -> bool:
     return any(paths.ROOT.glob("apps/*/management/commands/demo.py"))
 
@@ -241,7 +255,7 @@ def _start(product: Product) -> None:
     product.host = _start_libvirt(paths.scratch() / "run-libvirt")
     say("Bringing the database up to date")
     product.manage("migrate", "--noinput")
-    product.manage("collectstatic", "--noinput", "-v", "0")
+    _collect_assets(product)
     done = product.folder / "demo.done"
     if _has_demo() and not done.exists() and not os.environ.get("HOSTEDAI_NO_DEMO"):
         say("Filling it with demonstration data (once)")
