@@ -1,14 +1,21 @@
 """Two teams and two regions that have one of everything."""
 
+from decimal import Decimal
 from typing import Any
 
 from apps.api.isolation.principals import World
+from apps.billing.services import wallets
 from apps.core.actor import SYSTEM
+from apps.core.permissions import Role
 from apps.instances.models import Instance
+from apps.nodes.models import ResourceGroup
 from apps.operations import services as operations
 from apps.operations.specs import OperationPlan, StepPlan, Target
 from apps.operations.states import Plane
+from apps.storage.models import Snapshot, Volume
 from apps.teams.models import Team
+from apps.teams.services import invite_member
+from tests.factories.billing import make_price
 from tests.factories.supply import Supply, make_supply
 from tests.factories.teams import TeamFactory, workspace_of
 
@@ -17,17 +24,31 @@ def make_world() -> World:
     """What the matrix asks for; each side's things are told by its slug."""
     here, there = make_supply(nodes=1, gpus=1), make_supply(nodes=1, gpus=1)
     ours, theirs = TeamFactory(name="Kestrel"), TeamFactory(name="Heron")
+    make_price(here.type.product, "0.10")
+    make_price("disk", "0.0001")
     for team, supply in ((ours, here), (theirs, there)):
         furnish(team, supply)
     return World(ours, theirs, here.region, there.region)
 
 
 def furnish(team: Team, supply: Supply) -> None:
-    """Give the team a machine with an operation."""
+    """Give the team a machine with all that belongs to one, money and a guest; its region a group."""
     instance = make_instance(team, supply, name=f"{team.slug}-box")
+    about = {
+        "team_id": team.pk,
+        "workspace_id": instance.workspace_id,
+        "region_id": supply.region.pk,
+        "instance_id": instance.pk,
+        "name": f"{team.slug}-disk",
+    }
+    Volume.objects.create(size_gib=20, **about)
+    Snapshot.objects.create(disk_gib=20, state="available", **about)
     target = Target("instance", instance.pk, instance.name, team.pk, instance.workspace_id, supply.region.pk)
     plan = OperationPlan("instance.create", (StepPlan("accept", Plane.USER),), is_cancellable=True)
     operations.open_operation(actor=SYSTEM, target=target, plan=plan)
+    wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(100), reason="isolation")
+    invite_member(actor=SYSTEM, team=team, email=f"guest@{team.slug}.example", role=Role.TEAM_VIEWER)
+    ResourceGroup.objects.create(region=supply.region, name="Group", slug="group")
 
 
 def make_instance(team: Team, supply: Supply, **fields: Any) -> Instance:

@@ -38,6 +38,13 @@ class Answer:
     def is_like(self, other: "Answer") -> bool:
         return (self.status, self.text) == (other.status, other.text)
 
+    def differs(self, other: "Answer") -> str:
+        """How it is unlike the answer to what is not there."""
+        pairs = zip(self.text, other.text, strict=False)
+        at = next((place for place, (mine, its) in enumerate(pairs) if mine != its), 0)
+        parts = [f"{one.status} …{one.text[max(0, at - 40) : at + 80]!r}" for one in (self, other)]
+        return " but ".join(parts) + " when there is nothing"
+
     def __str__(self) -> str:
         return f"{self.status} {self.text[:160]!r}"
 
@@ -99,7 +106,7 @@ class Matrix:
                 answers[other].status,
                 answers[other].text,
             ):
-                faults.append((one, f"{answers[one]} but {answers[other]} when there is nothing"))
+                faults.append((one, answers[one].differs(answers[other])))
         if self.targets.guarded is None:
             faults += [("own", what) for what in self._permission_faults(principal, route, answers["own"])]
         for name, what in faults:
@@ -165,6 +172,7 @@ class Matrix:
             "REMOTE_ADDR": principal.ip,
             "SERVER_NAME": next(iter(settings.ALLOWED_HOSTS), "testserver").lstrip("."),
         }
+        principal.client.cookies.pop("messages", None)  # what an undone request had to say
         if route.face == "panel":
             send = principal.client.post if route.is_writing else principal.client.get
             return send(path, **named)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.test import Client
 
@@ -29,7 +31,7 @@ from apps.teams.services import (
 )
 from apps.teams.specs import KeyWish
 from apps.users.models import User
-from apps.users.services import deactivate_user, grant_staff_role, register_user
+from apps.users.services import add_ssh_key, deactivate_user, grant_staff_role, register_user
 
 ADDRESS = "192.0.2.10"
 ELSEWHERE = "198.51.100.7"
@@ -148,7 +150,8 @@ def staff(world: World) -> Iterator[Principal]:
             "others": Owner(region=other),
         }
         yield replace(_staff_key(name, user, role), **about)
-        yield replace(_staff_session(name, user, role), **about)
+        if region == world.here:
+            yield replace(_staff_session(name, user, role), **about)
 
 
 def _staff_key(name: str, user: User, role: Role) -> Principal:
@@ -228,7 +231,13 @@ def _user() -> User:
 def _person(team: Team, role: Role) -> User:
     user = _user()
     add_member(actor=SYSTEM, team=team, user=user, role=role)
+    add_ssh_key(actor=_actor(user), name="isolation", public_key=_public_key())
     return user
+
+
+def _public_key() -> str:
+    key = Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _mint(
