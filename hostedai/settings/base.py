@@ -110,7 +110,9 @@ DATABASES["default"] |= {
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         "options": f"-c hostedai.teams={DB_SCOPE} -c timezone=UTC"
-        " -c lock_timeout=20s -c statement_timeout=60s",
+        " -c lock_timeout=20s -c statement_timeout=60s"
+        # A process that hangs inside a transaction must not hold its locks for ever.
+        f" -c idle_in_transaction_session_timeout={env.str('DB_IDLE_IN_TRANSACTION', default='60s')}",
         "connect_timeout": 5,
     },
 }

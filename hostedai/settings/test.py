@@ -1,6 +1,7 @@
 """The suite's profile: real PostgreSQL and Redis, cheap password hashing, mail in memory."""
 
 from hostedai.settings.base import *  # noqa: F403
+from hostedai.settings.base import DATABASES
 from hostedai.settings.env import master_keys
 
 SECRET_KEY = "test-only-secret-key-that-protects-nothing"  # noqa: S105 - not a secret
@@ -17,3 +18,5 @@ API_RATE_PER_SECOND = 0.0
 # Counted in Redis by address: tests would run into one another. The test of the limits sets its own.
 ACCOUNT_RATE_LIMITS = False
 MFA_RATE_LIMITS = False
+# A test may look at a browser for longer than a worker may hang.
+DATABASES["default"]["OPTIONS"]["options"] += " -c idle_in_transaction_session_timeout=0"

@@ -8,7 +8,8 @@ SERVICES = ("apps/*/services.py", "apps/*/services/*.py")
 # These note what another service has already permitted.
 RECORDERS = ("apps/audit/", "apps/operations/services")
 # Plumbing of a request, done before or after somebody acts.
-PLUMBING = {"once"}
+# (A ticket itself says who is meant.)
+PLUMBING = {"once", "redeem_ticket", "note_closed"}
 
 
 def _public(module: Module) -> list[Function]:

@@ -37,7 +37,7 @@ def resize_instance(
 
     Refused with NoHeadroom, QuotaExceeded or PoolExhausted when money, quota or its node do not allow it.
     """
-    instance = lock(actor, instance_id, Permission.INSTANCE_UPDATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_UPDATE)
     kind = _type_for(instance, type_slug)
     changes_type = kind.pk != instance.type_id
     be_idle(instance, *((State.STOPPED,) if changes_type else (State.STOPPED, State.RUNNING)))
@@ -48,7 +48,14 @@ def resize_instance(
     larger = {**new, **{name: max(old[name], new[name]) for name in _SIZES}}
     exchange.swap(holder_id=str(instance.pk), wanted=wanted_of(instance, larger), now=db_now())
     params = {"old": old, "new": new}
-    return begin(actor, instance, RESIZE, "instance.resized", work=Work.RESIZE, work_params=params)
+    return begin(
+        actor=actor,
+        instance=instance,
+        plan=RESIZE,
+        action="instance.resized",
+        work=Work.RESIZE,
+        work_params=params,
+    )
 
 
 def _type_for(instance: Instance, slug: str | None) -> InstanceType:

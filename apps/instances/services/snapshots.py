@@ -24,7 +24,7 @@ class TooManySnapshots(Conflict):
 @transaction.atomic
 def create_snapshot(*, actor: Actor, instance_id: str, name: str) -> Snapshot:
     """Take a crash-consistent copy of the root disk, running or stopped."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_OPERATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.RUNNING, State.STOPPED)
     check_name(name)
     if Snapshot.objects.filter(instance_id=instance.pk).live().count() >= MOST:
@@ -49,7 +49,7 @@ def create_snapshot(*, actor: Actor, instance_id: str, name: str) -> Snapshot:
 @transaction.atomic
 def delete_snapshot(*, actor: Actor, instance_id: str, snapshot_id: str) -> Snapshot:
     """Remove a snapshot for good; may be asked again when it did not succeed."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_OPERATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.RUNNING, State.STOPPED)
     snapshot = _find(instance, snapshot_id)
     if snapshot.state != SnapshotState.DELETING:
@@ -62,7 +62,7 @@ def delete_snapshot(*, actor: Actor, instance_id: str, snapshot_id: str) -> Snap
 @transaction.atomic
 def restore_snapshot(*, actor: Actor, instance_id: str, snapshot_id: str) -> Snapshot:
     """Put the disk of a stopped instance back to what it was; what was written since is lost."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_OPERATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.STOPPED)
     snapshot = _find(instance, snapshot_id)
     if snapshot.state != SnapshotState.AVAILABLE:
@@ -92,4 +92,11 @@ _ACTIONS = {
 
 def _begin(actor: Actor, instance: Instance, snapshot: Snapshot, work: Work) -> None:
     params = {"snapshot_id": str(snapshot.pk), "driver_name": snapshot.driver_name}
-    begin(actor, instance, _PLANS[work], _ACTIONS[work], work=work, work_params=params)
+    begin(
+        actor=actor,
+        instance=instance,
+        plan=_PLANS[work],
+        action=_ACTIONS[work],
+        work=work,
+        work_params=params,
+    )

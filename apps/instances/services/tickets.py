@@ -88,7 +88,7 @@ def forget_tickets() -> int:
 
 @transaction.atomic
 def _issue(actor: Actor, instance_id: str, origin: str, access: Access) -> str:
-    instance = lock(actor, instance_id, Permission.INSTANCE_ACCESS)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_ACCESS)
     if actor.user_id is None:
         raise NotPermitted(_("Only a person can open a terminal."))
     if instance.state not in _OPENABLE[access]:

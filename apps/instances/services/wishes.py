@@ -30,42 +30,53 @@ RECONCILE = "instances.reconcile"
 @transaction.atomic
 def stop_instance(*, actor: Actor, instance_id: str) -> Instance:
     """Switch it off: the guest is asked first, its power is cut when it does not listen."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_OPERATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.RUNNING)
-    return begin(actor, instance, STOP, "instance.stopped", desired=Desired.STOPPED)
+    return begin(
+        actor=actor, instance=instance, plan=STOP, action="instance.stopped", desired=Desired.STOPPED
+    )
 
 
 @transaction.atomic
 def start_instance(*, actor: Actor, instance_id: str) -> Instance:
     """Switch it on again, where it was; its place was kept. Raises NoHeadroom when it cannot be paid."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_OPERATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.STOPPED)
     require_headroom(instance)
-    return begin(actor, instance, START, "instance.started", desired=Desired.RUNNING, message="")
+    return begin(
+        actor=actor,
+        instance=instance,
+        plan=START,
+        action="instance.started",
+        desired=Desired.RUNNING,
+        message="",
+    )
 
 
 @transaction.atomic
 def reboot_instance(*, actor: Actor, instance_id: str) -> Instance:
     """Restart it; it keeps its address and is charged throughout."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_OPERATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.RUNNING)
-    return begin(actor, instance, REBOOT, "instance.rebooted", work=Work.REBOOT)
+    return begin(actor=actor, instance=instance, plan=REBOOT, action="instance.rebooted", work=Work.REBOOT)
 
 
 @transaction.atomic
 def delete_instance(*, actor: Actor, instance_id: str) -> Instance:
     """Remove it for good, whatever it is doing: a deletion overtakes everything else."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_DELETE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_DELETE)
     if instance.desired == Desired.DELETED:
         return instance
     overtake(instance, _("The instance was deleted."))
-    return begin(actor, instance, DELETE, "instance.deleted", desired=Desired.DELETED)
+    return begin(
+        actor=actor, instance=instance, plan=DELETE, action="instance.deleted", desired=Desired.DELETED
+    )
 
 
 @transaction.atomic
 def rename_instance(*, actor: Actor, instance_id: str, name: str) -> Instance:
     """Give it another name; the machine's own host name stays until it is rebuilt."""
-    instance = lock(actor, instance_id, Permission.INSTANCE_UPDATE)
+    instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_UPDATE)
     check_name(name)
     if instance.is_ended:
         raise WrongState(_("It is %(state)s.") % {"state": instance.get_state_display().lower()})
@@ -119,7 +130,7 @@ def call_off(*, actor: Actor, operation: Operation) -> None:
     message = _("Cancelled by %(who)s.") % {"who": actor.label}
     if instance.state in (State.PENDING, State.PROVISIONING):
         overtake(instance, message)
-        begin(actor, instance, DELETE, "instance.deleted", desired=Desired.DELETED)
+        begin(actor=actor, instance=instance, plan=DELETE, action="instance.deleted", desired=Desired.DELETED)
     elif instance.state in (State.STOPPED, State.STARTING):
         undone = _("The machine is switched off again.")
         operations.cancel(operation_id=operation.pk, message=message, undone=undone)
@@ -136,7 +147,7 @@ def check_name(name: str) -> None:
         raise Invalid(rule, field="name")
 
 
-def lock(actor: Actor, instance_id: str, permission: Permission) -> Instance:
+def lock(*, actor: Actor, instance_id: str, permission: Permission) -> Instance:
     """The row, locked, if the actor may see it and do this to it."""
     rows = Instance.objects.visible_to(actor).select_for_update(of=("self",))
     found = rows.select_related("type").filter(pk=instance_id).first()
@@ -163,7 +174,7 @@ def be_idle(instance: Instance, *states: State) -> None:
         )
 
 
-def begin(actor: Actor, instance: Instance, plan: OperationPlan, action: str, **changes: Any) -> Instance:
+def begin(*, actor: Actor, instance: Instance, plan: OperationPlan, action: str, **changes: Any) -> Instance:
     """Open the operation, write the wish and tell a reconciler."""
     now = db_now()
     operation = operations.open_operation(actor=actor, target=target_of(instance), plan=plan, now=now)
@@ -207,7 +218,9 @@ def overtake(instance: Instance, message: str) -> None:
 def _wish_off(actor: Actor, instance: Instance, message: str, action: str) -> None:
     """Have it stopped, after whatever is being done to it; a new operation only when none is open."""
     if instance.operation_id is None:
-        begin(actor, instance, STOP, action, desired=Desired.STOPPED, message=message)
+        begin(
+            actor=actor, instance=instance, plan=STOP, action=action, desired=Desired.STOPPED, message=message
+        )
         return
     _write(instance, desired=Desired.STOPPED, message=message)
     audit.record(actor=actor, action=action, target=instance)

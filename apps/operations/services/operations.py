@@ -102,11 +102,20 @@ def open_operation(
         raise TargetBusy(
             _("Something else is being done to %(name)s.") % {"name": target.name}, target=target.id
         ) from error
+    _lay_out(operation, plan, now)
+    about = {"kind": plan.kind, "target": target.id, "progress": operation.progress}
+    opened = Happening("operation.opened", str(operation.pk), target.team_id, target.region_id, about)
+    emit_many([opened, *also])
+    return operation
+
+
+def _lay_out(operation: Operation, plan: OperationPlan, now: datetime) -> None:
+    """The timeline: what was done already, and what is to come."""
     OperationStep.objects.bulk_create(
         OperationStep(
             operation=operation,
-            team_id=target.team_id,
-            region_id=target.region_id,
+            team_id=operation.team_id,
+            region_id=operation.region_id,
             position=position,
             name=step.name,
             plane=step.plane,
@@ -117,10 +126,6 @@ def open_operation(
         )
         for position, step in enumerate(plan.steps)
     )
-    about = {"kind": plan.kind, "target": target.id, "progress": operation.progress}
-    opened = Happening("operation.opened", str(operation.pk), target.team_id, target.region_id, about)
-    emit_many([opened, *also])
-    return operation
 
 
 def advance(*, operation_id: str, step: str, detail: str = "", also: Sequence[Happening] = ()) -> bool:

@@ -70,7 +70,7 @@ def test_what_has_ended_stays_ended():
 
 def test_a_target_has_one_open_operation():
     first = open_one("ins_a")
-    with pytest.raises(TargetBusy):
+    with pytest.raises(TargetBusy), transaction.atomic():
         open_one("ins_a")
     services.finish(operation_id=first.pk)
     open_one("ins_a")

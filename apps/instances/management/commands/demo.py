@@ -198,12 +198,16 @@ def _has_price(product: str) -> bool:
 
 
 def _hire_staff() -> None:
-    regions = dict(Region.objects.values_list("slug", "pk"))
+    regions = _region_ids()
     for address, name, role, slug in STAFF:
         user = _person(address, name)
         grant_staff_role(
             actor=SYSTEM, user=user, role=role, region_id=regions.get(slug or ""), region_slug=slug or ""
         )
+
+
+def _region_ids() -> dict[str, str]:
+    return {region.slug: str(region.pk) for region in Region.objects.all()}
 
 
 def _person(address: str, name: str) -> User:
@@ -223,7 +227,7 @@ def _found_team(tenant: Tenant) -> Team:
 
 def _write_past(teams: Sequence[tuple[Tenant, Team]], days: int) -> None:
     now = db_now()
-    regions = dict(Region.objects.values_list("slug", "pk"))
+    regions = _region_ids()
     pasts = []
     for tenant, team in teams:
         begun = now - timedelta(days=days + 3)

@@ -40,11 +40,9 @@ class Command(BaseCommand):
         signal.signal(signal.SIGINT, stop)
         running: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(max_workers=max(len(registry), 1)) as threads:
-            while not stopping.is_set():
-                for name in registry:
-                    if name not in running or running[name].done():
-                        running[name] = threads.submit(_run_one, name)
-                stopping.wait(interval)
+            while not stopping.wait(interval):
+                idle = [name for name in registry if name not in running or running[name].done()]
+                running |= {name: threads.submit(_run_one, name) for name in idle}
 
 
 def _run_one(name: str) -> None:
