@@ -105,6 +105,18 @@ def remove_gpus(*, actor: Actor, pool: GpuPool, device_ids: Sequence[str]) -> in
 
 
 @transaction.atomic
+def set_gpus(*, actor: Actor, pool: GpuPool, device_ids: Sequence[str]) -> None:
+    """Make the pool hold exactly these cards."""
+    actor.require(Permission.POOL_MANAGE)
+    wanted = set(device_ids)
+    now = set(GpuDevice.objects.filter(pool=pool).values_list("pk", flat=True))
+    if now - wanted:
+        remove_gpus(actor=actor, pool=pool, device_ids=sorted(now - wanted))
+    if wanted - now:
+        add_gpus(actor=actor, pool=pool, device_ids=sorted(wanted - now))
+
+
+@transaction.atomic
 def change_ratio(*, actor: Actor, pool: GpuPool, ratio: int) -> GpuPool:
     """Sell every card of the pool `ratio` times; `selectors.pools.ratio_impact` says what that does.
 

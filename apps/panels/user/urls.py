@@ -12,6 +12,7 @@ from apps.panels.user import (
     money,
     overview,
     people,
+    storage,
     team,
 )
 
@@ -57,4 +58,7 @@ urlpatterns: list[URLPattern] = [
     path("billing", money.Billing.as_view(), name="billing"),
     path("billing/entries", money.Statement.as_view(), name="ledger"),
     path("billing/prices", money.Prices.as_view(), name="prices"),
+    path("volumes", storage.VolumeList.as_view(), name="volumes"),
+    path("snapshots", storage.SnapshotList.as_view(), name="snapshots"),
+    path("limits", storage.Limits.as_view(), name="policies"),
 ]

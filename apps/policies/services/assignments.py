@@ -1,5 +1,7 @@
 """Which policies a team is held to."""
 
+from collections.abc import Mapping
+
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -72,3 +74,13 @@ def assign_policy(*, actor: Actor, team: Team, kind: str, policy_id: str) -> Ass
     )
     assignment.refresh_from_db()
     return assignment
+
+
+@transaction.atomic
+def assign_policies(*, actor: Actor, team: Team, policies: Mapping[str, str]) -> None:
+    """Put other policies (kind → id) in the place of the team's; those it has already are left."""
+    actor.require(Permission.POLICY_MANAGE)
+    assignment = Assignment.objects.get(team=team)
+    for kind, policy_id in policies.items():
+        if str(getattr(assignment, f"{kind}_id")) != str(policy_id):
+            assign_policy(actor=actor, team=team, kind=kind, policy_id=policy_id)
