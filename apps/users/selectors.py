@@ -61,11 +61,15 @@ def sessions(actor: Actor) -> list[UserSession]:
 
 
 def proven_at(session: Mapping[str, Any], user_id: str) -> float:
-    """When (Unix seconds) the person behind a session last proved who they are; 0 when never."""
+    """When (Unix seconds) the person behind a session last proved who they are.
+
+    That is when the session began, by whatever way of signing in, or a later proof; 0 when never.
+    """
+    began = float(session.get("began", 0))
     if session.get("account_authentication_methods_user") != user_id:
-        return 0.0
+        return began
     proofs = session.get("account_authentication_methods") or []
-    return max((float(one.get("at", 0)) for one in proofs), default=0.0)
+    return max([began, *(float(one.get("at", 0)) for one in proofs)])
 
 
 def has_full_administrator() -> bool:

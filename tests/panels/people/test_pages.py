@@ -28,6 +28,7 @@ def browser_of(user: User, *, recent: bool = True) -> Client:
     client.force_login(user)
     session = client.session
     age = 0 if recent else 3600
+    session["began"] = session["seen"] = time.time() - age
     session["account_authentication_methods"] = [{"method": "password", "at": time.time() - age}]
     session["account_authentication_methods_user"] = str(user.pk)
     session.save()
