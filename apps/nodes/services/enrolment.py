@@ -31,21 +31,21 @@ def enrol_node(*, actor: Actor, node: Node) -> Operation:
     actor.require(Permission.NODE_ENROL, node.region.scope)
     node = locked(node)
     if node.state == State.RETIRED:
-        node = change(actor, node, "return", note="")
+        node = change(actor=actor, node=node, event="return", note="")
     elif node.state in (State.TESTING, State.INITIALIZING):
-        node = change(actor, node, "retry", note="")
+        node = change(actor=actor, node=node, event="retry", note="")
     operation = operations.open_operation(
         actor=actor, target=target_of(node), plan=OperationPlan("node.enrol", _STEPS, deadline=DEADLINE)
     )
     node.operation_id = operation.pk
-    change(actor, node, "test", note="")
+    change(actor=actor, node=node, event="test", note="")
     operations.advance(operation_id=operation.pk, step="test")
     enqueue("nodes.sync_cluster", cluster_id=str(node.cluster_id))
     return operation
 
 
 @transaction.atomic
-def advance_enrolment(*, node_id: str, actor: Actor = SYSTEM) -> bool:
+def advance_enrolment(*, actor: Actor = SYSTEM, node_id: str) -> bool:
     """The inventory shows the node: take the steps that this proves; True when it is ready."""
     actor.require(Permission.NODE_ENROL)
     node = Node.objects.select_for_update(of=("self",), no_key=True).get(pk=node_id)
@@ -59,11 +59,11 @@ def advance_enrolment(*, node_id: str, actor: Actor = SYSTEM) -> bool:
             "vcpus": node.vcpus,
             "memory": node.memory_mib // 1024,
         }
-        node = change(actor, node, "initialize", note="")
+        node = change(actor=actor, node=node, event="initialize", note="")
         if operation:
             operations.advance(operation_id=operation, step="initialize", detail=detail)
     node.operation_id = None
-    change(actor, node, "join", note="")
+    change(actor=actor, node=node, event="join", note="")
     if operation:
         operations.advance(operation_id=operation, step="join")
         operations.finish(operation_id=operation)
@@ -71,13 +71,13 @@ def advance_enrolment(*, node_id: str, actor: Actor = SYSTEM) -> bool:
 
 
 @transaction.atomic
-def fail_enrolment(*, node_id: str, message: str, actor: Actor = SYSTEM) -> None:
+def fail_enrolment(*, actor: Actor = SYSTEM, node_id: str, message: str) -> None:
     """Past the deadline: the node is back where it began and may be tried again."""
     actor.require(Permission.NODE_ENROL)
     node = Node.objects.select_for_update(of=("self",), no_key=True).get(pk=node_id)
     operation, node.operation_id = node.operation_id, None
     if node.state in (State.TESTING, State.INITIALIZING):
-        change(actor, node, "retry", note=message[:300])
+        change(actor=actor, node=node, event="retry", note=message[:300])
     if operation:
         operations.fail(
             operation_id=operation,

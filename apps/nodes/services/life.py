@@ -27,7 +27,7 @@ DRAIN_DEADLINE = timedelta(hours=24)
 def cordon_node(*, actor: Actor, node: Node, reason: str = "") -> Node:
     """Place nothing new on the node; what runs there goes on."""
     actor.require(Permission.NODE_CORDON, node.region.scope)
-    return change(actor, locked(node), "cordon", note=_note(reason))
+    return change(actor=actor, node=locked(node), event="cordon", note=_note(reason))
 
 
 @transaction.atomic
@@ -38,7 +38,7 @@ def uncordon_node(*, actor: Actor, node: Node) -> Node:
     if node.operation_id and node.state == State.DRAINING:
         operations.cancel(operation_id=node.operation_id, message=_("The node was taken back into service."))
         node.operation_id = None
-    return change(actor, node, "uncordon", note="")
+    return change(actor=actor, node=node, event="uncordon", note="")
 
 
 @transaction.atomic
@@ -51,7 +51,7 @@ def drain_node(*, actor: Actor, node: Node, reason: str = "") -> Operation:
         actor=actor, target=target_of(node), plan=OperationPlan("node.drain", _DRAIN, deadline=DRAIN_DEADLINE)
     )
     node.operation_id = operation.pk
-    node = change(actor, node, "drain", note=_note(reason))
+    node = change(actor=actor, node=node, event="drain", note=_note(reason))
     operations.advance(operation_id=operation.pk, step="move")
     drain_requested.send(Node, node=node, actor=actor, operation_id=operation.pk)
     enqueue("nodes.finish_drains")
@@ -66,14 +66,14 @@ _DRAIN = (
 
 
 @transaction.atomic
-def finish_drain(*, node_id: str, actor: Actor = SYSTEM) -> bool:
+def finish_drain(*, actor: Actor = SYSTEM, node_id: str) -> bool:
     """End the drain of a node on which nothing is left; False while something is."""
     actor.require(Permission.NODE_DRAIN)
     node = Node.objects.select_for_update(of=("self",), no_key=True).get(pk=node_id)
     if node.state != State.DRAINING or is_occupied(node):
         return False
     operation, node.operation_id = node.operation_id, None
-    change(actor, node, "maintain", note=node.note)
+    change(actor=actor, node=node, event="maintain", note=node.note)
     if operation:
         operations.finish(operation_id=operation)
     return True
@@ -85,7 +85,7 @@ def maintain_node(*, actor: Actor, node: Node, reason: str = "") -> Node:
     actor.require(Permission.NODE_MANAGE, node.region.scope)
     node = locked(node)
     refuse_occupied(node)
-    return change(actor, node, "maintain", note=_note(reason))
+    return change(actor=actor, node=node, event="maintain", note=_note(reason))
 
 
 @transaction.atomic
@@ -94,7 +94,7 @@ def retire_node(*, actor: Actor, node: Node) -> Node:
     actor.require(Permission.NODE_MANAGE, node.region.scope)
     node = locked(node)
     refuse_occupied(node)
-    return change(actor, node, "retire", note="")
+    return change(actor=actor, node=node, event="retire", note="")
 
 
 @transaction.atomic
@@ -108,7 +108,7 @@ def annotate_node(*, actor: Actor, node: Node, note: str) -> Node:
     return node
 
 
-def change(actor: Actor, node: Node, event: str, *, note: str) -> Node:
+def change(*, actor: Actor, node: Node, event: str, note: str) -> Node:
     """Move a locked node along its life, with the record and the news of it."""
     before = node.state
     node.state, node.note = MACHINE.target(event, node.state), note

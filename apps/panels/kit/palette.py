@@ -50,12 +50,11 @@ class Palette(DjangoView):
 
 
 def _groups(actor: Actor, place: Place, text: str) -> Iterable[tuple[Any, list[Hit]]]:
-    if text:
-        for source in SOURCES[place.panel]:
-            if actor.can(source.permission, place.scope):
-                hits = list(source.find(actor, place, text))[:LIMIT]
-                if hits:
-                    yield source.label, hits
+    allowed = [source for source in SOURCES[place.panel] if actor.can(source.permission, place.scope)]
+    for source in allowed if text else ():
+        hits = list(source.find(actor, place, text))[:LIMIT]
+        if hits:
+            yield source.label, hits
     pages = [
         Hit(entry["label"], entry["url"], entry["icon"], label)
         for label, entries in nav.groups(place, actor, "")

@@ -88,7 +88,7 @@ def unfreeze_region(*, actor: Actor, region: Region) -> Region:
 
 
 @transaction.atomic
-def pull_brake(*, region_id: str, reason: str, actor: Actor = SYSTEM) -> bool:
+def pull_brake(*, actor: Actor = SYSTEM, region_id: str, reason: str) -> bool:
     """Freeze the region because too much of it went out of sight; False when it is frozen already."""
     actor.require(Permission.REGION_FREEZE)
     region = Region.objects.select_for_update(of=("self",), no_key=True).get(pk=region_id)
