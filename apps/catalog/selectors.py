@@ -11,12 +11,12 @@ from apps.core.errors import NotFound
 
 
 def list_types(*, actor: Actor, for_sale: bool = False) -> QuerySet[Any]:
-    rows = InstanceType.objects.visible_to(actor).select_related("gpu_model")
+    rows: Any = InstanceType.objects.visible_to(actor).select_related("gpu_model")
     return rows.launchable() if for_sale else rows
 
 
 def list_images(*, actor: Actor, for_sale: bool = False) -> QuerySet[Any]:
-    rows = Image.objects.visible_to(actor)
+    rows: Any = Image.objects.visible_to(actor)
     return rows.launchable() if for_sale else rows
 
 

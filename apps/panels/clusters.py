@@ -1,5 +1,6 @@
 """Clusters as the Admin and Cluster panels show them; each subclasses with its own name."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.db.models import Count, Q, QuerySet
@@ -81,7 +82,7 @@ class ClusterList(Resource):
     model = Cluster
     live = "cluster."
     order = "name"
-    columns: ClassVar = (NAME, STATE, KIND, NODES, SEEN)
+    columns: ClassVar[Sequence[Column]] = (NAME, STATE, KIND, NODES, SEEN)
     search = ("name", "slug", "kind")
     search_hint = _("Search by name or driver")
     filters: ClassVar = (Filter("kind", _("Driver"), (("sim", "sim"), ("libvirt", "libvirt"))),)
@@ -90,7 +91,7 @@ class ClusterList(Resource):
         SavedView("trouble", _("Do not answer"), ~Q(last_error="")),
         SavedView("retired", _("Retired"), Q(state=ClusterState.RETIRED)),
     )
-    actions: ClassVar = (RECHECK,)
+    actions: ClassVar[Sequence[Action]] = (RECHECK,)
     empty = Empty(_("No cluster yet"), _("A cluster is one endpoint that runs machines."), icon="boxes")
 
     def rows(self) -> QuerySet[Any]:
@@ -105,7 +106,7 @@ class ClusterPage(Detail):
     nav = "clusters"
     model = Cluster
     live = "cluster. node."
-    actions: ClassVar = (RECHECK,)
+    actions: ClassVar[Sequence[Action]] = (RECHECK,)
 
     def rows(self) -> QuerySet[Any]:
         return self.place.narrow(list_clusters(actor=self.actor))
@@ -125,7 +126,7 @@ class ClusterPage(Detail):
     def main_overview(self) -> list[Any]:
         found = with_cards(self.object.nodes.select_related("region").order_by("name"))[:200]
         empty = Empty(_("No node yet"), _("They appear when the endpoint reports them."), icon="server")
-        return [Table(_("Nodes"), nodes.COLUMNS, found, empty, view=self)]
+        return [Table(_("Nodes"), nodes.COLUMNS, list(found), empty, view=self)]
 
     def aside_overview(self) -> list[Any]:
         one = self.object

@@ -1,5 +1,6 @@
 """GPUs and pools as the Admin and Cluster panels show them; each subclasses with its own name."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.db.models import F, Q, QuerySet
@@ -206,7 +207,7 @@ class PoolList(Resource):
     model = GpuPool
     live = "pool."
     order = "name"
-    columns = POOL_COLUMNS
+    columns: ClassVar[Sequence[Column]] = POOL_COLUMNS
     search = ("name", "slug", "gpu_model__name")
     search_hint = _("Search by name or GPU model")
     filters: ClassVar = (Filter("isolation", _("Isolation"), Isolation.choices),)

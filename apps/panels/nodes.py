@@ -1,5 +1,6 @@
 """Nodes as the Admin and Cluster panels show them; each subclasses with its own name."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -192,7 +193,7 @@ class NodeList(Resource):
     model = Node
     live = "node."
     order = "name"
-    columns = COLUMNS
+    columns: ClassVar[Sequence[Column]] = COLUMNS
     search = ("name", "rack", "cluster__slug")
     search_hint = _("Search by name, rack or cluster")
     filters: ClassVar = (
@@ -308,7 +309,7 @@ class NodePage(Detail):
         found = with_holds(GpuDevice.objects.filter(node=self.object).select_related("model", "pool", "node"))
         empty = Empty(_("No GPU"), _("This node reports no cards."), icon="cpu")
         columns = [one for one in gpus.COLUMNS if one.name != "node"]
-        return [Table(_("GPUs"), columns, found.order_by("pci_address"), empty, view=self)]
+        return [Table(_("GPUs"), columns, list(found.order_by("pci_address")), empty, view=self)]
 
     def main_events(self) -> list[Any]:
         found = operations_of(actor=self.actor, target_id=self.object.pk)[:30]

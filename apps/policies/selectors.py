@@ -7,8 +7,9 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.core.actor import Actor
+from apps.core.actor import Actor, team_scope
 from apps.core.errors import NotFound
+from apps.core.permissions import Permission
 from apps.policies.models import (
     Assignment,
     ImagePolicy,
@@ -148,7 +149,8 @@ def find_assignment(*, actor: Actor, team_id: str) -> Assignment:
 
 def limits_for_team(*, actor: Actor, team_id: str) -> list[UsedLimit]:
     """What the team's resource policy says, line by line, and how much of it is used."""
-    find_assignment(actor=actor, team_id=team_id)
+    if not actor.can(Permission.POLICY_READ, team_scope(team_id)):
+        raise NotFound(_("There is no such team."))
     used = used_by(team_id)
     return [
         UsedLimit(line, used.get((line.level, line.target, line.metric), 0))

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.gpupools.selectors.cards import list_pools, with_cards
+from apps.gpupools.states import PoolState
 from apps.instances.models import Instance
 from apps.instances.states import State as InstanceState
 from apps.nodes.selectors import list_nodes
@@ -39,7 +40,7 @@ class Overview(Page):
 
     @cached_property
     def pools(self) -> list[Any]:
-        found = list_pools(actor=self.actor).live().filter(slots__gt=0)
+        found = list_pools(actor=self.actor).exclude(state=PoolState.RETIRED).filter(slots__gt=0)
         return sorted(found, key=lambda pool: -pool.held / pool.slots)
 
     @cached_property

@@ -258,14 +258,14 @@ class ChoiceEdit(PolicyForm):
         Section(_("Choice"), _("What customers of the policy are offered."), ("is_open", "slugs")),
     )
 
-    def options(self) -> list[tuple[str, str]]:
+    def known(self) -> list[tuple[str, str]]:
         return []
 
     def form(self, data: Any = None) -> forms.Form:
         form = super().form(data)
         field = form.fields["slugs"]
         assert isinstance(field, forms.MultipleChoiceField)
-        known = self.options()
+        known = self.known()
         gone = sorted(set(self.found.slugs) - {slug for slug, _label in known})
         field.choices = [*known, *((slug, slug) for slug in gone)]
         return form
@@ -282,7 +282,7 @@ class TypeEdit(ChoiceEdit):
     title = _("Instance type policy")
     kind = Kind.INSTANCE_TYPE
 
-    def options(self) -> list[tuple[str, str]]:
+    def known(self) -> list[tuple[str, str]]:
         return [(one.slug, one.name) for one in list_types(actor=self.actor)]
 
 
@@ -290,7 +290,7 @@ class ImageEdit(ChoiceEdit):
     title = _("Image policy")
     kind = Kind.IMAGE
 
-    def options(self) -> list[tuple[str, str]]:
+    def known(self) -> list[tuple[str, str]]:
         return [(one.slug, str(one)) for one in list_images(actor=self.actor)]
 
 

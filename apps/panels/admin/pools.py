@@ -115,7 +115,7 @@ class PoolPage(Detail):
             _("Put cards of its model and region into it."),
             icon="cpu",
         )
-        return [Kpis(kpis), Table(_("GPUs"), gpus.COLUMNS, found, empty, view=self)]
+        return [Kpis(kpis), Table(_("GPUs"), gpus.COLUMNS, list(found), empty, view=self)]
 
     def aside_overview(self) -> list[Any]:
         return [Facts(_("Details"), [*gpus.pool_facts(self.object), (_("Id"), cells.copy(self.object.pk))])]

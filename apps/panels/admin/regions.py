@@ -1,7 +1,7 @@
 """Regions in the Admin panel."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Count, Q, QuerySet
@@ -181,7 +181,7 @@ class RegionEdit(FormPage):
     permission = P.REGION_MANAGE
     nav = "regions"
     title = _("Edit region")
-    form_class = RegionChange
+    form_class: ClassVar[type[forms.Form]] = RegionChange
     submit = _("Save")
     done = _("The region is changed.")
 
@@ -260,12 +260,12 @@ class RegionDetail(Detail):
             icon="boxes",
         )
         columns = (clusters.NAME, clusters.STATE, clusters.KIND, clusters.NODES, clusters.SEEN)
-        return [Table(_("Clusters"), columns, rows, empty, view=self)]
+        return [Table(_("Clusters"), columns, list(rows), empty, view=self)]
 
     def main_pools(self) -> list[Any]:
         rows = list_pools(actor=self.actor).filter(region=self.object).order_by("name")
         empty = Empty(_("No GPU pool yet"), _("A pool sells GPUs of one model together."), icon="layers")
-        return [Table(_("GPU pools"), gpus.POOL_COLUMNS, rows, empty, view=self)]
+        return [Table(_("GPU pools"), gpus.POOL_COLUMNS, list(rows), empty, view=self)]
 
     def aside_overview(self) -> list[Any]:
         one = self.object

@@ -3,7 +3,6 @@
 from django.urls import URLPattern, path
 
 from apps.panels.admin import (
-    catalog,
     clusters,
     home,
     instances,
@@ -20,6 +19,7 @@ from apps.panels.admin import (
     teams,
     wallets,
 )
+from apps.panels.admin.catalog import images, models, types
 
 app_name = "admin"
 
@@ -48,15 +48,15 @@ urlpatterns: list[URLPattern] = [
     path("gpu-pools/<str:pk>/ratio", pools.PoolRatio.as_view(), name="gpu-pool-ratio"),
     path("volumes", nodes.VolumeList.as_view(), name="volumes"),
     path("networks", nodes.NetworkList.as_view(), name="networks"),
-    path("instance-types", catalog.TypeList.as_view(), name="instance-types"),
-    path("instance-types/new", catalog.TypeNew.as_view(), name="instance-type-new"),
-    path("instance-types/<str:pk>", catalog.TypeEdit.as_view(), name="instance-type"),
-    path("images", catalog.ImageList.as_view(), name="images"),
-    path("images/new", catalog.ImageNew.as_view(), name="image-new"),
-    path("images/<str:pk>", catalog.ImageEdit.as_view(), name="image"),
-    path("gpu-models", catalog.ModelList.as_view(), name="gpu-models"),
-    path("gpu-models/new", catalog.ModelNew.as_view(), name="gpu-model-new"),
-    path("gpu-models/<str:pk>", catalog.ModelEdit.as_view(), name="gpu-model"),
+    path("instance-types", types.TypeList.as_view(), name="instance-types"),
+    path("instance-types/new", types.TypeNew.as_view(), name="instance-type-new"),
+    path("instance-types/<str:pk>", types.TypeEdit.as_view(), name="instance-type"),
+    path("images", images.ImageList.as_view(), name="images"),
+    path("images/new", images.ImageNew.as_view(), name="image-new"),
+    path("images/<str:pk>", images.ImageEdit.as_view(), name="image"),
+    path("gpu-models", models.ModelList.as_view(), name="gpu-models"),
+    path("gpu-models/new", models.ModelNew.as_view(), name="gpu-model-new"),
+    path("gpu-models/<str:pk>", models.ModelEdit.as_view(), name="gpu-model"),
     path("policies", policies.PolicyPage.as_view(), name="policies"),
     path("policies/new", policies.PolicyNew.as_view(), name="policy-new"),
     path("policies/teams", policies.TeamPolicies.as_view(), name="policy-teams"),

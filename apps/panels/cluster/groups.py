@@ -158,7 +158,7 @@ class GroupPage(Detail):
             Node.objects.visible_to(self.actor).filter(groups=self.object).select_related("region", "cluster")
         )
         empty = Empty(_("No node in it"), _("Choose which nodes of the region belong to it."), icon="server")
-        return [Table(_("Nodes"), nodes.COLUMNS, with_cards(rows).order_by("name"), empty, view=self)]
+        return [Table(_("Nodes"), nodes.COLUMNS, list(with_cards(rows).order_by("name")), empty, view=self)]
 
     def aside_overview(self) -> list[Any]:
         one = self.object

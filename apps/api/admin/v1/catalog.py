@@ -99,7 +99,9 @@ class ImageIn(In):
     version = serializers.CharField(max_length=40)
     os = serializers.CharField(max_length=40)
     description = serializers.CharField(max_length=300, required=False, allow_blank=True)
-    source = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    source = serializers.CharField(  # type: ignore[assignment]
+        max_length=500, required=False, allow_blank=True
+    )
     checksum = serializers.CharField(max_length=80, required=False, allow_blank=True)
     size_bytes = serializers.IntegerField(min_value=0, max_value=2**62, required=False)
     min_disk_gib = serializers.IntegerField(min_value=1, max_value=100_000, required=False)

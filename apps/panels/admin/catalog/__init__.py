@@ -1,0 +1,1 @@
+"""The catalogue in the Admin panel: instance types, images and GPU models."""
