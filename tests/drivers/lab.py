@@ -12,6 +12,7 @@ from apps.drivers.base import ImageRef, MachineSpec, Observed, Power
 from apps.drivers.registry import driver_for
 
 PATIENCE = 180.0
+WELCOME = 'it\'s $HOME, `id` and "ünïcode"'
 INSTALLATION = "installation-under-test"
 FOREIGN_DOMAIN = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"""
@@ -52,6 +53,7 @@ class Lab(ABC):
         name_and_id = {"name": name, "resource_id": name.removeprefix("hai-")}
         keys = (self.key.export_public_key().decode().strip(),)
         usual = {"installation": INSTALLATION, "fence": 1, "vcpus": 1, "memory_mib": 256, "disk_gib": 1}
+        usual["user_data"] = {"write_files": [{"path": "/etc/welcome", "content": WELCOME}]}
         login = {"hostname": "box", "user": "alice", "ssh_keys": keys, "image": self.image}
         return MachineSpec(**(name_and_id | usual | login | wishes))
 

@@ -13,7 +13,7 @@ from apps.drivers.errors import Rejected, Transient
 from apps.drivers.libvirt import probe
 from apps.drivers.registry import driver_for
 from runner import libvirt, paths, services
-from tests.drivers.lab import wait_for
+from tests.drivers.lab import WELCOME, wait_for
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(600)]
 
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.serial, pytest.mark.timeout(600)]
 def test_a_login_works_with_the_host_key_we_were_told(libvirt_lab):
     libvirt_lab.booted()
     assert libvirt_lab.run("hostname && whoami").split() == ["box", "alice"]
+    assert libvirt_lab.run("cat /etc/welcome") == WELCOME
 
 
 def test_a_write_after_a_snapshot_is_undone_by_it(libvirt_lab):

@@ -171,6 +171,15 @@ class Client:
         flags = 0 if self.uri.startswith("xen") else libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
         self._unless_settled(domain.shutdownFlags, flags)
 
+    def reboot(self, domain: Any, *, force: bool) -> None:
+        """Ask the guest to restart, or reset it."""
+        flags = 0 if self.uri.startswith("xen") else libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN
+        with as_driver_errors():
+            if force:
+                domain.reset()
+            else:
+                domain.reboot(flags)
+
     def start(self, domain: Any) -> None:
         """Power on; on already is not an error."""
         self._unless_settled(domain.create)

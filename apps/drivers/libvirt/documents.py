@@ -64,8 +64,6 @@ def domain_xml(spec: MachineSpec, setting: Setting, tag: Tag) -> str:
     _add(domain, "vcpu", str(spec.vcpus))
     system = _add(domain, "os")
     _add(system, "type", "hvm", arch="x86_64", machine="xenfv" if is_xen else "q35")
-    if is_xen:
-        _add(system, "loader", "/usr/lib/xen-4.17/boot/hvmloader", type="rom")
     _add(system, "boot", dev="hd")
     features = _add(domain, "features")
     _add(features, "acpi")

@@ -160,11 +160,7 @@ class LibvirtDriver(
 
     def reboot(self, name: str, *, force: bool = False) -> None:
         domain = self._must_run(name)
-        with as_driver_errors():
-            if force:
-                domain.reset()
-            else:
-                domain.reboot(1)  # VIR_DOMAIN_REBOOT_ACPI_POWER_BTN
+        self.client.reboot(domain, force=force)
 
     def resize(self, name: str, *, vcpus: int, memory_mib: int, disk_gib: int) -> None:
         domain = self._must_find(name)
