@@ -25,7 +25,7 @@ from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.users import UserFactory, region_staff
 from tests.isolation.world import make_world
 
-EXAMPLES = 6
+EXAMPLES = 4
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 FUZZED = settings(
     max_examples=EXAMPLES,

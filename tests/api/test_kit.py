@@ -11,6 +11,7 @@ from rest_framework.exceptions import Throttled
 from apps.api import throttling
 from apps.api.base import Call, TeamViewSet
 from apps.core.actor import SYSTEM
+from apps.core.ids import new_id
 from apps.core.permissions import Permission
 from apps.operations import services
 from apps.operations.models import Operation
@@ -28,7 +29,7 @@ def open_operation(team: Team, number: int = 0) -> Operation:
     """An operation that can be called off."""
     return services.open_operation(
         actor=SYSTEM,
-        target=Target("instance", f"ins_{team.slug}_{number}", f"box {number}", team_id=team.pk),
+        target=Target("instance", new_id("ins"), f"box {number}", team_id=team.pk),
         plan=OperationPlan("instance.create", (StepPlan("accept", Plane.USER),), is_cancellable=True),
     )
 

@@ -188,7 +188,7 @@ def _by_key(
         _at_home(name, world, user, role),
         headers={"Authorization": f"Bearer {secret}"},
         permissions=GRANTS[role] if scopes is None else scopes,
-        workspace=workspace and str(workspace.pk),
+        workspace=str(workspace.pk) if workspace else None,
     )
 
 

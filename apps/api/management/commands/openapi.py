@@ -11,6 +11,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from apps.api.audiences import AUDIENCES, Audience
 from apps.api.docs import path_of
+from apps.api.errors import PROBLEM
 
 
 class Command(BaseCommand):
@@ -43,5 +44,18 @@ def generate(audience: Audience) -> str:
         troubles = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
     if troubles:
         raise CommandError("\n".join(map(str, troubles)))
+    _share_problems(document)
     document["info"] |= {"title": audience.title, "description": audience.about}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _share_problems(document: dict[str, Any]) -> None:
+    """Describe the problem document once and refer to it, instead of at every refusal of every call."""
+    shared = {"$ref": "#/components/responses/Problem"}
+    for item in document["paths"].values():
+        for operation in item.values():
+            answers = operation["responses"]
+            for status in [one for one in answers if PROBLEM in answers[one].get("content", {})]:
+                problem, answers[status] = answers[status], shared
+                problem["description"] = "A refusal; `code` says which."
+                document["components"].setdefault("responses", {})["Problem"] = problem
