@@ -1,10 +1,11 @@
 """The runner's command line."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 
-from runner import bootstrap, checks, services, suite, supervise
+from runner import bootstrap, checks, paths, services, suite, supervise
 from runner.console import Stopped, show, warn
 
 PROFILE = "HOSTEDAI_TEST_PROFILE"
@@ -40,6 +41,32 @@ def lock(_: list[str]) -> int:
     return bootstrap.lock()
 
 
+def bench(arguments: list[str]) -> int:
+    """Measure, in an installation that the benchmarks make for themselves."""
+    bootstrap.python_packages(development=True)
+    command = [str(paths.python()), "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=paths.ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def faults(arguments: list[str]) -> int:
+    """The fault suite alone."""
+    return suite.run(arguments or ["tests/faults"])
+
+
+def evidence(_: list[str]) -> int:
+    """Faults, then benchmarks; each writes its figures into evidence/."""
+    return faults([]) or bench([])
+
+
+def manage(arguments: list[str]) -> int:
+    """A management command against the services of `make services`."""
+    bootstrap.python_packages(development=True)
+    env = os.environ | services.start_profile(_profile()) | {"DB_SCOPE": "*"}
+    env.setdefault("DJANGO_SETTINGS_MODULE", "hostedai.settings.dev")
+    command = [str(paths.python()), "manage.py", *arguments]
+    return subprocess.run(command, cwd=paths.ROOT, env=env, check=False).returncode
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "setup": setup,
     "services": start_services,
@@ -50,6 +77,10 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "assets": checks.assets,
     "stamp-assets": checks.stamp,
     "lock": lock,
+    "faults": faults,
+    "bench": bench,
+    "evidence": evidence,
+    "manage": manage,
 }
 
 
