@@ -18,6 +18,31 @@ def dressed(form: forms.Form) -> forms.Form:
     return dress(form)
 
 
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+@register.filter
+def browser(agent: str) -> str:
+    """What a browser says it is, in words; as it stands when it says nothing we know."""
+    name = next((name for mark, name in _BROWSERS if mark in agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    return f"{name} · {system}".strip(" ·") if name else agent[:60]
+
+
 @register.simple_tag(takes_context=True)
 def account_nav(context: template.Context) -> list[tuple[Any, str, bool]]:
     """The pages about oneself, and which of them this is."""
