@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.db.models import QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db import connection
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.core.actor import Actor, team_scope
 from apps.core.errors import NotFound
+from apps.core.ids import decode
 from apps.core.permissions import Permission
 from apps.policies.models import (
     Assignment,
@@ -17,11 +18,10 @@ from apps.policies.models import (
     Policy,
     PricingPolicy,
     QuotaUsage,
-    ResourceLimit,
     ResourcePolicy,
     ServicePolicy,
 )
-from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limits, UsedLimit
+from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limit, Limits, UsedLimit
 from apps.policies.states import Kind, Level
 
 MODELS: dict[
@@ -43,21 +43,33 @@ _WORDS = {
 }
 
 
+# Both are read at every launch: plain statements, because making them anew costs more than asking them.
+_LIMITS = """
+SELECT level, target, metric, access, maximum FROM policies_resourcelimit
+ WHERE policy_id = coalesce((SELECT resource_id FROM policies_assignment WHERE team_id = %s),
+                            (SELECT id FROM policies_resourcepolicy WHERE is_default))
+"""
+_CHOICES = """
+SELECT t.is_open, t.slugs, i.is_open, i.slugs
+  FROM policies_assignment a
+  JOIN policies_instancetypepolicy t ON t.id = a.instance_type_id
+  JOIN policies_imagepolicy i ON i.id = a.image_id
+ WHERE a.team_id = %s
+"""
+
+
 def limits_of(team_id: str) -> Limits:
     """The lines of the team's resource policy; a team without one is held to the default."""
-    assigned = Assignment.objects.filter(team_id=team_id).values("resource_id")[:1]
-    default = ResourcePolicy.objects.filter(is_default=True).values("pk")[:1]
-    lines = ResourceLimit.objects.filter(policy_id=Coalesce(Subquery(assigned), Subquery(default)))
-    return Limits.of(line.limit for line in lines)
+    with connection.cursor() as cursor:
+        cursor.execute(_LIMITS, [decode("team", team_id)])
+        return Limits.of(Limit(*row) for row in cursor.fetchall())
 
 
 def choices_of(team_id: str) -> tuple[Choice, Choice]:
     """Which instance types and which images the team may launch."""
-    found = (
-        Assignment.objects.filter(team_id=team_id)
-        .values_list("instance_type__is_open", "instance_type__slugs", "image__is_open", "image__slugs")
-        .first()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_CHOICES, [decode("team", team_id)])
+        found = cursor.fetchone()
     if found is None:
         return Choice(), Choice()
     type_open, types, image_open, images = found

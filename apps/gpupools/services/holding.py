@@ -9,10 +9,9 @@ from uuid import UUID
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from apps.core.ids import encode
+from apps.core.ids import encode, new_uuid
 from apps.gpupools import placement
 from apps.gpupools.errors import PoolExhausted
-from apps.gpupools.models import GpuHold
 from apps.gpupools.selectors import fleet
 from apps.gpupools.specs import Candidate, FreeSlice, Placed, Plan, Snapshot, Wanted
 from apps.policies.specs import Demand
@@ -23,6 +22,11 @@ SELECT r.id, r.team_id, r.region_id, r.group_id, r.node_id::text, r.pool_id::tex
   FROM gpupools_reservation r LEFT JOIN catalog_gpumodel m ON m.id = r.gpu_model_id
  WHERE r.holder_id = %s AND r.released_at IS NULL
    FOR UPDATE OF r
+"""
+
+_HOLD = """
+INSERT INTO gpupools_gpuhold (id, slice_id, reservation_id, held_at)
+SELECT t.id, t.slice, %s, now() FROM unnest(%s::uuid[], %s::uuid[]) AS t(id, slice)
 """
 
 
@@ -99,10 +103,11 @@ def values_of(holder_id: str, team: str, ask: Wanted, now: datetime) -> dict[str
 
 
 def hold(reservation: UUID, slices: Sequence[FreeSlice]) -> None:
-    GpuHold.objects.bulk_create(
-        GpuHold(reservation_id=encode("rsv", reservation), slice_id=encode("gps", UUID(one.id)))
-        for one in slices
-    )
+    """Write the holds; the node is locked by now."""
+    if not slices:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD, [reservation, [new_uuid() for _each in slices], [one.id for one in slices]])
 
 
 def placed_at(reservation: UUID, chosen: Candidate, slices: Sequence[FreeSlice]) -> Placed:
