@@ -80,6 +80,7 @@ COLUMNS = (
         _("From"),
         lambda one: cells.exact(one.valid_from),
         sort="valid_from",
+        priority=2,
         text=lambda one: one.valid_from.isoformat(),
     ),
     Column(

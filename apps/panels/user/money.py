@@ -168,7 +168,7 @@ class Billing(Page):
 
 def _described(line: StatementLine) -> Any:
     if line.kind == TransactionKind.USAGE:
-        return _now("%(n)s cuts of what ran") % {"n": cells.number(line.entries)}
+        return _now("What ran that day, %(n)s charges") % {"n": cells.number(line.entries)}
     return line.description
 
 
