@@ -19,13 +19,23 @@ from apps.core.ids import decode, encode
 from apps.core.leases import in_time
 from apps.core.permissions import Permission
 from apps.operations.errors import NotCancellable, TargetBusy
-from apps.operations.models import Operation, OperationStep
+from apps.operations.models import Operation
 from apps.operations.services.outbox import emit_many
 from apps.operations.signals import cancel_requested
 from apps.operations.specs import Happening, OperationPlan, Target
 from apps.operations.states import OPEN, State, StepState
 
 FORGOTTEN = timedelta(minutes=15)
+
+_LAY_OUT = """
+INSERT INTO operations_operationstep
+       (operation_id, team_id, region_id, position, name, plane, detail, state, started_at, finished_at)
+SELECT o.id, o.team, o.region, s.rank - 1, s.name, s.plane, s.detail, s.state,
+       CASE WHEN s.state = 'done' THEN o.at END, CASE WHEN s.state = 'done' THEN o.at END
+  FROM (SELECT %s::uuid AS id, %s::uuid AS team, %s::uuid AS region, %s::timestamptz AS at) o,
+       unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+       WITH ORDINALITY AS s(name, plane, detail, state, rank)
+"""
 
 _ADVANCE = """
 WITH goal AS (
@@ -111,21 +121,18 @@ def open_operation(
 
 def _lay_out(operation: Operation, plan: OperationPlan, now: datetime) -> None:
     """The timeline: what was done already, and what is to come."""
-    OperationStep.objects.bulk_create(
-        OperationStep(
-            operation=operation,
-            team_id=operation.team_id,
-            region_id=operation.region_id,
-            position=position,
-            name=step.name,
-            plane=step.plane,
-            detail=step.detail,
-            state=StepState.DONE if step.is_done else StepState.PENDING,
-            started_at=now if step.is_done else None,
-            finished_at=now if step.is_done else None,
+    if not plan.steps:
+        return
+    scope = [operation.team_id and decode("team", operation.team_id)]
+    scope += [operation.region_id and decode("reg", operation.region_id)]
+    rows = [
+        (step.name, step.plane.value, step.detail, StepState.DONE if step.is_done else StepState.PENDING)
+        for step in plan.steps
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LAY_OUT, [decode("op", str(operation.pk)), *scope, now, *map(list, zip(*rows, strict=True))]
         )
-        for position, step in enumerate(plan.steps)
-    )
 
 
 def advance(*, operation_id: str, step: str, detail: str = "", also: Sequence[Happening] = ()) -> bool:

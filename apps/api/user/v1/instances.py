@@ -160,7 +160,7 @@ class InstanceViewSet(TeamViewSet):
         """Accepted when rules, money and room allow; otherwise the problem carries an `explanation`."""
         workspace, spec = self._wish()
         instance = services.create_instance(actor=self.actor, team=self.team, workspace=workspace, spec=spec)
-        return self._shown(instance.pk)
+        return self.answer(instance)
 
     @action(detail=False, methods=["post"])
     def explain(self, request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""How fast the whole of it is: real processes, real database, real HTTP. `python -m benchmarks <name>`."""
