@@ -141,7 +141,7 @@ def converse(
     idle: float = 900,
     host_key: str = "",
 ) -> None:
-    """Start the machine's SSH server, give the talk a way to open sockets, and end all threads' connections."""
+    """Start the machine's SSH server, let the talk open sockets, and end all threads' connections."""
     console = Echo()
 
     async def main() -> None:

@@ -28,6 +28,7 @@ from apps.panels import snippets
 from apps.panels.kit import FormPage, cells, shell
 from apps.policies.selectors import choices_of
 from apps.regions.models import Region
+from apps.regions.selectors import kinds_in
 from apps.users.models import SshKey
 from apps.users.selectors import ssh_keys
 
@@ -158,7 +159,7 @@ class Launch(FormPage):
         asked = self.request.POST if self.request.method == "POST" else self.request.GET
         offer = _pick(self.offers, asked.get("type"))
         region = self._region(offer, asked.get("region", ""))
-        images = self.images_for(offer)
+        images = self.images_for(offer, region)
         image = next((one for one in images if one.slug == asked.get("image")), images[0] if images else None)
         least = max(offer.type.disk_gib if offer else 1, image.min_disk_gib if image else 1)
         disk = asked.get("disk_gib", "")
@@ -179,16 +180,18 @@ class Launch(FormPage):
             return asked
         return max(rooms, key=lambda slug: rooms[slug], default="")
 
-    def images_for(self, offer: Offer | None) -> list[Image]:
-        """The images that policy allows and machines of the type can start."""
+    def images_for(self, offer: Offer | None, region: str) -> list[Image]:
+        """The images that policy allows and machines of the type can start in the region."""
         assert self.place.team is not None
         _types, allowed = choices_of(self.place.team.pk)
-        kinds = set(offer.type.cluster_kinds) if offer else set()
+        kinds = kinds_in(region)
+        if offer and offer.type.cluster_kinds:
+            kinds &= set(offer.type.cluster_kinds)
         return [
             image
             for image in Image.objects.launchable()
             if allowed.allows(image.slug)
-            and (not kinds or not image.cluster_kinds or kinds & set(image.cluster_kinds))
+            and (not image.cluster_kinds or kinds & set(image.cluster_kinds))
             and (offer is None or image.min_memory_mib <= offer.type.memory_mib)
         ]
 
@@ -221,7 +224,7 @@ class Launch(FormPage):
             "chosen": one,
             "groups": self._groups(),
             "places": self._places(),
-            "images": self.images_for(one.offer),
+            "images": self.images_for(one.offer, one.region),
             "least_disk": max(one.offer.type.disk_gib if one.offer else 1, 1),
             "cost": self._cost(),
             "why": self.why,

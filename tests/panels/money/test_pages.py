@@ -156,7 +156,7 @@ def test_staff_book_a_payment_once_and_set_a_limit(team: Team, staff: Client) ->
 
 def test_staff_schedule_and_withdraw_a_price(team: Team, staff: Client) -> None:
     form = text_of(staff.get("/admin/prices/new?product=type:small&currency=EUR"))
-    assert "1 running resources pay the new price" in form
+    assert "1 running resource pays the new price" in form
     later = timezone.now() + timedelta(days=3)
     wish = {
         "product": "type:small",

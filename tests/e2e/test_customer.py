@@ -1,0 +1,95 @@
+"""The main job: sign up, launch a real machine, log into it in the browser, and pay for it to the second."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.people import SLOW, Visitor
+from tests.e2e.stack import Stack
+
+pytestmark = pytest.mark.serial
+
+ADDRESS = "vera@customer.example"
+PASSWORD = "a long enough password"
+GIVE_MONEY = """
+from decimal import Decimal
+from apps.billing.services.wallets import top_up
+from apps.core.actor import SYSTEM
+from apps.teams.models import Membership
+team = Membership.objects.get(user__email="{address}").team
+top_up(actor=SYSTEM, team=team, amount=Decimal(50), reason="browser test")
+"""
+
+
+def sign_up(visitor: Visitor) -> None:
+    page = visitor.page
+    page.goto("/accounts/signup/")
+    page.locator("#id_email").fill(ADDRESS)
+    page.locator("#id_password1").fill(PASSWORD)
+    page.get_by_role("main").locator("button[type=submit]").first.click()
+    page.goto(visitor.stack.link_for(ADDRESS, "/accounts/confirm-email/"))
+    page.get_by_role("main").get_by_role("button").first.click()
+    expect(page).not_to_have_url(re.compile("/confirm-email/"))
+    page.goto("/")
+    if "/accounts/login/" in page.url:
+        visitor.sign_in(ADDRESS, PASSWORD)
+
+
+def arrive(visitor: Visitor) -> None:
+    """With the confirmed address came a team of one's own."""
+    visitor.page.goto("/")
+    expect(visitor.page.get_by_role("heading", name="Your first machine is a minute away")).to_be_visible()
+
+
+def launch(visitor: Visitor) -> None:
+    page = visitor.page
+    page.get_by_role("main").get_by_role("link", name="Launch instance").first.click()
+    # Each choice fetches the page's form anew, so the next one waits for it.
+    for choice in ("#t-tiny", "#r-local"):
+        with page.expect_response(re.compile(r"/launch\?")):
+            page.locator(choice).check(force=True)
+        expect(page.locator(choice)).to_be_checked()
+    expect(page.locator("#i-tiny")).to_be_checked()
+    page.get_by_label("Name").fill("first-machine")
+    page.get_by_role("complementary").get_by_role("button", name="Launch instance").click()
+    expect(page.get_by_role("heading", name="first-machine")).to_be_visible()
+
+
+def status(visitor: Visitor) -> Any:
+    return visitor.page.locator("#detail .st").first
+
+
+@pytest.mark.timeout(900)
+def test_a_customer_launches_uses_and_pays_for_a_real_machine(visit: Any, stack: Stack) -> None:
+    if stack.host is None:
+        pytest.skip("There is no libvirt on this machine.")
+    vera: Visitor = visit()
+    page = vera.page
+    sign_up(vera)
+    arrive(vera)
+    stack.manage("shell", "-c", GIVE_MONEY.format(address=ADDRESS))
+    launch(vera)
+
+    # The page follows by itself: nobody reloads it.
+    expect(status(vera)).to_have_text("Running", timeout=SLOW)
+    expect(page.get_by_text(re.compile(r"^ssh .*@"))).to_be_visible()
+    machine = page.url
+
+    page.get_by_role("link", name="Terminal").click()
+    expect(page.locator("[data-terminal-state]")).to_have_text("Connected", timeout=SLOW)
+    page.locator("ui-terminal textarea").focus()
+    page.keyboard.type("echo answer-$((6*7))\n")
+    expect(page.locator("ui-terminal")).to_contain_text("answer-42", timeout=SLOW)
+
+    page.goto(machine)
+    vera.confirm("Stop")
+    expect(status(vera)).to_have_text("Stopped", timeout=SLOW)
+    spent = page.locator(".facts dd").first
+    expect(spent).to_have_text(re.compile(r"€0\.0*[1-9]"), timeout=SLOW)
+
+    page.get_by_role("button", name="More actions").click()
+    vera.confirm("Delete", typed="first-machine")
+    expect(status(vera)).to_have_text("Deleted", timeout=SLOW)
+    assert vera.errors == []
