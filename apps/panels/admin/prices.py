@@ -6,8 +6,8 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from apps.billing import services
 from apps.billing.models import PriceVersion
@@ -223,7 +223,12 @@ class PriceNew(FormPage):
         if not product:
             return ""
         concerned = prices.affected(actor=self.actor, product=product, currency=currency)
-        return _now("%(n)s running resources pay the new price from then on.") % {"n": concerned}
+        text = ngettext(
+            "%(n)s running resource pays the new price from then on.",
+            "%(n)s running resources pay the new price from then on.",
+            concerned,
+        )
+        return text % {"n": concerned}
 
     def initial(self) -> dict[str, Any]:
         asked = self.request.GET
