@@ -14,12 +14,13 @@ def reconcile(*, instance_id: str, **_: object) -> None:
     reconcilers.reconcile_instance(instance_id=instance_id)
 
 
-@periodic("instances.due", every=timedelta(seconds=0.5))
+# Rows have leases of their own: a poller that died must not keep the next one from looking.
+@periodic("instances.due", every=timedelta(seconds=0.5), ttl=timedelta(seconds=5))
 def sweep_due() -> None:
     reconcilers.reconcile_due()
 
 
-@periodic("instances.watch", every=timedelta(seconds=14))
+@periodic("instances.watch", every=timedelta(seconds=14), ttl=timedelta(seconds=30))
 def watch() -> None:
     reconcilers.watch_clusters()
 
@@ -29,7 +30,7 @@ def sweep_strays() -> None:
     reconcilers.sweep_clusters()
 
 
-@periodic("instances.drains", every=timedelta(seconds=5))
+@periodic("instances.drains", every=timedelta(seconds=5), ttl=timedelta(seconds=15))
 def clear_draining() -> None:
     reconcilers.clear_draining()
 

@@ -46,20 +46,24 @@ def periodic(name: str, *, every: timedelta, ttl: timedelta = timedelta(minutes=
     return register
 
 
+def due_names() -> list[str]:
+    """What is due now and in nobody's hands, of all that is registered; in order of registration."""
+    known = dict(Schedule.objects.values_list("name", "due_at"))
+    missing = [Schedule(name=name) for name in registry if name not in known]
+    if missing:
+        Schedule.objects.bulk_create(missing, ignore_conflicts=True)
+    free = Q(lease_until=None) | Q(lease_until__lt=Now())
+    due = set(Schedule.objects.filter(free, due_at__lte=Now()).values_list("name", flat=True))
+    return [name for name in registry if name in due]
+
+
 def run_due(*, name: str | None = None) -> int:
     """Run every registered piece of work that is due (or only `name`), each under a lease.
 
     Must not be called in a transaction. Work that raises is noted and tried again when next due.
     """
-    wanted = [work for work in registry.values() if name in (None, work.name)]
-    known = set(
-        Schedule.objects.filter(name__in=[work.name for work in wanted]).values_list("name", flat=True)
-    )
-    missing = [Schedule(name=work.name) for work in wanted if work.name not in known]
-    if missing:
-        Schedule.objects.bulk_create(missing, ignore_conflicts=True)
-    due = set(Schedule.objects.filter(due_at__lte=Now()).values_list("name", flat=True))
-    return sum(_run(work) for work in wanted if work.name in due)
+    names = due_names() if name is None else [name]
+    return sum(_run(registry[one]) for one in names)
 
 
 def _run(periodic: Periodic) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from apps.core.actor import SYSTEM
-from apps.core.ids import new_id
+from apps.core.ids import new_id, new_uuid
 from apps.operations import schedule, selectors, services
 from apps.operations.errors import BadKey, KeyReused, NotCancellable, TargetBusy
 from apps.operations.models import Event, IdempotencyKey, Operation, Schedule
@@ -185,3 +185,17 @@ def test_periodic_work_runs_when_due_and_its_failure_is_noted(monkeypatch):
     assert schedule.run_due() == 1
     assert Schedule.objects.get(pk="test.work").last_error == ""
     assert len(runs) == 2
+
+
+def test_what_a_dead_poller_held_is_free_again_when_its_lease_has_run_out(monkeypatch):
+    runs = []
+    monkeypatch.setattr(schedule, "registry", {})
+    schedule.periodic("test.work", every=timedelta(hours=1))(lambda: runs.append(1))
+    assert schedule.due_names() == ["test.work"]
+    row = Schedule.objects.get()
+    Schedule.objects.update(lease_until=row.due_at + timedelta(hours=1), lease_token=new_uuid())
+    assert schedule.due_names() == []
+    assert schedule.run_due() == 0
+    Schedule.objects.update(lease_until=row.due_at - timedelta(hours=1))
+    assert schedule.run_due() == 1
+    assert runs == [1]

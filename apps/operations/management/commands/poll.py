@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils.module_loading import autodiscover_modules
 
-from apps.operations.schedule import registry, run_due
+from apps.operations.schedule import due_names, registry, run_due
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +41,19 @@ class Command(BaseCommand):
         running: dict[str, Future[None]] = {}
         with ThreadPoolExecutor(max_workers=max(len(registry), 1)) as threads:
             while not stopping.wait(interval):
-                idle = [name for name in registry if name not in running or running[name].done()]
+                idle = [name for name in _due() if name not in running or running[name].done()]
                 running |= {name: threads.submit(_run_one, name) for name in idle}
+
+
+def _due() -> list[str]:
+    """What to run; nothing while the database is away."""
+    try:
+        close_old_connections()
+        return due_names()
+    except DatabaseError as error:
+        log.warning("poll_without_database", error=str(error))
+        connection.close()
+        return []
 
 
 def _run_one(name: str) -> None:
