@@ -31,6 +31,8 @@ from apps.billing.specs import (
 )  # fmt: skip
 from apps.core.ids import decode
 from apps.core.money import ZERO
+from apps.operations.services import emit_many
+from apps.operations.specs import Happening
 
 
 @dataclass(slots=True)
@@ -89,7 +91,19 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
         _follow(batch, cut, hourly, is_short=held < wanted)
     _close(batch, cuts, purses, holds)
     booking.write(batch)
+    _warn(cuts)
     return [meter for meter in {cut.meter.pk: cut.meter for cut in cuts}.values() if _is_lost(meter)]
+
+
+def _warn(cuts: Sequence[Cut]) -> None:
+    """Let the team hear of what has just become short of money."""
+    short = [cut.meter for cut in cuts if cut.meter.short_since == cut.until]
+    emit_many(
+        [
+            Happening("wallet.short", meter.team_id, meter.team_id, None, {"resource": meter.resource_id})
+            for meter in short
+        ]
+    )
 
 
 def _ahead(hourly: Decimal) -> Decimal:

@@ -15,6 +15,7 @@ from apps.billing.services import charging, metering, wallets
 from apps.billing.signals import headroom_lost
 from apps.billing.specs import CUT_EVERY, GRACE, HOLD_AHEAD, Rate
 from apps.core.actor import SYSTEM
+from apps.operations.models import Event
 from tests.factories.billing import START, after, begin, make_price, make_team, resource, wallet_of
 
 MACHINE = Rate("type:small")
@@ -63,6 +64,7 @@ def test_what_cannot_be_paid_is_reported_after_the_grace_period_and_never_overdr
     assert (Meter.objects.get().short_since, lost) == (after(seconds=200), [])
     reconcilers.cut_due(now=after(seconds=200) + GRACE)
     assert lost == [machine]
+    assert list(Event.objects.filter(type="wallet.short").values_list("subject", flat=True)) == [team.pk]
     assert wallet_of(team).balance == Decimal("0.02")
     reconcilers.cut_due(now=after(seconds=500))
     assert lost == [machine, machine]
