@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")"
 modules=node_modules
 dist=../static/dist
-[ -n "${SKIP_NPM_CI:-}" ] || npm ci --ignore-scripts --no-audit --no-fund
+[ -n "${SKIP_NPM_CI:-}" ] || npm install --no-save --ignore-scripts --no-audit --no-fund
 mkdir -p "$dist/fonts" ../tests/assets
 cp "$modules/@fontsource-variable/geist/files/geist-latin-wght-normal.woff2" "$dist/fonts/geist-latin.woff2"
 cp "$modules/@fontsource-variable/geist/files/geist-latin-ext-wght-normal.woff2" "$dist/fonts/geist-latin-ext.woff2"
