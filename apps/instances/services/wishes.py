@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.services import charging
+from apps.core import tenancy
 from apps.core.actor import SYSTEM, Actor, region_scope, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import Invalid, NotFound
@@ -198,13 +199,17 @@ def target_of(instance: Instance) -> Target:
 
 
 def require_headroom(instance: Instance, now: datetime | None = None) -> None:
-    """Raise NoHeadroom unless the team can pay for the machine to run a while."""
-    charging.reserve(
-        team_id=instance.team_id,
-        resource_id=str(instance.pk),
-        rates=instance.running_rates,
-        now=now or db_now(),
-    )
+    """Raise NoHeadroom unless the team can pay for the machine to run a while.
+
+    Whoever starts it, a region's staff for example, need not be let see the team's wallet.
+    """
+    with tenancy.everything():
+        charging.reserve(
+            team_id=instance.team_id,
+            resource_id=str(instance.pk),
+            rates=instance.running_rates,
+            now=now or db_now(),
+        )
 
 
 def overtake(instance: Instance, message: str) -> None:

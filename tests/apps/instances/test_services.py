@@ -10,6 +10,7 @@ from apps.audit.models import Record
 from apps.billing.errors import NoHeadroom
 from apps.billing.models import Hold, Meter
 from apps.billing.signals import headroom_lost
+from apps.core import tenancy
 from apps.core.actor import Actor, region_scope
 from apps.core.clock import db_now
 from apps.core.errors import Invalid, NotFound, NotPermitted
@@ -180,8 +181,12 @@ def test_staff_of_the_region_may_stop_but_not_delete(stage):
     operator = Actor("operator", grants, kind="user")
     with pytest.raises(NotPermitted):
         services.delete_instance(actor=operator, instance_id=instance.pk)
-    services.stop_instance(actor=operator, instance_id=instance.pk)
+    with tenancy.as_actor(operator):
+        services.stop_instance(actor=operator, instance_id=instance.pk)
     assert bring_about(instance).state == "stopped"
+    with tenancy.as_actor(operator):
+        services.start_instance(actor=operator, instance_id=instance.pk)
+    assert bring_about(instance).state == "running"
 
 
 @pytest.mark.parametrize(
