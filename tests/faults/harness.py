@@ -26,7 +26,11 @@ from tests.factories.instances import Stage, expire_lease
 
 PASSES = 12
 RESTING = (State.RUNNING, State.STOPPED)
-HUNG_TRANSACTION = "SET idle_in_transaction_session_timeout = '300ms'"
+# What the server does by itself to a client that hangs in a transaction, sooner than it would.
+CUT_OFF = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+"""
 
 
 @dataclass(frozen=True)
@@ -189,12 +193,15 @@ def broken_child(
     stage: Stage, case: Case, before: Instance | None, point: str, how: str
 ) -> Callable[[], None]:
     def work() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(HUNG_TRANSACTION)
         failpoints.arm(point, how)
         perform(stage, case, before)
 
     return work
+
+
+def cut_off_hung_transactions() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(CUT_OFF)
 
 
 def wait_for(pid: int, *, stopped: bool = False) -> int:
