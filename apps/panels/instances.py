@@ -8,11 +8,14 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.actor import Actor
 from apps.core.permissions import Permission
 from apps.instances import services
 from apps.instances.models import Instance
 from apps.instances.states import MOVING, Desired, Health, State
 from apps.panels.kit import Action, Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
+from apps.panels.kit.places import Place
 
 TROUBLE = Q(state__in=[State.FAILED, State.INTERRUPTED]) | Q(health__in=[Health.DEGRADED, Health.UNREACHABLE])
 
@@ -167,3 +170,16 @@ class InstanceList(Resource):
 STATE_FILTER = Filter("state", _("Status"), [one for one in State.choices if one[0] != State.DELETED])
 REGION_FILTER = Filter("region", _("Region"), _regions, field="region_id")
 TYPE_FILTER = Filter("type", _("Type"), _types, field="type_id")
+
+
+def find(actor: Actor, place: Place, text: str) -> list[Hit]:
+    """Machines of the place by name or address, for the palette."""
+    rows = place.narrow(Instance.objects.visible_to(actor)).exclude(state=State.DELETED)
+    found = rows.filter(Q(name__icontains=text) | Q(address__startswith=text)).order_by("name")[:LIMIT]
+    return [
+        Hit(one.name, place.url("instance", pk=one.pk), "server", one.get_state_display()) for one in found
+    ]
+
+
+for _panel in SOURCES:
+    SOURCES[_panel].append(Source(_("Instances"), Permission.INSTANCE_READ, find))

@@ -4,17 +4,15 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
-from django import forms
 from django.db.models import QuerySet
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing.selectors import usage
-from apps.catalog.models import InstanceType
-from apps.core.errors import DomainError
 from apps.core.ids import new_id
 from apps.core.permissions import Permission
 from apps.instances import selectors, services
@@ -32,14 +30,12 @@ from apps.panels.kit import (
     Empty,
     Events,
     Facts,
-    FormPage,
     Happened,
     Html,
     InlineForm,
     Kpi,
     Kpis,
     Note,
-    PanelView,
     Steps,
     Tab,
     Table,
@@ -47,6 +43,7 @@ from apps.panels.kit import (
     cells,
 )
 from apps.panels.kit.forms import dress
+from apps.panels.user.instance_forms import RenameFields, ResizeFields, SnapshotFields
 from apps.storage.models import Snapshot
 from apps.storage.states import SnapshotState
 
@@ -174,6 +171,17 @@ class InstancePage(Detail):
             blocks.append(self._connect())
         return [*blocks, self._costs(), self._details()]
 
+    def again(self) -> str:
+        """The launch page filled in as this machine was."""
+        one = self.object
+        said = {
+            "type": one.type.slug,
+            "region": one.region.slug,
+            "image": one.image.slug,
+            "disk_gib": one.disk_gib,
+        }
+        return f"{self.url('launch')}?{urlencode(said)}"
+
     def _progress(self, operation: Operation) -> Steps:
         failed = operation.state == OperationState.FAILED
         note = (
@@ -229,6 +237,7 @@ class InstancePage(Detail):
 
     def _details(self) -> Facts:
         one = self.object
+        may = self.can(Permission.INSTANCE_CREATE)
         memory = cells.size(one.memory_mib, "MiB")
         return Facts(
             _("Details"),
@@ -239,6 +248,7 @@ class InstancePage(Detail):
                 (_("Signs in as"), cells.mono(one.user)),
                 (_("Host key"), cells.mono(_fingerprint(one.host_key)) if one.host_key else None),
                 (_("Launched by"), one.created_by_label),
+                (_("Once more"), cells.link(_now("Launch another like this"), self.again()) if may else None),
                 (_("Created"), cells.exact(one.created_at)),
                 (_("Id"), cells.mono(one.pk)),
             ],
@@ -333,161 +343,3 @@ def _fingerprint(host_key: str) -> str:
         if len(host_key.split()) > 1
         else host_key
     )
-
-
-class Screen(InstancePage):
-    """A tab with a screen in it: a route of its own, because xterm needs inline styles."""
-
-    permission = Permission.INSTANCE_ACCESS
-    live = ""
-    ticket_route: ClassVar[str]
-
-    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = super().get(request, *args, **kwargs)
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-            "font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-        )
-        return response
-
-    def context(self) -> dict[str, Any]:
-        return {**super().context(), "scripts": ["dist/term.js"], "styles": ["dist/xterm.css"]}
-
-    def main_screen(self) -> list[Any]:
-        context = {
-            "ticket": self.url(self.ticket_route, pk=self.pk),
-            "socket": "/terminal" if self.tab == "terminal" else "/console-screen",
-            "is_open": self.object.state == State.RUNNING,
-            "state": self.object.get_state_display(),
-            "is_console": self.tab == "console",
-        }
-        return [Html("console/screen.html", context)]
-
-    main_terminal = main_screen
-    main_console = main_screen
-
-
-class TerminalPage(Screen):
-    tab = "terminal"
-    ticket_route = "instance-terminal-ticket"
-
-
-class ConsolePage(Screen):
-    tab = "console"
-    ticket_route = "instance-console-ticket"
-
-
-class Ticket(PanelView):
-    """A one-time ticket for a screen, as JSON; refused like everything else, with the reason."""
-
-    panel = "console"
-    permission = Permission.INSTANCE_ACCESS
-    issue: ClassVar[Any]
-
-    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        origin = request.headers.get("Origin", "")
-        try:
-            secret = type(self).issue(actor=self.actor, instance_id=self.pk, origin=origin)
-        except DomainError as error:
-            return JsonResponse({"detail": str(error.message), "code": error.reason}, status=409)
-        answer = JsonResponse({"ticket": secret})
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
-
-
-class TerminalTicket(Ticket):
-    issue = staticmethod(services.issue_terminal_ticket)
-
-
-class ConsoleTicket(Ticket):
-    issue = staticmethod(services.issue_console_ticket)
-
-
-# ------------------------------------------------------------------ small forms
-
-
-class RenameFields(forms.Form):
-    name = forms.CharField(
-        label=_("Name"), max_length=63, help_text=_("Lower-case letters, digits and dashes.")
-    )
-
-
-class ResizeFields(forms.Form):
-    type = forms.ChoiceField(label=_("Type"))
-    disk_gib = forms.IntegerField(label=_("Disk, GiB"), min_value=1, max_value=16_384)
-
-    def __init__(self, instance: Instance, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        same = InstanceType.objects.launchable().filter(
-            gpu_model=instance.type.gpu_model_id, gpus=instance.gpus
-        )
-        kinds = {one.slug: one.name for one in [instance.type, *same]}
-        self.fields["type"].choices = list(kinds.items())  # type: ignore[attr-defined]
-
-
-class SnapshotFields(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=63)
-
-
-class _OfInstance(FormPage):
-    """A form about one machine; the machine is found in scope first."""
-
-    panel = "console"
-    nav = "instances"
-    tab: ClassVar[str]
-
-    @cached_property
-    def instance(self) -> Instance:
-        found = selectors.get_instance(actor=self.actor, instance_id=self.pk)
-        self.place.narrow(Instance.objects.visible_to(self.actor)).get(pk=found.pk)
-        return found
-
-    def crumbs(self) -> list[tuple[str, str]]:
-        page = self.url("instance", pk=self.pk)
-        return [(str(_("Instances")), self.url("instances")), (self.instance.name, f"{page}?tab={self.tab}")]
-
-
-class Rename(_OfInstance):
-    permission = Permission.INSTANCE_UPDATE
-    title = _("Rename")
-    submit = _("Rename")
-    form_class = RenameFields
-    tab = "settings"
-    done = _("Renamed.")
-
-    def initial(self) -> dict[str, Any]:
-        return {"name": self.instance.name}
-
-    def save(self, data: dict[str, Any]) -> str:
-        services.rename_instance(actor=self.actor, instance_id=self.instance.pk, name=data["name"])
-        return self.url("instance", pk=self.pk)
-
-
-class Resize(_OfInstance):
-    permission = Permission.INSTANCE_UPDATE
-    title = _("Resize")
-    submit = _("Resize")
-    tab = "settings"
-    form_class = ResizeFields
-
-    def form(self, data: Any = None) -> forms.Form:
-        one = self.instance
-        return ResizeFields(one, data, initial={"type": one.type.slug, "disk_gib": one.disk_gib})
-
-    def save(self, data: dict[str, Any]) -> str:
-        services.resize_instance(
-            actor=self.actor, instance_id=self.instance.pk, type_slug=data["type"], disk_gib=data["disk_gib"]
-        )
-        return self.url("instance", pk=self.pk)
-
-
-class TakeSnapshot(_OfInstance):
-    permission = Permission.INSTANCE_OPERATE
-    title = _("Take a snapshot")
-    submit = _("Take a snapshot")
-    form_class = SnapshotFields
-    tab = "snapshots"
-
-    def save(self, data: dict[str, Any]) -> str:
-        services.create_snapshot(actor=self.actor, instance_id=self.instance.pk, name=data["name"])
-        return f"{self.url('instance', pk=self.pk)}?tab=snapshots"

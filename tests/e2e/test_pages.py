@@ -1,0 +1,113 @@
+"""Every page of the three panels: no mistake, both themes, on a phone too, and within its budget."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from runner import paths
+from tests.e2e.people import Visitor
+
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
+
+AXE = (paths.ROOT / "tests" / "assets" / "axe.min.js").read_text()
+STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+MOST_BYTES = 120_000
+MOST_NODES = 1_500
+RUN_AXE = """async options => (await axe.run(options)).violations.map(
+  one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 160)).slice(0, 2).join(' | ')}`)"""
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+FURTHER = """[...document.querySelectorAll(
+  'main .head-acts > a, main tbody tr:first-child td.main a, main .tabs a')]
+  .map(link => link.pathname + link.search)"""
+NAVIGATION = "[...document.querySelectorAll('.side-wrap nav a')].map(link => link.pathname)"
+
+
+def faults(page: Page, path: str) -> list[str]:
+    """What is wrong with a page, in words."""
+    answer = page.goto(path)
+    assert answer is not None
+    if not answer.ok:
+        return [f"answered {answer.status}"]
+    found = []
+    if len(answer.body()) > MOST_BYTES:
+        found.append(f"{len(answer.body())} bytes")
+    nodes = page.evaluate("document.querySelectorAll('*').length")
+    if nodes > MOST_NODES:
+        found.append(f"{nodes} nodes")
+    page.evaluate(AXE)
+    found += page.evaluate(RUN_AXE, {"runOnly": STANDARD})
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    found += [f"dark {one}" for one in page.evaluate(RUN_AXE, {"runOnly": ["color-contrast"]})]
+    page.set_viewport_size({"width": 390, "height": 844})
+    if (beyond := page.evaluate(OVERFLOW)) > 0:
+        found.append(f"{beyond} px too wide for a phone")
+    page.set_viewport_size({"width": 1280, "height": 860})
+    return found
+
+
+def walk(visitor: Visitor, start: str) -> tuple[dict[str, list[str]], int]:
+    """Visit each page of the navigation and one page behind each of them."""
+    page = visitor.page
+    page.goto(start)
+    waiting = list(dict.fromkeys(page.evaluate(NAVIGATION)))
+    seen: dict[str, list[str]] = {}
+    behind: list[str] = []
+    for path in waiting:
+        seen[path] = faults(page, path)
+        behind += page.evaluate(FURTHER)
+    for path in dict.fromkeys(behind):
+        if path not in seen and path.startswith(start):
+            seen[path] = faults(page, path)
+    return {path: wrong for path, wrong in seen.items() if wrong}, len(seen)
+
+
+@pytest.mark.parametrize(
+    ("person", "start", "least"),
+    [
+        ("ada@acme.example", "/console/acme-research/default/", 16),
+        ("admin@hostedai.example", "/admin/", 24),
+        ("helsinki@hostedai.example", "/cluster/hel-1/", 12),
+    ],
+)
+def test_the_pages_of_a_panel_are_sound(visit: Any, person: str, start: str, least: int) -> None:
+    visitor: Visitor = visit()
+    visitor.sign_in(person)
+    wrong, count = walk(visitor, start)
+    assert wrong == {}
+    assert count >= least, "the navigation has lost pages"
+    assert visitor.errors == []
+
+
+def test_the_pages_at_the_door_are_sound(visit: Any) -> None:
+    visitor: Visitor = visit()
+    paths_there = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
+    wrong = {path: found for path in paths_there if (found := faults(visitor.page, path))}
+    assert wrong == {}
+    assert visitor.errors == []
+
+
+def test_a_page_can_be_used_by_keyboard(visit: Any) -> None:
+    visitor: Visitor = visit()
+    visitor.sign_in("ada@acme.example")
+    page = visitor.page
+    page.goto("/console/acme-research/default/instances")
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill("activ")
+    page.get_by_role("option", name="Activity").wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/activity")
+    page.go_back()
+    page.wait_for_url("**/instances")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "list-q"
+    page.keyboard.type("no such machine")
+    page.get_by_text("Nothing matches").wait_for()
+    assert "q=no" in page.url
+    page.get_by_role("link", name="Clear them").click()
+    page.locator("tbody tr td.main a").first.focus()
+    first = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.textContent") != first
+    page.keyboard.press("x")
+    page.get_by_text("selected").wait_for()
