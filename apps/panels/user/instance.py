@@ -230,8 +230,8 @@ class InstancePage(Detail):
 
     def _costs(self) -> Facts:
         one = self.object
-        lines = [(_product(row.label), cells.money(row.amount, one.currency, 4)) for row in self.spent_rows]
-        total = cells.money(self.spent, one.currency, 4)
+        lines = [(_product(row.label), cells.price(row.amount, one.currency)) for row in self.spent_rows]
+        total = cells.price(self.spent, one.currency)
         rest = _now("Exact to the second, as of the last cut (at most a minute ago).")
         return Facts(_("Cost so far"), [*lines, (_("Together"), total)], sub="" if lines else rest)
 

@@ -36,11 +36,13 @@ document.addEventListener("submit", event => {
   dialog.returnValue = "";
   dialog.onclose = () => {
     if (dialog.returnValue !== "yes") return button.focus();
-    answer(event.target, "confirmed", "1");
-    answer(event.target, "typed", $("input", dialog).value);
-    button.dataset.sure = "1";
-    button.form.requestSubmit(button);
-    delete button.dataset.sure;
+    const live = button.isConnected ? button : $(`button[name="do"][value="${CSS.escape(button.value)}"]`);
+    if (!live) return;
+    answer(live.form, "confirmed", "1");
+    answer(live.form, "typed", $("input", dialog).value);
+    live.dataset.sure = "1";
+    live.form.requestSubmit(live);
+    delete live.dataset.sure;
   };
   dialog.showModal();
 }, true);

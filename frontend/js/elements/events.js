@@ -1,7 +1,7 @@
 /* <ui-events src>: one stream per page. Closed while the tab is hidden (HTTP/1.1 allows six per host), resumed after the
    last id with jittered back-off; after three failures it asks every ten seconds instead.
    A region says what it wants to hear: <div data-live="instance. operation." hx-get hx-trigger="live">; it fetches itself anew. */
-import { $$, define } from "../dom.js";
+import { $, $$, define } from "../dom.js";
 
 define("ui-events", class extends HTMLElement {
   connectedCallback() {
@@ -61,7 +61,15 @@ define("ui-events", class extends HTMLElement {
       const wanted = region.dataset.live.split(" ");
       if (type && !wanted.some(prefix => type.startsWith(prefix))) return;
       clearTimeout(region.liveTimer);
-      region.liveTimer = setTimeout(() => region.isConnected && htmx.trigger(region, "live"), 120);
+      region.liveTimer = setTimeout(() => this.fetch(region), 120);
     });
+  }
+
+  /* Nothing is swapped under somebody's hands: an open menu or question, a selection, a field being filled in. */
+  fetch(region) {
+    if (!region.isConnected) return;
+    const inUse = $("#ask")?.open || $("[data-row]:checked, :popover-open, input:focus, select:focus, textarea:focus", region);
+    if (inUse) region.liveTimer = setTimeout(() => this.fetch(region), 1000);
+    else htmx.trigger(region, "live");
   }
 });
