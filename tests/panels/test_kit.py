@@ -72,6 +72,13 @@ def test_signed_out_goes_to_sign_in_and_a_stranger_finds_nothing(team: Team) -> 
     assert stranger.get("/admin/operations").status_code == 404
 
 
+def test_a_swap_after_the_session_has_ended_leads_to_sign_in(team: Team) -> None:
+    said = {"HX-Request": "true", "HX-Target": "list", "HX-Current-URL": f"http://testserver{address(team)}"}
+    answer = Client().get(address(team), headers=said)
+    assert answer.status_code == 204
+    assert answer.headers["HX-Redirect"] == f"/accounts/login/?next={address(team)}"
+
+
 def test_a_list_holds_only_rows_of_its_place(team: Team, browser: Client) -> None:
     other = TeamFactory()
     make(team, "ours")

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib import messages
@@ -48,7 +49,7 @@ class PanelView(DjangoView):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
-            return redirect_to_login(request.get_full_path())
+            return _to_sign_in(request)
         address = {part: str(kwargs[part]) for part in ADDRESS_PARTS if part in kwargs}
         self.place = place_for(self.panel, self.actor, address)
         if not self.actor.can(self.permission, self.place.scope):
@@ -114,6 +115,16 @@ class PanelHome(PanelView):
         for _label, entries in nav.groups(self.place, self.actor, ""):
             return HttpResponseRedirect(entries[0]["url"])
         raise Http404(_("There is no such page."))
+
+
+def _to_sign_in(request: Any) -> HttpResponseBase:
+    """To the sign-in page and back; a swap must not put that page into a list."""
+    if request.headers.get("HX-Request") != "true":
+        return redirect_to_login(request.get_full_path())
+    came_from = urlsplit(request.headers.get("HX-Current-URL", "")).path or request.path
+    response = HttpResponse(status=204)
+    response.headers["HX-Redirect"] = redirect_to_login(came_from).headers["Location"]
+    return response
 
 
 def _zone(user: Any) -> ZoneInfo:
