@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Q, QuerySet
+from django.utils.html import format_html
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -141,8 +142,9 @@ def state_of(node: Node) -> Any:
 def cards_of(node: Any) -> Any:
     if not node.cards:
         return cells.NONE
-    return cells.join(
-        cells.pips(node.cards_held, node.cards, bad=node.cards_sick), f"{node.cards_held}/{node.cards}"
+    bars = cells.pips(node.cards_held, node.cards, bad=node.cards_sick)
+    return format_html(
+        '<span class="with-pips">{}<span>{}/{}</span></span>', bars, node.cards_held, node.cards
     )
 
 
