@@ -191,8 +191,8 @@ class StaffInstanceActions(ApiViewSet, abstract=True):
 
     def list(self, request: Request) -> Response:
         """All that have not been deleted, newest first."""
-        rows = selectors.list_instances(actor=self.actor).values(*self.columns)
-        return self.page(rows, as_item=self.make_item)
+        rows = selectors.list_instances(actor=self.actor)
+        return self.page(rows, columns=self.columns, as_item=self.make_item)
 
     def retrieve(self, request: Request, id: str) -> Response:
         """Deleted ones are still there to be looked at."""

@@ -149,8 +149,8 @@ class InstanceViewSet(TeamViewSet):
 
     def list(self, request: Request) -> Response:
         """All that have not been deleted, newest first."""
-        rows = selectors.list_instances(actor=self.actor).values(*COLUMNS)
-        return self.page(rows, as_item=make_item)
+        rows = selectors.list_instances(actor=self.actor)
+        return self.page(rows, columns=COLUMNS, as_item=make_item)
 
     def retrieve(self, request: Request, id: str) -> Response:
         """Deleted ones are still there to be looked at."""
