@@ -13,5 +13,7 @@ from apps.regions.models import Cluster
 
 
 @receiver(inventory_recorded)
-def note_cards(*, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime, **_kwargs: Any) -> None:
-    devices.record_devices(cluster=cluster, seen=seen, now=now)
+def note_cards(
+    *, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime, is_complete: bool, **_kwargs: Any
+) -> None:
+    devices.record_devices(cluster=cluster, seen=seen, now=now, is_complete=is_complete)

@@ -43,7 +43,7 @@ def sync_cluster(*, cluster_id: str) -> bool:
     now = db_now()
     cluster.refresh_from_db(fields=["watched_since", "last_tried_at", "auto_enrol"])
     if found is not None:
-        services.record_inventory(cluster=cluster, nodes=found.nodes, now=now)
+        services.record_inventory(cluster=cluster, nodes=found.nodes, now=now, is_complete=found.is_complete)
         _enrol(cluster)
     services.judge(cluster=cluster, now=now)
     try:

@@ -43,15 +43,18 @@ UPDATE gpupools_gpudevice SET health = 'missing'
 """
 
 
-def record_devices(*, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime) -> None:
-    """Note the cards of the nodes that were reported. A card that a reported node no longer shows is
+def record_devices(
+    *, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime, is_complete: bool
+) -> None:
+    """Note the cards of the nodes that were reported. A card that a complete report no longer shows is
     `missing`: nothing new is put on it, and whoever holds it keeps it."""
     found = [(node, gpu) for node, info in seen.items() for gpu in info.gpus]
     nodes = [decode("node", node) for node in seen]
     with connection.cursor() as cursor:
         if found:
             cursor.execute(_UPSERT, _columns(cluster, found, now))
-        cursor.execute(_MISSING, [nodes, now])
+        if is_complete:
+            cursor.execute(_MISSING, [nodes, now])
 
 
 def _columns(cluster: Cluster, found: list[tuple[str, GpuInfo]], now: datetime) -> dict[str, Any]:
@@ -62,8 +65,8 @@ def _columns(cluster: Cluster, found: list[tuple[str, GpuInfo]], now: datetime) 
         "ids": [new_uuid() for _each in found],
         "nodes": [decode("node", node) for node, _gpu in found],
         "models": [decode("gpm", models[gpu.vendor, gpu.model].pk) for _node, gpu in found],
-        "uuids": [gpu.uuid for _node, gpu in found],
-        "pcis": [gpu.pci_address for _node, gpu in found],
+        "uuids": [gpu.uuid[:80] for _node, gpu in found],
+        "pcis": [gpu.pci_address[:40] for _node, gpu in found],
         "numas": [gpu.numa_node for _node, gpu in found],
         "memories": [gpu.memory_mib for _node, gpu in found],
         "healths": [gpu.health.value for _node, gpu in found],

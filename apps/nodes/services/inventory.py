@@ -44,9 +44,14 @@ _DEGRADED = "Its cluster reports it as not well."
 
 
 @transaction.atomic
-def record_inventory(*, cluster: Cluster, nodes: Iterable[NodeInfo], now: datetime) -> dict[str, NodeInfo]:
-    """Note the hosts a cluster reports; returns them by node id. Unknown ones begin to enrol."""
-    reported = {one.name: one for one in nodes}
+def record_inventory(
+    *, cluster: Cluster, nodes: Iterable[NodeInfo], now: datetime, is_complete: bool = True
+) -> dict[str, NodeInfo]:
+    """Note the hosts a cluster reports; returns them by node id. Unknown ones begin to enrol.
+
+    Of an incomplete report only what it shows is believed.
+    """
+    reported = {one.name[:120]: one for one in nodes}
     if not reported:
         return {}
     # Everybody locks nodes in the order of their ids.
@@ -64,7 +69,7 @@ def record_inventory(*, cluster: Cluster, nodes: Iterable[NodeInfo], now: dateti
                     Happening("node.appeared", node_id, region_id=cluster.region_id, data={"name": name})
                 )
     operations.emit_many(fresh)
-    inventory_recorded.send(Cluster, cluster=cluster, seen=seen, now=now)
+    inventory_recorded.send(Cluster, cluster=cluster, seen=seen, now=now, is_complete=is_complete)
     return seen
 
 
@@ -75,12 +80,12 @@ def _columns(cluster: Cluster, infos: list[NodeInfo], now: datetime) -> dict[str
         "zone": decode("zon", cluster.zone_id) if cluster.zone_id else None,
         "now": now,
         "ids": [new_uuid() for _each in infos],
-        "names": [one.name for one in infos],
+        "names": [one.name[:120] for one in infos],
         "zones": [one.zone for one in infos],
         "problems": ["" if one.health == Reported.HEALTHY else _DEGRADED for one in infos],
         "vcpus": [one.vcpus for one in infos],
         "memories": [one.memory_mib for one in infos],
         "disks": [one.disk_gib for one in infos],
-        "racks": [one.rack for one in infos],
-        "hypervisors": [one.hypervisor for one in infos],
+        "racks": [one.rack[:40] for one in infos],
+        "hypervisors": [one.hypervisor[:20] for one in infos],
     }

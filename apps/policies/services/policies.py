@@ -113,7 +113,8 @@ def check_limits(lines: Sequence[Limit]) -> None:
 
 
 def _check_line(one: Limit) -> None:
-    known = one.metric in METRICS or (one.metric.startswith("gpu:") and len(one.metric) > 4)
+    known = one.metric in METRICS or (one.metric.startswith("gpu:") and 4 < len(one.metric) <= 60)
+    known = known and len(one.target) <= 40
     if not known or one.level not in Level.values or one.access not in Access.values:
         raise Invalid(_("This line is not one a policy knows."), field="limits")
     if (one.access == Access.RESTRICTED) != (one.maximum is not None):

@@ -24,7 +24,10 @@ def create_region(*, actor: Actor, slug: str, name: str, location: str = "", cou
     """Make a region; its slug stands in addresses and never changes."""
     actor.require(Permission.REGION_MANAGE)
     region = Region(
-        slug=valid_slug(slug), name=_text("name", name), location=location.strip(), country=country.upper()
+        slug=valid_slug(slug),
+        name=_text("name", name),
+        location=location.strip()[:120],
+        country=country.strip().upper()[:2],
     )
     _insert(region, _("There is a region of that address already."))
     audit.record(actor=actor, action="region.created", target=region, region_id=region.pk)

@@ -244,7 +244,11 @@ def test_a_card_that_is_no_longer_reported_is_missing_and_stays_held(tmp_path: P
     info = reconcilers.driver_of(supply.cluster).inventory().nodes[0]
     gone = GpuDevice.objects.get(slices__holds__released_at=None, slices__holds__isnull=False)
     fewer = replace(info, gpus=tuple(gpu for gpu in info.gpus if gpu.uuid != gone.uuid), vcpus=1)
-    services.record_inventory(cluster=supply.cluster, nodes=[fewer], now=db_now() + timedelta(seconds=1))
+    later = db_now() + timedelta(seconds=1)
+    services.record_inventory(cluster=supply.cluster, nodes=[fewer], now=later, is_complete=False)
+    gone.refresh_from_db()
+    assert gone.health == "healthy"
+    services.record_inventory(cluster=supply.cluster, nodes=[fewer], now=later)
     gone.refresh_from_db()
     assert gone.health == "missing"
     assert GpuHold.objects.filter(released_at=None).count() == 1
