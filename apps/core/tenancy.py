@@ -150,7 +150,8 @@ def row_security(
     clauses = ["current_setting('hostedai.teams', true) = '*'"]
     if team:
         clauses.append(
-            f"{team} = ANY(string_to_array(nullif(current_setting('hostedai.teams', true), '*'), ',')::uuid[])"
+            f"{team} = ANY(string_to_array(nullif(current_setting('hostedai.teams', true), '*'),"
+            " ',')::uuid[])"
         )
     if region:
         clauses.append(
