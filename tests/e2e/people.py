@@ -5,7 +5,7 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 from tests.e2e.stack import Stack
 
 DEMO_PASSWORD = "demonstration-1"
-SLOW = 180_000  # for real machines
+SLOW = 300_000  # for real machines, whose processor is emulated
 
 
 class Visitor:

@@ -18,8 +18,12 @@ RUN_AXE = """async options => (await axe.run(options)).violations.map(
   one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 160)).slice(0, 2).join(' | ')}`)"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 FURTHER = """[...document.querySelectorAll(
-  'main .head-acts > a, main tbody tr:first-child td.main a, main .tabs a')]
+  'main .head-acts > a, main tbody tr:first-child td.main a')]
   .map(link => link.pathname + link.search)"""
+DARK = """() => new Promise(painted => {
+  document.documentElement.dataset.theme = 'dark';
+  requestAnimationFrame(() => requestAnimationFrame(painted));
+})"""
 NAVIGATION = "[...document.querySelectorAll('.side-wrap nav a')].map(link => link.pathname)"
 
 
@@ -37,7 +41,7 @@ def faults(page: Page, path: str) -> list[str]:
         found.append(f"{nodes} nodes")
     page.evaluate(AXE)
     found += page.evaluate(RUN_AXE, {"runOnly": STANDARD})
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.evaluate(DARK)
     found += [f"dark {one}" for one in page.evaluate(RUN_AXE, {"runOnly": ["color-contrast"]})]
     page.set_viewport_size({"width": 390, "height": 844})
     if (beyond := page.evaluate(OVERFLOW)) > 0:
@@ -71,7 +75,7 @@ def walk(visitor: Visitor, start: str) -> tuple[dict[str, list[str]], int]:
     ],
 )
 def test_the_pages_of_a_panel_are_sound(visit: Any, person: str, start: str, least: int) -> None:
-    visitor: Visitor = visit()
+    visitor: Visitor = visit(reduced_motion="reduce")
     visitor.sign_in(person)
     wrong, count = walk(visitor, start)
     assert wrong == {}
@@ -80,7 +84,7 @@ def test_the_pages_of_a_panel_are_sound(visit: Any, person: str, start: str, lea
 
 
 def test_the_pages_at_the_door_are_sound(visit: Any) -> None:
-    visitor: Visitor = visit()
+    visitor: Visitor = visit(reduced_motion="reduce")
     paths_there = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
     wrong = {path: found for path in paths_there if (found := faults(visitor.page, path))}
     assert wrong == {}
