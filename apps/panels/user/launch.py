@@ -161,12 +161,17 @@ class Launch(FormPage):
         region = self._region(offer, asked.get("region", ""))
         images = self.images_for(offer, region)
         image = next((one for one in images if one.slug == asked.get("image")), images[0] if images else None)
-        least = max(offer.type.disk_gib if offer else 1, image.min_disk_gib if image else 1)
+        least = self._least(offer, image)
         disk = asked.get("disk_gib", "")
+        if disk == asked.get("included"):  # nobody has chosen it: another type brings its own
+            disk = ""
         wanted = int(disk) if disk.isdecimal() and len(disk) < 6 else 0
         keys = asked.getlist("ssh_key") if "type" in asked else [key.pk for key in self.keys]
         name = asked.get("name", "")[:63] or f"{secrets.choice(_FIRST)}-{secrets.choice(_SECOND)}"
         return Chosen(offer, region, image, max(wanted, least), name, tuple(keys))
+
+    def _least(self, offer: Offer | None, image: Image | None) -> int:
+        return max(offer.type.disk_gib if offer else 1, image.min_disk_gib if image else 1)
 
     def _region(self, offer: Offer | None, asked: str) -> str:
         if offer is None:
@@ -225,7 +230,7 @@ class Launch(FormPage):
             "groups": self._groups(),
             "places": self._places(),
             "images": self.images_for(one.offer, one.region),
-            "least_disk": max(one.offer.type.disk_gib if one.offer else 1, 1),
+            "least_disk": self._least(one.offer, one.image),
             "cost": self._cost(),
             "why": self.why,
             "snippets": self._snippets(),

@@ -56,6 +56,13 @@ def test_the_price_stands_there_before_the_launch(stage: Stage, browser: Client)
     assert "€2.70 per hour" in more_disk
 
 
+def test_another_type_brings_its_own_disk_unless_one_was_chosen(stage: Stage, browser: Client) -> None:
+    kept = browser.get(at(stage, "launch?type=cpu-2&disk_gib=100&included=100"))
+    assert b'value="20"' in kept.content
+    chosen = browser.get(at(stage, "launch?type=cpu-2&disk_gib=300&included=100"))
+    assert b'value="300"' in chosen.content
+
+
 def test_a_launch_leads_to_the_page_of_the_machine(stage: Stage, browser: Client) -> None:
     page = browser.get(at(stage, "launch")).content.decode()
     token = re.search(r'name="form_token" value="([^"]+)"', page)
