@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.actor import SYSTEM
@@ -40,6 +40,7 @@ def test_a_minted_key_is_well_formed_and_its_parts_fit() -> None:
     assert minted.hash == specs.hash_of(minted.secret)
 
 
+@settings(derandomize=True, deadline=None, database=None)
 @given(st.integers(min_value=9, max_value=44), st.sampled_from(specs._ALPHABET))
 def test_one_changed_letter_is_noticed(position: int, letter: str) -> None:
     secret = specs.mint().secret
@@ -47,6 +48,7 @@ def test_one_changed_letter_is_noticed(position: int, letter: str) -> None:
     assert specs.is_well_formed(changed) is (changed == secret)
 
 
+@settings(derandomize=True, deadline=None, database=None)
 @given(st.text(max_size=60))
 def test_garbage_is_never_well_formed_and_never_raises(text: str) -> None:
     assert not specs.is_well_formed(text)
