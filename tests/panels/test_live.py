@@ -20,7 +20,8 @@ from apps.panels.kit.places import Place
 from apps.teams.models import Team
 from tests.factories.teams import TeamFactory, actor_of, admin_of, workspace_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# An event is held back while any older transaction of the server is open, be it another test's.
+pytestmark = [pytest.mark.serial, pytest.mark.django_db(transaction=True)]
 PATIENCE = 60
 
 
