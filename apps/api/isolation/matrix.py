@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
+from apps.api.isolation import specimens
 from apps.api.isolation.bodies import body_for
 from apps.api.isolation.principals import Principal, World
 from apps.api.isolation.routes import Route
@@ -65,14 +66,15 @@ class Matrix:
     """The cells for one world.
 
     `guarded` asks only for foreign rows of these tables and leaves permissions aside. Unless `thorough`,
-    those whom the gate of a face turns away, whatever the route, knock once per view.
+    what the gate of a face decides, whatever the route, is asked once per view: those it turns away, and
+    places that are another's.
     """
 
     def __init__(self, world: World, *, guarded: frozenset[str] | None = None, thorough: bool = False):
         self.targets = Targets(world, guarded)
         self.thorough = thorough
         self.asked = 0
-        self._turned_away: set[tuple[str, Any]] = set()
+        self._seen: set[tuple[str, Any, str]] = set()
 
     def run(self, who: Iterable[Principal], where: Iterable[Route]) -> Iterator[Finding]:
         """Every cell; yields what is wrong."""
@@ -89,10 +91,14 @@ class Matrix:
             return True
         if self.targets.guarded is not None:
             return False
-        seen = (principal.name, route.view)
-        is_new = seen not in self._turned_away
-        self._turned_away.add(seen)
-        return is_new
+        return self._is_first(principal, route, "gate")
+
+    def _is_first(self, principal: Principal, route: Route, what: str) -> bool:
+        """Whether this is the principal's first time at the view; always so when thorough."""
+        seen = (principal.name, route.view, what)
+        is_new = seen not in self._seen
+        self._seen.add(seen)
+        return is_new or self.thorough
 
     def _cell(self, principal: Principal, route: Route) -> Iterator[Finding]:
         answers = {
@@ -160,9 +166,11 @@ class Matrix:
             wrote = _written() - before if route.is_writing else 0
             transaction.set_rollback(True)
         tenancy.leave()
-        text = _VOLATILE.sub("", content.decode(errors="replace"))
-        for value in sorted({*values.values()}, key=len, reverse=True):
-            text = text.replace(value, "·")
+        text = _VOLATILE.sub("", content.decode(errors="replace")).replace(path, "·")
+        for (
+            value
+        ) in values.values():  # ids, wherever they are repeated; names of places stand in addresses only
+            text = text.replace(value, "·") if specimens.is_id(value) else text
         return Answer(response.status_code, text, wrote)
 
     def _send(self, principal: Principal, route: Route, path: str) -> Any:

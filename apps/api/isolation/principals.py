@@ -76,13 +76,24 @@ def principals(world: World) -> Iterator[Principal]:
 
 
 def members(world: World) -> Iterator[Principal]:
+    """The roles of a team, by key."""
     for role in TEAM_ROLES:
         yield _by_key(str(role), world, role)
+    yield _by_key("foreign team_admin", _mirrored(world), Role.TEAM_ADMIN)
+
+
+def visitors(world: World) -> Iterator[Principal]:
+    """The same, signed in."""
     yield _by_session("team_admin by browser", world, Role.TEAM_ADMIN)
-    yield replace(_by_session("team_viewer by browser", world, Role.TEAM_VIEWER), calls=False)
-    theirs = replace(world, ours=world.theirs, theirs=world.ours)
-    yield _by_key("foreign team_admin", theirs, Role.TEAM_ADMIN)
-    yield replace(_by_session("foreign team_admin by browser", theirs, Role.TEAM_ADMIN), calls=False)
+    for name, where, role in (
+        ("team_viewer by browser", world, Role.TEAM_VIEWER),
+        ("foreign team_admin by browser", _mirrored(world), Role.TEAM_ADMIN),
+    ):
+        yield replace(_by_session(name, where, role), calls=False)
+
+
+def _mirrored(world: World) -> World:
+    return replace(world, ours=world.theirs, theirs=world.ours)
 
 
 def outsiders(world: World) -> Iterator[Principal]:
@@ -131,11 +142,16 @@ def _stopped_teams(world: World) -> Iterator[Principal]:
 
 
 def staff(world: World) -> Iterator[Principal]:
+    """Those with a role platform-wide."""
     for role in (Role.FULL_ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR):
         user = _user()
         grant_staff_role(actor=SYSTEM, user=user, role=role)
         yield _staff_key(str(role), user, role)
         yield _staff_session(str(role), user, role)
+
+
+def regional_staff(world: World) -> Iterator[Principal]:
+    """Those with a role in one region."""
     for role, region, other in (
         (Role.REGION_OPERATOR, world.here, world.there),
         (Role.REGION_VIEWER, world.here, world.there),
@@ -258,6 +274,8 @@ def _mint(
 
 GROUPS: dict[str, Callable[[World], Iterator[Principal]]] = {
     "members": members,
+    "visitors": visitors,
     "outsiders": outsiders,
     "staff": staff,
+    "regional staff": regional_staff,
 }

@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.db.models import Model, Q
 
+from apps.api.fields import read_id
 from apps.core.ids import IdField, new_id
 from apps.core.tenancy import TenantQuerySet
 from apps.regions.models import Region
@@ -73,6 +74,11 @@ def table_of(prefix: str) -> str:
 def missing(prefix: str) -> str:
     """A well-formed id that nothing has."""
     return new_id(prefix)
+
+
+def is_id(text: str) -> bool:
+    """Whether the text is an id, not a name somebody chose."""
+    return read_id(text.partition("_")[0], text) is not None
 
 
 def has_workspace(prefix: str) -> bool:

@@ -25,7 +25,7 @@ class Targets:
         }
         self._known: dict[tuple[str, Owner], str | None] = {}
 
-    def of(self, principal: Principal, route: Route) -> Iterator[tuple[str, Values]]:
+    def of(self, principal: Principal, route: Route, *, places: bool = True) -> Iterator[tuple[str, Values]]:
         place, ids = self._place(principal, route), self.prefixes(route)
         own = {name: self._own(principal, prefix) for name, prefix in ids.items()}
         yield "own", place | self._filled(own, ids)
@@ -39,7 +39,7 @@ class Targets:
             parents = self._filled({**own, "id": None}, ids)
             yield "foreign child", place | parents | {"id": foreign["id"]}
             yield "missing child", place | parents
-        if place:
+        if place and places:
             there = self._filled(foreign, ids)
             yield "foreign place", self._place(principal, route, other=True) | there
             yield "missing place", dict.fromkeys(place, specimens.NOWHERE) | there
