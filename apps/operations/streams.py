@@ -115,7 +115,9 @@ def key_holder(secret: str, ip: str | None) -> Holder:
     return holder
 
 
-async def follow(watch: Watch, position: Position | None) -> AsyncIterator[bytes]:
+async def follow(
+    watch: Watch, position: Position | None, show: Callable[[Event], bytes] | None = None
+) -> AsyncIterator[bytes]:
     """Server-sent events from the position on (None: from now), until the right to read them ends."""
     began = spoke = time.monotonic()
     yield b"retry: 2000\n\n"
@@ -127,7 +129,7 @@ async def follow(watch: Watch, position: Position | None) -> AsyncIterator[bytes
             return
         if events:
             spoke = time.monotonic()
-            yield b"".join(map(frame, events))
+            yield b"".join(map(show or frame, events))
         elif time.monotonic() - spoke > HEARTBEAT_SECONDS:
             spoke = time.monotonic()
             yield b": still here\n\n"

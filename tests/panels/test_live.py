@@ -4,21 +4,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import transaction
 
-from apps.operations.selectors import latest_seq
+from apps.operations import streams
 from apps.operations.services import emit
 from apps.panels import live
 from apps.panels.kit.places import Place
 from apps.teams.models import Team
-from tests.factories.teams import TeamFactory, actor_of, admin_of, workspace_of
+from tests.factories.teams import TeamFactory, admin_of, workspace_of
 
 # An event is held back while any older transaction of the server is open, be it another test's.
 pytestmark = [pytest.mark.serial, pytest.mark.django_db(transaction=True)]
@@ -27,7 +26,10 @@ PATIENCE = 60
 
 def session_for(team: Team) -> Any:
     store = import_module(settings.SESSION_ENGINE).SessionStore()
-    store[SESSION_KEY] = str(admin_of(team).pk)
+    user = admin_of(team)
+    store[SESSION_KEY] = str(user.pk)
+    store[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    store[HASH_SESSION_KEY] = user.get_session_auth_hash()
     store.save()
     return store
 
@@ -41,26 +43,27 @@ def happen(team: Team, kind: str) -> None:
         emit(type=kind, subject="ins_test", team_id=team.pk)
 
 
-async def told(stream: AsyncIterator[str]) -> dict[str, str]:
-    """The next thing the stream says, comments aside, as its fields."""
+async def told(stream: AsyncIterator[bytes]) -> dict[str, str]:
+    """The next event of the stream, as its fields."""
     while True:
-        text = await asyncio.wait_for(anext(stream), PATIENCE)
-        if not text.startswith(":"):
+        text = (await asyncio.wait_for(anext(stream), PATIENCE)).decode()
+        if text.startswith(("event:", "id:")):
             return dict(line.split(": ", 1) for line in text.strip().splitlines())
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(streams, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "RECHECK_SECONDS", 0.2)
 
 
-def test_news_of_ones_own_team_and_none_of_others(tmp_path: Path) -> None:
+def test_news_of_ones_own_team_and_none_of_others() -> None:
     ours, theirs = TeamFactory(), TeamFactory()
-    session, place, actor = session_for(ours), place_of(ours), actor_of(ours)
-    start = latest_seq()
+    watch = live.watch_of(place_of(ours), session_for(ours).session_key, None)
+    start = streams.here()
 
     async def listen() -> None:
-        stream = live._news(session.session_key, actor, place, None, start)
+        stream = live.news(watch, start)
         assert (await told(stream))["event"] == "hello"
         await sync_to_async(happen)(theirs, "instance.foreign")
         await sync_to_async(happen)(ours, "instance.running")
@@ -68,7 +71,7 @@ def test_news_of_ones_own_team_and_none_of_others(tmp_path: Path) -> None:
         assert json.loads(news["data"]) == {"type": "instance.running", "subject": "ins_test"}
         await stream.aclose()
         await sync_to_async(happen)(ours, "instance.stopped")
-        resumed = live._news(session.session_key, actor, place, None, int(news["id"]))
+        resumed = live.news(watch, streams.Position.parse(news["id"]))
         await told(resumed)
         assert json.loads((await told(resumed))["data"])["type"] == "instance.stopped"
         await resumed.aclose()
@@ -78,13 +81,14 @@ def test_news_of_ones_own_team_and_none_of_others(tmp_path: Path) -> None:
 
 def test_the_stream_ends_with_the_session() -> None:
     team = TeamFactory()
-    session, place, actor = session_for(team), place_of(team), actor_of(team)
+    session = session_for(team)
+    watch = live.watch_of(place_of(team), session.session_key, None)
 
-    async def listen() -> list[str]:
-        stream = live._news(session.session_key, actor, place, None, None)
+    async def listen() -> list[bytes]:
+        stream = live.news(watch, None)
         await told(stream)
         await sync_to_async(session.delete)()
         return [text async for text in stream]
 
     rest = asyncio.run(asyncio.wait_for(listen(), PATIENCE))
-    assert all("event: changed" not in text for text in rest)
+    assert b"event: closed" in rest[-1]
