@@ -6,6 +6,8 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hostedai.settings.dev")
+# Under ASGI each request has a thread of its own: connections must outlive threads.
+os.environ.setdefault("DATABASE_POOL", "64")
 
 # Django must be set up before anything that has models is imported.
 _portal = get_asgi_application()

@@ -2,6 +2,7 @@
 
 from email.utils import parseaddr
 
+from hostedai.settings.database import forget_scope
 from hostedai.settings.env import BASE_DIR, VAR_DIR, env, master_keys
 
 DEBUG = False
@@ -116,6 +117,9 @@ DATABASES["default"] |= {
         "connect_timeout": 5,
     },
 }
+if pool_size := env.int("DATABASE_POOL", default=0):
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": pool_size, "reset": forget_scope}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
