@@ -6,6 +6,7 @@ placement, rows, operation, events; then a worker, the driver, the meter and the
 
 import json
 import multiprocessing
+import os
 import uuid
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from benchmarks.stage import Installation, Report, installation, milliseconds, now
 
 TEAMS = 16
-PER_TEAM = 60
+PER_TEAM = 40
 CALM = 60
 CLIENTS = 6
 
@@ -25,7 +26,9 @@ def measure() -> Report:
         _launch_many(place.port, [(keys[0], f"warm-{n}") for n in range(20)])
         _wait_until_all_run()
         calm = _calm(place, keys[0])
+        before = place.cpu_seconds()
         rate, ends, overheads = _storm(place, keys[1:])
+        used = {name: seconds - before[name] for name, seconds in place.cpu_seconds().items()}
         problems = _verify()
     report = Report("launches")
     report.figures = {
@@ -35,6 +38,8 @@ def measure() -> Report:
         "launches_in_storm": ends,
         "overhead_in_storm_p50_ms": milliseconds(overheads, 0.5),
         "overhead_in_storm_p95_ms": milliseconds(overheads, 0.95),
+        "cpu_ms_per_launch": {name: round(1000 * seconds / ends, 1) for name, seconds in used.items()},
+        "launches_per_second_if_idle": round((os.cpu_count() or 1) * ends / sum(used.values()), 1),
         "broken_invariants": problems,
     }
     report.goals = {

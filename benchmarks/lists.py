@@ -59,7 +59,7 @@ def _copy(instance_id: str) -> None:
     from apps.instances.models import Instance
 
     changed = {
-        "id": "gen_random_uuid()",
+        "id": "uuidv7()",
         "name": "'vm-' || n",
         "due_at": "NULL",
         "released_at": "now()",

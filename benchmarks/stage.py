@@ -55,7 +55,14 @@ class Installation:
 
     port: int
     folder: Path
-    processes: list[Identity] = field(default_factory=list)
+    processes: dict[str, Identity] = field(default_factory=dict)
+
+    servers: dict[str, Identity] = field(default_factory=dict)
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each part has used of the processors so far, its children included."""
+        parts = {**self.processes, **self.servers}
+        return {name: _cpu_of(identity.pid) for name, identity in parts.items()}
 
     def client(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -77,14 +84,14 @@ def installation(*, portals: int = 2, workers: int = 2) -> Iterator[Installation
         folder.chmod(0o755)
         services = Services(folder / "services", quick=True, dies_by_us=True, wanted=("postgres", "valkey"))
         services.start()
-        made = Installation(free_port(), folder)
+        made = Installation(free_port(), folder, servers=dict(services.identities))
         try:
             _set_up(services.environment, folder)
             env = dict(os.environ)
             _start(made, env, portals, workers)
             yield made
         finally:
-            for process in reversed(made.processes):
+            for process in reversed(made.processes.values()):
                 end(process)
             services.stop()
 
@@ -119,9 +126,31 @@ def _start(made: Installation, env: dict[str, str], portals: int, workers: int) 
         process: subprocess.Popen[bytes] = spawn(command, log=log, env={**env, **own}, cwd=ROOT)
         found = identify(process.pid)
         assert found is not None, log.read_text()
-        made.processes.append(found)
+        made.processes[name] = found
     if not wait_until(made.is_ready, seconds=120, every=0.2):
         raise RuntimeError((made.folder / "portal.log").read_text()[-2000:])
+
+
+def _cpu_of(root: int) -> float:
+    """Seconds of processor time of a process and all below it, those that have ended included."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(entry.name)] = int(fields[1])
+        used[int(entry.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return sum(seconds for pid, seconds in used.items() if _is_below(pid, root, parents))
+
+
+def _is_below(pid: int, root: int, parents: dict[int, int]) -> bool:
+    while pid and pid != root:
+        pid = parents.get(pid, 0)
+    return pid == root
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -1,5 +1,6 @@
 """Instances, the tickets that open their terminals, what was measured, and what was seen that is nobody's."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 import pgtrigger
@@ -13,7 +14,7 @@ from apps.billing.specs import Rate, from_json
 from apps.catalog.models import Image, InstanceType
 from apps.core.envelope import seal, unseal
 from apps.core.ids import IdField
-from apps.core.leases import Leased
+from apps.core.leases import Leased, in_time
 from apps.core.money import PriceField
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
@@ -38,10 +39,12 @@ class InstanceQuerySet(TenantQuerySet):
         """Those that hold something of a node: their machine is not proven gone."""
         return self.filter(released_at=None)
 
-    def due(self) -> "InstanceQuerySet":
-        """Those a reconciler should look at and nobody is looking at."""
+    def due(self, *, grace: timedelta = timedelta(0)) -> "InstanceQuerySet":
+        """Those a reconciler should look at and nobody is looking at. `grace` leaves what was only just
+        wished for to the workers, who have been told of it."""
         free = Q(lease_until=None) | Q(lease_until__lt=Now())
-        return self.filter(free, due_at__lte=Now()).order_by("due_at")
+        waited = Q(attempts__gt=0) | Q(due_at__lte=in_time(-grace))
+        return self.filter(free, waited, due_at__lte=Now()).order_by("due_at")
 
     def with_names(self) -> "InstanceQuerySet":
         """What a list or a page names, in one statement; not the team and its workspace, whose rows a

@@ -28,6 +28,7 @@ from apps.regions.reconcilers import driver_of
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(minutes=2)
+GRACE = timedelta(seconds=1)
 RESYNC = timedelta(minutes=10)
 PATIENCE = timedelta(seconds=90)  # how long a guest may take to shut down
 ALARM_AFTER = timedelta(minutes=15)
@@ -79,8 +80,9 @@ def _let_others(row: Instance, turn: Turn) -> None:
 
 def reconcile_due(*, limit: int = 200, threads: int = 4) -> int:
     """Everything that is due and that no worker has taken: what hints did not reach."""
-    due = list(Instance.objects.due().filter(region__frozen_at=None).values_list("pk", flat=True)[:limit])
-    if len(due) <= 1:
+    rows = Instance.objects.due(grace=GRACE).filter(region__frozen_at=None)
+    due = list(rows.values_list("pk", flat=True)[:limit])
+    if len(due) <= threads:
         return sum(_reconcile_one(pk) for pk in due)
     with ThreadPoolExecutor(max_workers=threads) as pool:
         return sum(pool.map(_reconcile_some, [due[first::threads] for first in range(threads)]))
