@@ -112,6 +112,7 @@ def attempt(target: Target, operation: Any, ids: dict[str, str]) -> list[str]:
     return failures
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("audience", [one.name for one in AUDIENCES])
 def test_no_request_makes_it_fail(audience: str, target: Target) -> None:
     by_address = prefixes(audience)

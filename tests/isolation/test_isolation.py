@@ -63,6 +63,7 @@ def test_every_tenants_table_is_guarded_by_the_database() -> None:
     assert not tenants - guarded_tables()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_matrix_holds(world: World, group: str) -> None:
     matrix = Matrix(world)
@@ -71,6 +72,7 @@ def test_the_matrix_holds(world: World, group: str) -> None:
     assert matrix.asked > len(routes())
 
 
+@pytest.mark.timeout(900)
 def test_row_security_alone_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the application's own filters off, PostgreSQL still shows nothing foreign."""
 
@@ -84,11 +86,12 @@ def test_row_security_alone_holds(world: World, monkeypatch: pytest.MonkeyPatch)
     assert not holes, holes
 
 
+@pytest.mark.timeout(900)
 def test_the_command_finds_no_hole_and_leaves_nothing(world: World) -> None:
     before = User.objects.count()
     said = StringIO()
     named = ["--teams", world.ours.slug, world.theirs.slug, "--regions", world.here.slug, world.there.slug]
-    with patch("apps.api.management.commands.check_isolation.routes", lambda: routes()[:40]):
+    with patch("apps.api.management.commands.check_isolation.routes", lambda: routes()[:12]):
         call_command("check_isolation", "--quick", *named, stdout=said)
     assert "nobody saw" in said.getvalue()
     assert User.objects.count() == before
