@@ -98,7 +98,13 @@ class Suite:
         report.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         command = [str(paths.python()), "-m", "pytest", "-o", f"cache_dir={self.folder / 'cache'}"]
-        command += [f"--basetemp={self.folder / 'tmp'}", "--tb=short", *self.arguments, *options]
+        command += [
+            f"--basetemp={self.folder / 'tmp'}",
+            "--tb=short",
+            "--durations=10",
+            *self.arguments,
+            *options,
+        ]
         process = subprocess.Popen(
             command, cwd=paths.ROOT, env=_environment(self.folder, report, self.lacking),
             stdin=subprocess.DEVNULL, start_new_session=True, umask=0o022,
