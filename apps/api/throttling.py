@@ -48,9 +48,9 @@ class Allowance:
 class Bucket:
     """Hands out `rate` tokens a second to each caller, `burst` at most at once."""
 
-    def __init__(self, url: str, rate: float, burst: int):
+    def __init__(self, url: str, rate: float, burst: int, *, patience: float = 0.2):
         self.rate, self.burst = rate, burst
-        self._redis = redis.Redis.from_url(url, socket_connect_timeout=0.2, socket_timeout=0.2)
+        self._redis = redis.Redis.from_url(url, socket_connect_timeout=patience, socket_timeout=patience)
         self._quiet_until = 0.0
 
     def take(self, caller: str) -> Allowance | None:
@@ -81,5 +81,5 @@ def take(caller: str) -> Allowance | None:
         return None
     kind = (str(settings.REDIS_URL), rate, burst)
     if kind not in _buckets:
-        _buckets[kind] = Bucket(*kind)
+        _buckets[kind] = Bucket(*kind, patience=settings.API_RATE_PATIENCE_SECONDS)
     return _buckets[kind].take(caller)

@@ -267,6 +267,7 @@ CORS_EXPOSE_HEADERS = ["ETag", "Location", "RateLimit-Remaining", "Retry-After",
 # Requests of one key or person: so many a second, so many at once. A rate of 0 counts nothing.
 API_RATE_PER_SECOND = env.float("API_RATE_PER_SECOND", default=50.0)
 API_RATE_BURST = env.int("API_RATE_BURST", default=300)
+API_RATE_PATIENCE_SECONDS = 0.2  # how long Redis may take to count
 
 SPECTACULAR_SETTINGS = {
     "VERSION": "1",

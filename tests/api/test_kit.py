@@ -230,7 +230,7 @@ def test_other_sites_are_let_in_by_list_only(call: Caller, settings: Any) -> Non
 
 def test_a_bucket_empties_and_says_when_to_come_back(settings: Any) -> None:
     """One token in a thousand seconds: no machine is slow enough to see it refilled."""
-    bucket = throttling.Bucket(settings.REDIS_URL, rate=0.001, burst=3)
+    bucket = throttling.Bucket(settings.REDIS_URL, rate=0.001, burst=3, patience=30)
     redis.Redis.from_url(settings.REDIS_URL).delete("api:bucket:tester")
     left = [bucket.take("tester") for _request in range(3)]
     assert [one.remaining for one in left if one] == [2, 1, 0]

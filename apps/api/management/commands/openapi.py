@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import include, path
+from django.utils import translation
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
 
 def generate(audience: Audience) -> str:
     """The document of one audience as text; CommandError when a route cannot be described."""
-    with GENERATOR_STATS.silence():
+    with GENERATOR_STATS.silence(), translation.override("en"):
         GENERATOR_STATS.reset()
         patterns = [path(audience.prefix, include(audience.urlconf))]
         document = SchemaGenerator(patterns=patterns).get_schema(request=None, public=True)
