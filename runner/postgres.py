@@ -25,6 +25,7 @@ ALWAYS = (
     "shared_buffers=128MB",
     "max_parallel_workers_per_gather=0",
     "max_wal_size=2GB",
+    "random_page_cost=1.1",  # no disk turns here
     "timezone=UTC",
     "log_timezone=UTC",
 )
