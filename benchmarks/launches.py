@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.stage import Installation, Report, installation, milliseconds, now
 
 TEAMS = 16
-PER_TEAM = 40
+PER_TEAM = 60
 CALM = 60
 CLIENTS = 6
 
