@@ -1,6 +1,7 @@
 """The main job: sign up, launch a real machine, log into it in the browser, and pay for it to the second."""
 
 import re
+import secrets
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,6 @@ from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.serial
 
-ADDRESS = "vera@customer.example"
 PASSWORD = "a long enough password"
 GIVE_MONEY = """
 from decimal import Decimal
@@ -25,18 +25,18 @@ top_up(actor=SYSTEM, team=team, amount=Decimal(50), reason="browser test")
 """
 
 
-def sign_up(visitor: Visitor) -> None:
+def sign_up(visitor: Visitor, address: str) -> None:
     page = visitor.page
     page.goto("/accounts/signup/")
-    page.locator("#id_email").fill(ADDRESS)
+    page.locator("#id_email").fill(address)
     page.locator("#id_password1").fill(PASSWORD)
     page.get_by_role("main").locator("button[type=submit]").first.click()
-    page.goto(visitor.stack.link_for(ADDRESS, "/accounts/confirm-email/"))
+    page.goto(visitor.stack.link_for(address, "/accounts/confirm-email/"))
     page.get_by_role("main").get_by_role("button").first.click()
     expect(page).not_to_have_url(re.compile("/confirm-email/"))
     page.goto("/")
     if "/accounts/login/" in page.url:
-        visitor.sign_in(ADDRESS, PASSWORD)
+        visitor.sign_in(address, PASSWORD)
 
 
 def arrive(visitor: Visitor) -> None:
@@ -84,9 +84,10 @@ def test_a_customer_launches_uses_and_pays_for_a_real_machine(visit: Any, stack:
         pytest.skip("There is no libvirt on this machine.")
     vera: Visitor = visit()
     page = vera.page
-    sign_up(vera)
+    address = f"vera-{secrets.token_hex(4)}@customer.example"
+    sign_up(vera, address)
     arrive(vera)
-    stack.manage("shell", "-c", GIVE_MONEY.format(address=ADDRESS))
+    stack.manage("shell", "-c", GIVE_MONEY.format(address=address))
     launch(vera)
 
     # The page follows by itself: nobody reloads it.
