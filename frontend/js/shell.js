@@ -26,7 +26,13 @@ document.addEventListener("keydown", event => {
 
 document.addEventListener("htmx:responseError", () => toast(say("saysRefused"), "bad"));
 document.addEventListener("htmx:sendError", () => toast(say("saysOffline"), "warn"));
+/* While a button is being pressed nothing is swapped: the click would be lost with it. */
+let pressed = false;
+document.addEventListener("pointerdown", event => (pressed = Boolean(event.target.closest("button"))));
+for (const over of ["click", "pointercancel"]) document.addEventListener(over, () => setTimeout(() => (pressed = false)));
+document.addEventListener("htmx:beforeRequest", event => pressed && event.preventDefault());
 /* A 422 carries the form with its errors: show it. */
 document.addEventListener("htmx:beforeSwap", event => {
-  if (event.detail.xhr.status === 422) event.detail.shouldSwap = !(event.detail.isError = false);
+  if (pressed) event.detail.shouldSwap = false;
+  else if (event.detail.xhr.status === 422) event.detail.shouldSwap = !(event.detail.isError = false);
 });

@@ -31,6 +31,7 @@ def sign_up(visitor: Visitor, address: str) -> None:
     page.locator("#id_email").fill(address)
     page.locator("#id_password1").fill(PASSWORD)
     page.get_by_role("main").locator("button[type=submit]").first.click()
+    expect(page).not_to_have_url(re.compile("/signup/"))
     page.goto(visitor.stack.link_for(address, "/accounts/confirm-email/"))
     page.get_by_role("main").get_by_role("button").first.click()
     expect(page).not_to_have_url(re.compile("/confirm-email/"))
@@ -54,7 +55,7 @@ def launch(visitor: Visitor) -> None:
         page.locator(choice).check(force=True)
         expect(summary).to_contain_text(told, timeout=SLOW)
     expect(page.locator("#i-tiny")).to_be_checked()
-    page.get_by_label("Name").fill("first-machine")
+    page.locator("#id_name").fill("first-machine")
     summary.get_by_role("button", name="Launch instance").click()
     expect(page.get_by_role("heading", name="first-machine")).to_be_visible()
 
