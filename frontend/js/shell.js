@@ -29,7 +29,7 @@ document.addEventListener("htmx:sendError", () => toast(say("saysOffline"), "war
 /* While a button is being pressed nothing is swapped: the click would be lost with it. */
 let pressed = false;
 document.addEventListener("pointerdown", event => (pressed = Boolean(event.target.closest("button"))));
-for (const over of ["click", "pointercancel"]) document.addEventListener(over, () => setTimeout(() => (pressed = false)));
+for (const over of ["click", "pointercancel"]) document.addEventListener(over, () => (pressed = false), true);
 document.addEventListener("htmx:beforeRequest", event => pressed && event.preventDefault());
 /* A 422 carries the form with its errors: show it. */
 document.addEventListener("htmx:beforeSwap", event => {
