@@ -41,6 +41,8 @@ def _environment() -> dict[str, str]:
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "HOSTEDAI_VAR": str(paths.open_folder(paths.VAR / "check")),
         "DB_SCOPE": "*",
+        "SECRET_KEY": "-".join(map(str, range(30))),  # as long as a real one, for the settings of production
+        "ALLOWED_HOSTS": "cloud.example.com",
         "LC_ALL": "C.UTF-8",
         "PYTHONUTF8": "1",
         "PYTHONPATH": str(paths.ROOT),
@@ -75,6 +77,7 @@ CHECKS: dict[str, Callable[[], tuple[bool, str]]] = {
     "types": _tool("mypy"),
     "migrations": _manage("makemigrations", "--check", "--dry-run"),
     "openapi": _manage("openapi", "--check"),
+    "deploy": _manage("check", "--deploy", "--fail-level", "WARNING", "--settings", "hostedai.settings.prod"),
     "assets": _assets,
     "architecture": _tool("python", "-m", "pytest", "tests/architecture", "-q", "-p", "no:cacheprovider"),
 }
