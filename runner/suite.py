@@ -28,6 +28,7 @@ WORKERS = "2"
 PHASE_SECONDS = 25 * 60
 MOST_RERUN = 10
 NOTHING_COLLECTED = 5
+NOTHING: dict[str, Any] = {"counts": {}, "failed": [], "rerun": [], "skipped": []}
 KEPT = (
     "PATH",
     "TERM",
@@ -55,7 +56,7 @@ class Outcome:
         for name, number in report["counts"].items():
             self.counts[name] = self.counts.get(name, 0) + number
         self.failed += report["failed"]
-        self.flaky += [name for name in report["rerun"] if name not in report["failed"]]
+        self.flaky += sorted(set(report["rerun"]) - set(report["failed"]))
         self.skipped += report["skipped"]
 
     def exit_code(self) -> int:
@@ -130,38 +131,24 @@ class Suite:
 
     def run(self) -> Outcome:
         """Both phases, whatever becomes of the first."""
-        first = self.phase(
-            f"Tests that share the machine ({WORKERS} workers)", "-n", WORKERS, "-m", "not serial"
-        )
-        if first and 0 < len(first["failed"]) <= MOST_RERUN and not self.outcome.broken:
-            first = self._again(first)
-        if first:
-            self.outcome.add(first)
-        second = self.phase(
-            "Tests that need it to themselves", "-n0", "-m", "serial", "--reruns=2", "--timeout=300"
-        )
-        if second:
-            self.outcome.add(second)
+        title = f"Tests that share the machine ({WORKERS} workers)"
+        self.outcome.add(self._phase_and_again(title, "-n", WORKERS, "-m", "not serial"))
+        alone = ("-n0", "-m", "serial", "--timeout=300")
+        self.outcome.add(self._phase_and_again("Tests that need it to themselves", *alone, "--reruns=1"))
         return self.outcome
 
-    def _again(self, first: dict[str, Any]) -> dict[str, Any]:
-        """Run what failed once more, alone and in a fresh process."""
-        second = self.phase(
-            f"Once more, alone: {len(first['failed'])} that failed",
-            "--lf",
-            "--lfnf=none",
-            "-n0",
-            "-m",
-            "not serial",
-        )
+    def _phase_and_again(self, title: str, *options: str) -> dict[str, Any]:
+        """A phase; what failed in it runs once more, alone and in a fresh process, and may heal."""
+        first = self.phase(title, *options)
+        if first is None or not 0 < len(first["failed"]) <= MOST_RERUN or self.outcome.broken:
+            return first or NOTHING
+        once_more = f"Once more, alone: {len(first['failed'])} that failed"
+        second = self.phase(once_more, "--lf", "--lfnf=none", *options, "-n0")
         if second is None or second["failed"] or second["counts"]["passed"] < len(first["failed"]):
             return first
         healed = first["failed"]
-        counts = first["counts"] | {
-            "failed": 0,
-            "error": 0,
-            "passed": first["counts"]["passed"] + len(healed),
-        }
+        passed = first["counts"]["passed"] + len(healed)
+        counts = first["counts"] | {"failed": 0, "error": 0, "passed": passed}
         return first | {"counts": counts, "failed": [], "rerun": [*first["rerun"], *healed]}
 
 
