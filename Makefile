@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUNNER = $(PYTHON) -m runner
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format services services-stop lock assets openapi migrations faults bench evidence
+.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench evidence
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: ## set up, fill with demonstration data, serve http://127.0.0.1:8000 and pr
 
 test: ## set up and run the whole suite; ARGS="tests/apps/billing -x" for a part
 	@$(RUNNER) test $(ARGS)
+
+e2e: ## the browser tests alone: the main job in Chromium on a real machine, every page by axe
+	@$(RUNNER) test tests/e2e
 
 check: ## style, types, import map, sizes, migrations and OpenAPI drift
 	@$(RUNNER) check $(ARGS)

@@ -61,8 +61,8 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def manage(self, *words: str) -> None:
-        """Run one management command to its end."""
+    def manage(self, *words: str) -> str:
+        """Run one management command to its end and return what it printed."""
         ran = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=paths.ROOT,
@@ -73,6 +73,7 @@ class Stack:
             check=False,
         )
         assert ran.returncode == 0, f"manage.py {words[0]}:\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}"
+        return ran.stdout
 
     def start(self) -> None:
         self.manage("collectstatic", "--noinput", "-v", "0")

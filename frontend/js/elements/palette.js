@@ -7,6 +7,7 @@ define("ui-palette", class extends HTMLElement {
     this.input = $("input", this.dialog);
     this.list = $("[role=listbox]", this.dialog);
     this.at = 0;
+    this.answered = ""; // the text that the list shown answers
     this.keys = event => {
       if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
         event.preventDefault();
@@ -19,7 +20,8 @@ define("ui-palette", class extends HTMLElement {
     };
     document.addEventListener("keydown", this.keys);
     document.addEventListener("click", this.clicks);
-    this.list.addEventListener("htmx:afterSwap", () => this.mark(0));
+    this.input.addEventListener("htmx:beforeRequest", () => { this.asked = this.input.value; });
+    this.list.addEventListener("htmx:afterSwap", () => this.show());
     this.input.addEventListener("keydown", event => this.move(event));
   }
 
@@ -32,8 +34,21 @@ define("ui-palette", class extends HTMLElement {
     if (this.dialog.open) return;
     this.dialog.showModal();
     this.input.value = "";
+    this.awaited = false;
     htmx.trigger(this.input, "search-now");
     this.input.focus();
+  }
+
+  show() {
+    this.answered = this.asked;
+    this.mark(0);
+    if (this.awaited) this.go();
+  }
+
+  /* Enter means the first answer to what was typed, also when it is pressed before the answer comes. */
+  go() {
+    this.awaited = this.input.value !== this.answered;
+    if (!this.awaited) $$("[role=option]", this.list)[this.at]?.click();
   }
 
   mark(at) {
@@ -56,7 +71,7 @@ define("ui-palette", class extends HTMLElement {
     }
     if (event.key === "Enter") {
       event.preventDefault();
-      $$("[role=option]", this.list)[this.at]?.click();
+      this.go();
     }
   }
 });
