@@ -11,10 +11,11 @@ from tests.e2e.stack import Stack
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
 
 
-# Nothing is left to wait for on a node without machines; stopped ones keep theirs until their owner deletes them.
+# A node without machines: stopped ones keep their place until their owner deletes them, and a drain waits.
 EMPTY = """
 from apps.nodes.models import Node
-free = Node.objects.filter(region__slug="hel-1", state="ready", vcpus_used=0, memory_mib_used=0, disk_gib_used=0)
+ready = Node.objects.filter(region__slug="hel-1", state="ready")
+free = ready.filter(vcpus_used=0, memory_mib_used=0, disk_gib_used=0)
 print("node:", free.order_by("name").values_list("name", flat=True)[0])
 """
 
