@@ -28,11 +28,18 @@ document.addEventListener("htmx:responseError", () => toast(say("saysRefused"), 
 document.addEventListener("htmx:sendError", () => toast(say("saysOffline"), "warn"));
 /* While a button is being pressed nothing is swapped: the click would be lost with it. */
 let pressed = false;
+let missed = false; // what was held back meanwhile is asked for again
+const release = () => {
+  pressed = false;
+  if (missed) document.querySelectorAll("ui-events").forEach(one => one.refresh(""));
+  missed = false;
+};
+const hold = () => pressed && (missed = true);
 document.addEventListener("pointerdown", event => (pressed = Boolean(event.target.closest("button"))));
-for (const over of ["click", "pointercancel"]) document.addEventListener(over, () => (pressed = false), true);
-document.addEventListener("htmx:beforeRequest", event => pressed && event.preventDefault());
+for (const over of ["click", "pointercancel"]) document.addEventListener(over, release, true);
+document.addEventListener("htmx:beforeRequest", event => hold() && event.preventDefault());
 /* A 422 carries the form with its errors: show it. */
 document.addEventListener("htmx:beforeSwap", event => {
-  if (pressed) event.detail.shouldSwap = false;
+  if (hold()) event.detail.shouldSwap = false;
   else if (event.detail.xhr.status === 422) event.detail.shouldSwap = !(event.detail.isError = false);
 });

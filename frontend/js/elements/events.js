@@ -35,7 +35,8 @@ define("ui-events", class extends HTMLElement {
 
   hello(event) {
     this.last = event.lastEventId || this.last;
-    if (this.failures || this.dataset.state === "paused") this.refresh("");
+    // What happened since the page was written, or while nobody listened, was told to nobody.
+    this.refresh("");
     this.failures = 0;
     this.dataset.state = "live";
   }
@@ -67,7 +68,7 @@ define("ui-events", class extends HTMLElement {
 
   /* Nothing is swapped under somebody's hands: an open menu or question, a selection, a field being filled in. */
   fetch(region) {
-    if (!region.isConnected) return;
+    if (!region.isConnected) return this.refresh(""); // another answer took its place, perhaps an older one
     const inUse = $("#ask")?.open || $("[data-row]:checked, :popover-open, input:focus, select:focus, textarea:focus", region);
     if (inUse) region.liveTimer = setTimeout(() => this.fetch(region), 1000);
     else htmx.trigger(region, "live");
