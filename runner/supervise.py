@@ -156,7 +156,7 @@ class Product:
             "-l",
             "INFO",
         ]
-        worker += ["-Q", "default,provision,billing", "--without-mingle", "--without-gossip"]
+        worker += ["-Q", "default,provision,billing,inference", "--without-mingle", "--without-gossip"]
         self.parts = [
             Part("portal", gunicorn, self.environment("")),
             Part("worker", worker, self.environment("*")),

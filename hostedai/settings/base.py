@@ -39,6 +39,8 @@ INSTALLED_APPS = [
     "apps.teams",
     "apps.operations",
     "apps.billing",
+    "apps.invoicing",
+    "apps.payments",
     "apps.policies",
     "apps.regions",
     "apps.nodes",
@@ -47,6 +49,9 @@ INSTALLED_APPS = [
     "apps.networks",
     "apps.gpupools",
     "apps.instances",
+    "apps.registry",
+    "apps.inference",
+    "apps.gateway",
     "apps.api",
     "apps.panels",
 ]

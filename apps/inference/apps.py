@@ -1,0 +1,7 @@
+"""Served models: endpoints, the replicas that answer for them, and what callers may ask of them."""
+
+from django.apps import AppConfig
+
+
+class InferenceConfig(AppConfig):
+    name = "apps.inference"
