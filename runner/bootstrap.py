@@ -132,7 +132,8 @@ def python_packages(*, development: bool) -> None:
 
 def everything(*, development: bool, browser: bool) -> list[str]:
     """All a checkout needs; returns the Debian packages that could not be had."""
-    lacking = packages.ensure(libvirt.APT_PACKAGES + (packages.BROWSER if browser else ()))
+    wanted = libvirt.APT_PACKAGES + packages.DOCUMENTS + (packages.BROWSER if browser else ())
+    lacking = packages.ensure(wanted)
     python_packages(development=development)
     return lacking
 

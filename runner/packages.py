@@ -1,4 +1,4 @@
-"""The Debian packages that real machines and the browser tests need."""
+"""The Debian packages that documents, real machines and the browser tests need."""
 
 import os
 import shutil
@@ -6,7 +6,8 @@ import subprocess
 
 from runner.console import say, warn
 
-BROWSER = ("chromium", "fonts-dejavu-core")
+DOCUMENTS = ("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core")  # invoices
+BROWSER = ("chromium",)
 MAY_INSTALL = "HOSTEDAI_MAY_INSTALL"
 
 

@@ -285,10 +285,10 @@ def _greet(product: Product) -> None:
 def run(_: list[str], until: Callable[[], bool] = lambda: False) -> int:
     """Start, watch, stop."""
     adopt_orphans()
-    lacking = packages.ensure(libvirt.APT_PACKAGES)
+    lacking = packages.ensure(libvirt.APT_PACKAGES + packages.DOCUMENTS)
     bootstrap.python_packages(development=False)
     if lacking:
-        say("Going on without real machines: the simulated regions need no Debian package")
+        say("Going on without them: simulated regions need no Debian package")
     folder = paths.open_folder(base_folder() / "run")
     handle = _lock(folder)
     paths.open_folder(paths.LOGS)
