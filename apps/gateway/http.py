@@ -1,0 +1,210 @@
+"""HTTP/1.1 as the gateway takes it from callers: llhttp, strict, and stricter where llhttp is patient.
+
+Nothing here knows Django, sockets or the rest of the gateway: bytes in, whole requests out.
+"""
+
+from typing import Protocol
+
+import httptools
+
+# A request's line and headers together, and its body, unless told otherwise.
+MOST_HEAD = 32 * 1024
+MOST_HEADERS = 100
+MOST_BODY = 8 * 1024 * 1024
+# What somebody without a key may make us keep in memory.
+MOST_BODY_OF_STRANGERS = 64 * 1024
+
+
+class Malformed(Exception):
+    """The bytes are no request that we take; the connection cannot be used any further."""
+
+    def __init__(self, status: int, code: str, message: str):
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+class Head:
+    """What a request says before its body; only the headers that the gateway asks for are kept."""
+
+    __slots__ = ("authorization", "expects", "length", "method", "peer", "session", "target", "wants")
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.authorization: bytes | None = None
+        self.length = -1
+        self.expects = False
+        self.peer: bytes | None = None
+        self.session: bytes | None = None
+        self.wants: bytes | None = None
+
+
+class Sink(Protocol):
+    """Who gets what the parser finds."""
+
+    def on_head(self, head: Head) -> int:
+        """The head is complete; answers how long the body may be."""
+
+    def on_request(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
+        """A whole request, in the order in which they came."""
+
+
+class RequestParser:
+    """One connection's requests. `feed` raises Malformed, after which nothing more may be fed.
+
+    `waits_for` says what is missing: nothing, the rest of a head, or the rest of a body.
+    """
+
+    __slots__ = (
+        *("_body", "_chunked", "_fed", "_head", "_head_size", "_headers", "_hosts", "_in_body", "_most"),
+        *("_parser", "_size", "_sink"),
+    )
+
+    def __init__(self, sink: Sink):
+        self._sink = sink
+        self._parser = httptools.HttpRequestParser(self)
+        self._head: Head | None = None
+        self._in_body = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._body: list[bytes] = []
+        self._size = self._fed = self._headers = self._hosts = self._head_size = 0
+        self._most = MOST_BODY
+        self._chunked = False
+
+    @property
+    def waits_for(self) -> str:
+        if self._head is None:
+            return "" if not self._fed else "head"
+        return "body" if self._in_body else "head"
+
+    def feed(self, data: bytes) -> None:
+        """Take what the socket gave; whole requests go to the sink before this returns."""
+        if not self._in_body:
+            self._fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise Malformed(400, "malformed", "This connection cannot be upgraded.") from None
+        except httptools.HttpParserCallbackError as error:
+            refusal = error.__context__
+            if isinstance(refusal, Malformed):
+                raise refusal from None
+            raise
+        except httptools.HttpParserError as error:
+            raise Malformed(400, "malformed", f"The request is malformed: {error}.") from None
+        if self._fed > MOST_HEAD and not self._in_body and self._head is not None:
+            raise _head_too_large()
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        self._head = Head()
+
+    def on_url(self, url: bytes) -> None:
+        head = self._head
+        assert head is not None
+        head.target += url
+        if len(head.target) > MOST_HEAD:
+            raise _head_too_large()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        head = self._head
+        assert head is not None
+        self._headers += 1
+        self._head_size += len(name) + len(value)
+        if self._headers > MOST_HEADERS or self._head_size > MOST_HEAD:
+            raise _head_too_large()
+        reader = _READERS.get(len(name))
+        if reader is not None and not self._in_body:
+            reader(self, head, name.lower(), value)
+
+    def on_headers_complete(self) -> None:
+        head, parser = self._head, self._parser
+        assert head is not None
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            raise Malformed(505, "http_version", "HTTP/1.1 and HTTP/1.0 are spoken here.")
+        if self._hosts != 1 and version == "1.1":
+            raise Malformed(400, "malformed", "A request has exactly one Host header.")
+        if self._chunked and version == "1.0":
+            raise Malformed(400, "malformed", "HTTP/1.0 knows no chunked bodies.")
+        if parser.should_upgrade():
+            raise Malformed(400, "malformed", "This connection cannot be upgraded.")
+        head.method = parser.get_method()
+        self._in_body = True
+        self._most = self._sink.on_head(head)
+        if head.length > self._most:
+            raise _too_large(self._most)
+
+    def on_body(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._most:
+            raise _too_large(self._most)
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        head, body = self._head, self._body
+        assert head is not None
+        self._head, self._in_body = None, False
+        whole = body[0] if len(body) == 1 else b"".join(body)
+        self._reset()
+        self._sink.on_request(head, whole, keep_alive=self._parser.should_keep_alive())
+
+    # Headers that mean something here, found by the length of their name first.
+
+    def _by_4(self, _head: Head, name: bytes, _value: bytes) -> None:
+        self._hosts += name == b"host"
+
+    def _by_6(self, head: Head, name: bytes, value: bytes) -> None:
+        if name == b"expect":
+            if value.lower() != b"100-continue":
+                raise Malformed(417, "expectation", "Only 100-continue can be expected.")
+            head.expects = True
+
+    def _by_13(self, head: Head, name: bytes, value: bytes) -> None:
+        if name == b"authorization":
+            if head.authorization is not None:
+                raise Malformed(400, "malformed", "There are two Authorization headers.")
+            head.authorization = value
+
+    def _by_14(self, head: Head, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            head.length = int(value)
+
+    def _by_15(self, head: Head, name: bytes, value: bytes) -> None:
+        if name == b"x-hostedai-peer":
+            head.peer = value
+
+    def _by_17(self, head: Head, name: bytes, value: bytes) -> None:
+        if name == b"transfer-encoding":
+            self._chunked = True
+            if value.strip().lower() != b"chunked":
+                raise Malformed(501, "transfer_encoding", "Bodies come with a length or chunked.")
+        elif name == b"x-hostedai-resume":
+            head.wants = value
+
+    def _by_18(self, head: Head, name: bytes, value: bytes) -> None:
+        if name == b"x-hostedai-session":
+            head.session = value
+
+
+_VERSIONS = frozenset({"1.1", "1.0"})
+_READERS = {
+    4: RequestParser._by_4,
+    6: RequestParser._by_6,
+    13: RequestParser._by_13,
+    14: RequestParser._by_14,
+    15: RequestParser._by_15,
+    17: RequestParser._by_17,
+    18: RequestParser._by_18,
+}
+
+
+def _head_too_large() -> Malformed:
+    return Malformed(431, "head_too_large", f"The headers have more than {MOST_HEAD} bytes.")
+
+
+def _too_large(most: int) -> Malformed:
+    return Malformed(413, "body_too_large", f"The body has more than {most} bytes.")
