@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class RegistryConfig(AppConfig):
     name = "apps.registry"
+
+    def ready(self) -> None:
+        from apps.registry import receivers  # noqa: F401, PLC0415

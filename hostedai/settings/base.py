@@ -120,6 +120,8 @@ DATABASES["default"] |= {
         # A process that hangs inside a transaction must not hold its locks for ever.
         f" -c idle_in_transaction_session_timeout={env.str('DB_IDLE_IN_TRANSACTION', default='60s')}",
         "connect_timeout": 5,
+        # Only cursors that ask for it prepare; 0 is for a pooler that mixes sessions.
+        "prepare_threshold": 5 if (DATABASE_PREPARE := env.bool("DATABASE_PREPARE", default=True)) else None,
     },
 }
 if pool_size := env.int("DATABASE_POOL", default=0):
@@ -142,6 +144,15 @@ LIBVIRT_STORAGE = env.str("HOSTEDAI_LIBVIRT_STORAGE", default="/var/lib/hostedai
 S3_ENDPOINT_URL = env.str("S3_ENDPOINT_URL", default="")
 S3_ACCESS_KEY = env.str("S3_ACCESS_KEY", default="")
 S3_SECRET_KEY = env.str("S3_SECRET_KEY", default="")
+S3_BUCKET = env.str("S3_BUCKET", default="hostedai")
+S3_REGION = env.str("S3_REGION", default="us-east-1")
+# The endpoint as customers reach it, where that is another one than the portal's.
+S3_PUBLIC_ENDPOINT_URL = env.str("S3_PUBLIC_ENDPOINT_URL", default="")
+# Browsers upload straight to the store when its CORS rules let them; otherwise through the portal, which streams.
+S3_BROWSER_UPLOADS = env.bool("S3_BROWSER_UPLOADS", default=False)
+# Where models are imported from: the provider's choice, never a customer's.
+HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
+HUB_TOKEN = env.str("HUB_TOKEN", default="")
 
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

@@ -1,0 +1,7 @@
+"""The object store: anything that speaks S3 (AWS, R2, MinIO, Ceph, rclone), reached by its endpoint."""
+
+from apps.drivers.objects.config import StoreConfig
+from apps.drivers.objects.errors import Missing
+from apps.drivers.objects.store import ObjectStore, Part, Upload, store_for
+
+__all__ = ["Missing", "ObjectStore", "Part", "StoreConfig", "Upload", "store_for"]

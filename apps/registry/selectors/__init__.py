@@ -1,0 +1,32 @@
+"""Reads: models and versions as the actor may see them, where their files are, and what they fit."""
+
+from apps.registry.selectors.files import files, key_of, open_store, prefix_of, root, uri_of
+from apps.registry.selectors.fitting import fit_on, fit_table, shape_of
+from apps.registry.selectors.reading import (
+    get_model,
+    get_version,
+    list_aliases,
+    list_models,
+    list_versions,
+    resolve,
+    servable,
+)
+
+__all__ = [
+    "files",
+    "fit_on",
+    "fit_table",
+    "get_model",
+    "get_version",
+    "key_of",
+    "list_aliases",
+    "list_models",
+    "list_versions",
+    "open_store",
+    "prefix_of",
+    "resolve",
+    "root",
+    "servable",
+    "shape_of",
+    "uri_of",
+]
