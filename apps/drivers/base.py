@@ -167,14 +167,21 @@ class Checked:
     detail: str = ""
 
 
-class ComputeDriver(ABC):
-    """Creates and removes machines of one cluster."""
+class Driver(ABC):
+    """Knows one cluster; what it can do there its other base classes say."""
 
     kind: ClassVar[str]
 
     @abstractmethod
     def check(self) -> Checked:
         """Whether the endpoint can be used; raises `BadCredentials`, `Rejected` or `Transient`."""
+
+    def close(self) -> None:  # noqa: B027 (a driver without connections has nothing to close)
+        """Let go of connections; the driver may still be used and connects again."""
+
+
+class ComputeDriver(Driver):
+    """Creates and removes machines of one cluster."""
 
     @abstractmethod
     def observe(self, name: str) -> Observed | None:
@@ -194,9 +201,6 @@ class ComputeDriver(ABC):
     @abstractmethod
     def list_machines(self) -> Listing:
         """Every machine that carries a tag of ours; untagged machines are never shown."""
-
-    def close(self) -> None:  # noqa: B027 (a driver without connections has nothing to close)
-        """Let go of connections; the driver may still be used and connects again."""
 
 
 class CanStop(ABC):

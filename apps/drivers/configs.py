@@ -64,10 +64,18 @@ class LibvirtConfig(_Config):
         return uri
 
 
-_CONFIGS: dict[str, type[_Config]] = {"sim": SimConfig, "libvirt": LibvirtConfig}
+class LocalConfig(_Config):
+    """Engines as processes of the host on which the region's worker runs, reached by loopback only."""
+
+    folder: AbsolutePath = "/var/lib/hostedai/engines"  # engines, and the models they serve
+    most_engines: int = Field(default=8, ge=1, le=256)
 
 
-def validate(kind: str, config: Mapping[str, object]) -> SimConfig | LibvirtConfig:
+AnyConfig = SimConfig | LibvirtConfig | LocalConfig
+_CONFIGS: dict[str, type[_Config]] = {"sim": SimConfig, "libvirt": LibvirtConfig, "local": LocalConfig}
+
+
+def validate(kind: str, config: Mapping[str, object]) -> AnyConfig:
     """The checked config of a cluster; `Rejected` names every field that is wrong."""
     model = _CONFIGS.get(kind)
     if model is None:
@@ -77,5 +85,5 @@ def validate(kind: str, config: Mapping[str, object]) -> SimConfig | LibvirtConf
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
         raise Rejected("The configuration is not valid. " + "; ".join(lines), detail=str(error)) from error
-    assert isinstance(checked, SimConfig | LibvirtConfig)
+    assert isinstance(checked, AnyConfig)
     return checked

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from apps.drivers import configs
-from apps.drivers.base import ComputeDriver
+from apps.drivers.base import Driver
 from apps.drivers.errors import Rejected
 
 # Paths, not classes: an SDK is imported only where its driver is in use.
 _DRIVERS = {
     "sim": "apps.drivers.sim.driver.SimDriver",
     "libvirt": "apps.drivers.libvirt.driver.LibvirtDriver",
+    "local": "apps.drivers.local.driver.LocalDriver",
 }
 KINDS = tuple(_DRIVERS)
 
 
-def driver_for(kind: str, config: Mapping[str, object]) -> ComputeDriver:
+def driver_for(kind: str, config: Mapping[str, object]) -> Driver:
     """A driver for one cluster; raises `Rejected` when kind or config cannot be used.
 
     Drivers are cheap to make and connect on first use; keep one per cluster and process.
@@ -23,7 +24,7 @@ def driver_for(kind: str, config: Mapping[str, object]) -> ComputeDriver:
     settings = configs.validate(kind, config)
     module, _, name = _DRIVERS[kind].rpartition(".")
     try:
-        driver: ComputeDriver = getattr(import_module(module), name)(settings)
+        driver: Driver = getattr(import_module(module), name)(settings)
     except ImportError as error:
         message = f"What the driver “{kind}” needs is not installed where this region's worker runs."
         raise Rejected(message, detail=str(error)) from error

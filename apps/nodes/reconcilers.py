@@ -18,7 +18,7 @@ from apps.nodes.services.enrolment import DEADLINE
 from apps.nodes.states import State
 from apps.regions import services as regions
 from apps.regions.models import Cluster
-from apps.regions.reconcilers import driver_of
+from apps.regions.reconcilers import any_driver_of
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ def _look(cluster: Cluster) -> Inventory | None:
     """What the cluster reports; None, noted, when it does not answer. An incomplete answer counts for
     what it shows: nothing follows from what it leaves out."""
     try:
-        driver = driver_of(cluster)
+        driver = any_driver_of(cluster)
         version = driver.check().version
         found = driver.inventory() if isinstance(driver, HasInventory) else Inventory(())
     except DriverError as error:

@@ -1,13 +1,31 @@
 """Drivers are opened here, once per cluster and process."""
 
-from apps.drivers.base import ComputeDriver
+from apps.drivers.base import ComputeDriver, Driver
+from apps.drivers.engines import CanServe
+from apps.drivers.errors import Rejected
 from apps.drivers.registry import driver_for
 from apps.regions.models import Cluster
 
-_open: dict[str, tuple[str, ComputeDriver]] = {}
+_open: dict[str, tuple[str, Driver]] = {}
 
 
 def driver_of(cluster: Cluster) -> ComputeDriver:
+    """The driver of a cluster that has machines; raises `Rejected`."""
+    driver = any_driver_of(cluster)
+    if not isinstance(driver, ComputeDriver):
+        raise Rejected("This cluster has no machines.")
+    return driver
+
+
+def engines_of(cluster: Cluster) -> CanServe:
+    """The driver of a cluster that runs engines; raises `Rejected`."""
+    driver = any_driver_of(cluster)
+    if not isinstance(driver, CanServe):
+        raise Rejected("This cluster runs no engines.")
+    return driver
+
+
+def any_driver_of(cluster: Cluster) -> Driver:
     """The driver of a cluster, made anew when its configuration changed; raises `Rejected`."""
     marker = f"{cluster.kind} {cluster.config!r} {cluster.credentials}"
     known = _open.get(cluster.pk)

@@ -241,7 +241,7 @@ def test_a_cluster_that_does_not_answer_frees_nothing(
 def test_a_card_that_is_no_longer_reported_is_missing_and_stays_held(tmp_path: Path) -> None:
     supply = make_supply(tmp_path / "sim.sqlite", nodes=1, gpus=2)
     occupy(supply, supply.nodes[0])
-    info = reconcilers.driver_of(supply.cluster).inventory().nodes[0]
+    info = reconcilers.any_driver_of(supply.cluster).inventory().nodes[0]
     gone = GpuDevice.objects.get(slices__holds__released_at=None, slices__holds__isnull=False)
     fewer = replace(info, gpus=tuple(gpu for gpu in info.gpus if gpu.uuid != gone.uuid), vcpus=1)
     later = db_now() + timedelta(seconds=1)
