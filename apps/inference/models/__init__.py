@@ -1,0 +1,6 @@
+"""Endpoints, their revisions and replicas, and the hardware they may run on."""
+
+from apps.inference.models.endpoints import Endpoint, EndpointQuerySet, Hardware, Revision
+from apps.inference.models.replicas import Replica, ReplicaQuerySet
+
+__all__ = ["Endpoint", "EndpointQuerySet", "Hardware", "Replica", "ReplicaQuerySet", "Revision"]
