@@ -1,0 +1,21 @@
+"""Refusals of invoicing."""
+
+from apps.core.errors import Conflict, Invalid
+
+
+class NoEntity(Invalid):
+    """No legal entity can issue invoices in that currency."""
+
+    code = "no_legal_entity"
+
+
+class NotFinal(Conflict):
+    """The invoice has no number yet."""
+
+    code = "invoice_not_final"
+
+
+class TooMuch(Invalid):
+    """More is to be credited than a line of the invoice holds."""
+
+    code = "more_than_invoiced"

@@ -1,0 +1,19 @@
+"""Rows of invoicing: who bills whom under which tax, and what was billed."""
+
+from apps.invoicing.models.credit_notes import CreditNote
+from apps.invoicing.models.invoices import Invoice, InvoicedTokens, InvoicedUsage, InvoiceLine, InvoiceRun
+from apps.invoicing.models.parties import BillingProfile, DocumentKind, DocumentSequence, LegalEntity, TaxRate
+
+__all__ = [
+    "BillingProfile",
+    "CreditNote",
+    "DocumentKind",
+    "DocumentSequence",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceRun",
+    "InvoicedTokens",
+    "InvoicedUsage",
+    "LegalEntity",
+    "TaxRate",
+]
