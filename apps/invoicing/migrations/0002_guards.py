@@ -9,7 +9,6 @@ TEAM_TABLES = (
     "invoicing_invoice",
     "invoicing_invoiceline",
     "invoicing_invoicedusage",
-    "invoicing_invoicedtokens",
     "invoicing_creditnote",
 )
 

@@ -1,7 +1,7 @@
 """Rows of invoicing: who bills whom under which tax, and what was billed."""
 
 from apps.invoicing.models.credit_notes import CreditNote
-from apps.invoicing.models.invoices import Invoice, InvoicedTokens, InvoicedUsage, InvoiceLine, InvoiceRun
+from apps.invoicing.models.invoices import Invoice, InvoicedUsage, InvoiceLine, InvoiceRun
 from apps.invoicing.models.parties import BillingProfile, DocumentKind, DocumentSequence, LegalEntity, TaxRate
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "InvoiceRun",
-    "InvoicedTokens",
     "InvoicedUsage",
     "LegalEntity",
     "TaxRate",

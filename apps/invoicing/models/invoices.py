@@ -94,6 +94,7 @@ class Invoice(models.Model):
     due_at = models.DateTimeField(_("due"), null=True)
     paid_at = models.DateTimeField(_("paid on"), null=True)
     sent_at = models.DateTimeField(_("mailed"), null=True)
+    parked_because = models.CharField(_("parked because"), max_length=300, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
     objects = InvoiceQuerySet.as_manager()
@@ -212,13 +213,11 @@ class InvoiceLine(models.Model):
 class InvoicedUsage(models.Model):
     """That a rated row stands on an invoice, and on which line: once, by its primary key.
 
-    `source` says which table the row is in. The invoice is checked by `billing_verify` rather than by
-    a foreign key: there are as many of these rows as there are rated ones.
+    The invoice is checked by `billing_verify` rather than by a foreign key: there are as many of these
+    rows as there are rated ones.
     """
 
-    pk = models.CompositePrimaryKey("source", "rated_id")
-    source = models.CharField(max_length=12)
-    rated_id = models.BigIntegerField()
+    rated_id = models.BigIntegerField(primary_key=True)
     team = models.ForeignKey(Team, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
     invoice = models.ForeignKey(
         Invoice, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
@@ -234,22 +233,4 @@ class InvoicedUsage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.source} {self.rated_id}"
-
-
-class InvoicedTokens(models.Model):
-    """That a request to a model stands on an invoice: once. Its kinds of tokens are on lines of their own."""
-
-    request_id = models.UUIDField(primary_key=True)
-    team = models.ForeignKey(Team, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
-    invoice = models.ForeignKey(Invoice, models.DO_NOTHING, related_name="+", db_constraint=False)
-
-    objects = InvoiceQuerySet.as_manager()
-
-    class Meta:
-        triggers: ClassVar = [
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)
-        ]
-
-    def __str__(self) -> str:
-        return str(self.request_id)
+        return str(self.rated_id)
