@@ -6,85 +6,24 @@ import http
 import http.client
 import os
 import secrets
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import bootstrap, libvirt, packages, paths
+from runner import bootstrap, libvirt, packages, parts, paths
 from runner.console import Stopped, say, show
 from runner.interrupts import Interrupted, interruptible
+from runner.parts import Part
 from runner.ports import free_port, is_free
-from runner.processes import (
-    Identity,
-    adopt_orphans,
-    end,
-    end_children,
-    identify,
-    is_alive,
-    reap,
-    spawn,
-    tail,
-    wait_until,
-)
+from runner.processes import adopt_orphans, end_children, is_alive, reap, tail, wait_until
 from runner.services import Services, base_folder, remove_leftover_processes
 
 PORT = 8000
-PORTAL_PROCESSES = "2"
-WORKER_PROCESSES = "2"
 READY_SECONDS = 120
 LOOK_EVERY = 0.5
-QUICK_DEATH = 10.0
-LONGEST_PAUSE = 30.0
 GIVEN = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL", "objects": "S3_ENDPOINT_URL"}
-
-
-@dataclass
-class Part:
-    """A process of ours that must always run."""
-
-    name: str
-    command: list[str]
-    env: Mapping[str, str]
-    stop_by: signal.Signals = signal.SIGTERM
-    identity: Identity | None = None
-    started_at: float = 0.0
-    not_before: float = 0.0
-    pause: float = 1.0
-
-    @property
-    def log(self) -> Path:
-        """Where its words go."""
-        return paths.LOGS / f"{self.name}.log"
-
-    def start(self) -> None:
-        """Start it anew."""
-        process = spawn(self.command, log=self.log, env=self.env, cwd=paths.ROOT, dies_by=signal.SIGTERM)
-        self.identity, self.started_at = identify(process.pid), time.monotonic()
-
-    def runs(self) -> bool:
-        """Whether it is there."""
-        return self.identity is not None and is_alive(self.identity)
-
-    def look_after(self) -> None:
-        """Start it again when it died, ever more slowly when it keeps dying."""
-        now = time.monotonic()
-        if self.runs():
-            return
-        if self.not_before == 0.0:
-            self.pause = min(self.pause * 2, LONGEST_PAUSE) if now - self.started_at < QUICK_DEATH else 1.0
-            self.not_before = now + self.pause
-            say(f"{self.name} ended; starting it again in {self.pause:.0f} s (see {self.log})")
-        elif now >= self.not_before:
-            self.not_before = 0.0
-            self.start()
-
-    def stop(self) -> None:
-        """End it."""
-        if self.identity:
-            end(self.identity, first=self.stop_by, patience=15)
 
 
 @dataclass
@@ -129,39 +68,6 @@ class Product:
             )  # fmt: skip
         if ran.returncode:
             raise Stopped(f"`manage.py {' '.join(words)}` failed:\n{tail(errors)}")
-
-    def assemble(self) -> None:
-        """Say which processes there are."""
-        python = str(paths.python())
-        gunicorn = [
-            python,
-            "-m",
-            "gunicorn",
-            "hostedai.asgi:application",
-            "-k",
-            "asgi",
-            "-w",
-            PORTAL_PROCESSES,
-        ]
-        gunicorn += ["-b", f"127.0.0.1:{self.port}", "--graceful-timeout", "5", "--no-control-socket"]
-        worker = [
-            python,
-            "-m",
-            "celery",
-            "-A",
-            "celery_worker",
-            "worker",
-            "-c",
-            WORKER_PROCESSES,
-            "-l",
-            "INFO",
-        ]
-        worker += ["-Q", "default,provision,billing,inference", "--without-mingle", "--without-gossip"]
-        self.parts = [
-            Part("portal", gunicorn, self.environment("")),
-            Part("worker", worker, self.environment("*")),
-            Part("poller", [python, "manage.py", "poll"], self.environment("*")),
-        ]
 
     def is_ready(self) -> bool:
         """Whether the portal and what it needs answer."""
@@ -262,7 +168,7 @@ def _start(product: Product) -> None:
         (paths.LOGS / "demo.log").unlink(missing_ok=True)
         product.manage("demo", log="demo")
         done.touch()
-    product.assemble()
+    product.parts = parts.of_the_product(port=product.port, environment=product.environment)
     for part in product.parts:
         part.start()
     if not wait_until(product.is_ready, seconds=READY_SECONDS, every=0.2):

@@ -1,4 +1,5 @@
-/* <ui-chart data="id">: uPlot drawn from the JSON beside it, in the colours of the theme, when the page is idle. */
+/* <ui-chart data-config>: uPlot drawn from this JSON, in the colours of the theme, when the page is idle.
+   It is an attribute because htmx takes every script element out of what it swaps in, those of JSON too. */
 import uPlot from "uplot";
 
 const probe = document.createElement("i");
@@ -27,7 +28,7 @@ const units = cfg => ({
 
 class UiChart extends HTMLElement {
   connectedCallback() {
-    this.cfg = JSON.parse(document.getElementById(this.getAttribute("data")).textContent);
+    this.cfg = JSON.parse(this.dataset.config);
     this.redraw = () => requestAnimationFrame(() => this.isConnected && this.draw());
     (window.requestIdleCallback ?? setTimeout)(this.redraw);
     this.size = new ResizeObserver(([entry]) => this.plot && Math.abs(entry.contentRect.width - this.plot.width) > 1 && this.plot.setSize({ width: entry.contentRect.width, height: this.tall() }));

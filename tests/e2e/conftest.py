@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from runner import libvirt, paths
 from runner import services as known_services
@@ -15,6 +15,8 @@ from tests import plugin
 from tests.e2e.people import Visitor
 from tests.e2e.stack import Stack, running
 
+VISITORS = pytest.StashKey[list[Visitor]]()
+PATIENCE = 90_000  # milliseconds for what a quiet machine does in one
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
     "--no-sandbox",
@@ -50,6 +52,7 @@ def chromium() -> Iterator[Browser]:
     path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("There is no Chromium on this machine.")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield browser
@@ -57,18 +60,19 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(stack: Stack, chromium: Browser) -> Iterator[Any]:
+def visit(request: pytest.FixtureRequest, stack: Stack, chromium: Browser) -> Iterator[Any]:
     """Makes visitors: each has a browser window of their own, and none may see an error in it."""
     windows: list[BrowserContext] = []
+    visitors: list[Visitor] = request.node.stash.setdefault(VISITORS, [])
 
     def make(**options: Any) -> Visitor:
         window = chromium.new_context(
             base_url=stack.address, viewport={"width": 1280, "height": 860}, **options
         )
-        window.set_default_timeout(60_000)
-        window.set_default_navigation_timeout(60_000)
+        window.set_default_timeout(PATIENCE)
         windows.append(window)
-        return Visitor(stack, window.new_page())
+        visitors.append(Visitor(stack, window.new_page()))
+        return visitors[-1]
 
     yield make
     for window in windows:
@@ -77,9 +81,13 @@ def visit(stack: Stack, chromium: Browser) -> Iterator[Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """A failure brings the last words of the product's processes with it."""
+    """A failure says what each window shows and what the product's processes said last."""
     report = yield
+    if not report.failed:
+        return report
+    for visitor in item.stash.get(VISITORS, []):
+        report.sections.append((f"the window at {visitor.page.url}", visitor.words(item.name)))
     found = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and isinstance(found, Stack):
+    if isinstance(found, Stack):
         report.sections.append(("the product's last words", found.words()))
     return report

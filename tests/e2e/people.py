@@ -1,7 +1,10 @@
 """A person with a browser window: signs in, looks, and has seen no error in the console."""
 
-from playwright.sync_api import ConsoleMessage, Page, expect
+import re
 
+from playwright.sync_api import ConsoleMessage, Error, Page, expect
+
+from runner import paths
 from tests.e2e.stack import Stack
 
 DEMO_PASSWORD = "demonstration-1"
@@ -22,6 +25,16 @@ class Visitor:
         # A stream that ends while the page is left is no mistake of the page.
         if message.type == "error" and "net::ERR_" not in message.text:
             self.errors.append(f"{self.page.url}: {message.text}")
+
+    def words(self, name: str) -> str:
+        """What the window shows, for a failure's report; a picture of it goes to var/log/e2e."""
+        picture = paths.open_folder(paths.LOGS / "e2e") / f"{re.sub(r'[^a-z0-9]+', '-', name)}.png"
+        try:
+            self.page.screenshot(path=picture, timeout=10_000)
+            shown = self.page.locator("body").inner_text(timeout=10_000)
+        except Error as error:
+            return f"It cannot be looked at: {error.message}"
+        return "\n".join([*self.errors, f"(picture: {picture})", re.sub(r"\s*\n\s*", "\n", shown)[:4000]])
 
     def sign_in(self, address: str, password: str = DEMO_PASSWORD) -> None:
         self.page.goto("/accounts/login/")

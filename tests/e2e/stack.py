@@ -19,13 +19,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from runner import libvirt, paths
+from runner import libvirt, parts, paths
+from runner.parts import Part
 from runner.ports import free_port
 from runner.processes import tail, wait_until
-from runner.supervise import Part
 from tests import database
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 MAIL_SECONDS = 60
 REDIS_DATABASE = 15
 
@@ -78,17 +78,9 @@ class Stack:
     def start(self) -> None:
         self.manage("collectstatic", "--noinput", "-v", "0")
         self.manage("demo", "--days", "10")
-        python = sys.executable
-        portal = [python, "-m", "gunicorn", "hostedai.asgi:application", "-k", "asgi", "-w", "1"]
-        portal += ["-b", f"127.0.0.1:{self.port}", "--graceful-timeout", "2", "--no-control-socket"]
-        worker = [python, "-m", "celery", "-A", "celery_worker", "worker", "-c", "2", "-l", "INFO"]
-        worker += ["-Q", "default,provision,billing", "--without-mingle", "--without-gossip"]
-        mark = f"e2e-{os.getpid()}"
-        self.parts = [
-            Part(f"{mark}-portal", portal, self.environment("")),
-            Part(f"{mark}-worker", worker, self.environment("*")),
-            Part(f"{mark}-poller", [python, "manage.py", "poll"], self.environment("*")),
-        ]
+        self.parts = parts.of_the_product(
+            port=self.port, environment=self.environment, portals=1, mark=f"e2e-{os.getpid()}-"
+        )
         paths.open_folder(paths.LOGS)
         for part in self.parts:
             part.start()

@@ -15,7 +15,8 @@ AXE = (paths.ROOT / "tests" / "assets" / "axe.min.js").read_text()
 STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 MOST_BYTES = 120_000
 MOST_NODES = 1_500
-RUN_AXE = """async options => (await axe.run(options)).violations.map(
+RUN_AXE = """async rules => (await axe.run(
+  {runOnly: rules, resultTypes: ['violations'], preload: false, elementRef: false})).violations.map(
   one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 160)).slice(0, 2).join(' | ')}`)"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 FURTHER = """[...document.querySelectorAll(
@@ -39,14 +40,12 @@ def faults(page: Page, path: str) -> list[str]:
     nodes = page.evaluate("document.querySelectorAll('*').length")
     if nodes > MOST_NODES:
         found.append(f"{nodes} nodes")
-    page.evaluate(AXE)
-    found += page.evaluate(RUN_AXE, {"runOnly": STANDARD})
+    found += page.evaluate(RUN_AXE, STANDARD)
     # Loaded anew, a page is dark from its first paint: no colour is caught half-way.
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
     page.reload()
-    page.evaluate(AXE)
-    found += [f"dark {one}" for one in page.evaluate(RUN_AXE, {"runOnly": ["color-contrast"]})]
+    found += [f"dark {one}" for one in page.evaluate(RUN_AXE, ["color-contrast"])]
     if (beyond := page.evaluate(OVERFLOW)) > 0:
         found.append(f"{beyond} px too wide for a phone")
     page.emulate_media(color_scheme="light")
@@ -80,6 +79,7 @@ def walk(visitor: Visitor, start: str) -> tuple[dict[str, list[str]], int]:
 def test_the_pages_of_a_panel_are_sound(visit: Any, person: str, start: str, least: int) -> None:
     visitor: Visitor = visit()
     visitor.sign_in(person)
+    visitor.page.add_init_script(AXE)
     wrong, count = walk(visitor, start)
     assert wrong == {}
     assert count >= least, "the navigation has lost pages"
@@ -88,6 +88,7 @@ def test_the_pages_of_a_panel_are_sound(visit: Any, person: str, start: str, lea
 
 def test_the_pages_at_the_door_are_sound(visit: Any) -> None:
     visitor: Visitor = visit()
+    visitor.page.add_init_script(AXE)
     paths_there = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
     wrong = {path: found for path in paths_there if (found := faults(visitor.page, path))}
     assert wrong == {}

@@ -36,9 +36,9 @@ def price(amount: Decimal | None, currency: str = "EUR") -> str:
 
 @register.filter
 def as_json(value: Any) -> SafeString:
-    """JSON for a script element of type application/json; nothing in it can end the element."""
+    """JSON for an attribute in single quotes; nothing in it can end the attribute."""
     text = json.dumps(value, separators=(",", ":"))
-    for sign, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+    for sign, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")):
         text = text.replace(sign, escaped)
     return mark_safe(text)  # noqa: S308 - escaped above
 

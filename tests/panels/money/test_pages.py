@@ -70,7 +70,7 @@ def test_usage_shows_chart_figures_and_sums(team: Team) -> None:
     client = browser(admin_of(team))
     page = text_of(client.get(console(team, "usage")))
     assert "1:00:01" in page
-    assert 'id="spend-d"' in page
+    assert 'id="spend"' in page
     assert "€3.6010" in page
     assert "machine" in text_of(client.get(console(team, "usage?by=resource&days=7")))
     assert "default" in text_of(client.get(console(team, "usage?by=workspace")))

@@ -1,0 +1,83 @@
+"""The processes that the product is made of: portal, worker, poller; what dies is started again."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import paths
+from runner.console import say
+from runner.processes import Identity, end, identify, is_alive, spawn
+
+WORKER_PROCESSES = "2"
+QUEUES = "default,provision,billing,inference"
+QUICK_DEATH = 10.0
+LONGEST_PAUSE = 30.0
+
+
+@dataclass
+class Part:
+    """A process of ours that must always run."""
+
+    name: str
+    command: list[str]
+    env: Mapping[str, str]
+    stop_by: signal.Signals = signal.SIGTERM
+    identity: Identity | None = None
+    started_at: float = 0.0
+    not_before: float = 0.0
+    pause: float = 1.0
+
+    @property
+    def log(self) -> Path:
+        """Where its words go."""
+        return paths.LOGS / f"{self.name}.log"
+
+    def start(self) -> None:
+        """Start it anew."""
+        process = spawn(self.command, log=self.log, env=self.env, cwd=paths.ROOT, dies_by=signal.SIGTERM)
+        self.identity, self.started_at = identify(process.pid), time.monotonic()
+
+    def runs(self) -> bool:
+        """Whether it is there."""
+        return self.identity is not None and is_alive(self.identity)
+
+    def look_after(self) -> None:
+        """Start it again when it died, ever more slowly when it keeps dying."""
+        now = time.monotonic()
+        if self.runs():
+            return
+        if self.not_before == 0.0:
+            self.pause = min(self.pause * 2, LONGEST_PAUSE) if now - self.started_at < QUICK_DEATH else 1.0
+            self.not_before = now + self.pause
+            say(f"{self.name} ended; starting it again in {self.pause:.0f} s (see {self.log})")
+        elif now >= self.not_before:
+            self.not_before = 0.0
+            self.start()
+
+    def stop(self) -> None:
+        """End it."""
+        if self.identity:
+            end(self.identity, first=self.stop_by, patience=15)
+
+
+def of_the_product(
+    *, port: int, environment: Callable[[str], Mapping[str, str]], portals: int = 2, mark: str = ""
+) -> list[Part]:
+    """Everything that must run for an installation whose portal listens on `port`.
+
+    `environment` gives what processes see for what row security lets their connections see: nothing by
+    itself ("") or everything ("*"). `mark` goes before each name, for installations beside others.
+    """
+    python = str(paths.python())
+    portal = [python, "-m", "gunicorn", "hostedai.asgi:application", "-k", "asgi", "-w", str(portals)]
+    portal += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "5", "--no-control-socket"]
+    worker = [python, "-m", "celery", "-A", "celery_worker", "worker", "-c", WORKER_PROCESSES, "-l", "INFO"]
+    worker += ["-Q", QUEUES, "--without-mingle", "--without-gossip"]
+    commands = {
+        "portal": (portal, ""),
+        "worker": (worker, "*"),
+        "poller": ([python, "manage.py", "poll"], "*"),
+    }
+    return [Part(mark + name, command, environment(scope)) for name, (command, scope) in commands.items()]
