@@ -1,6 +1,6 @@
 """Refusals of billing."""
 
-from apps.core.errors import Conflict, Invalid, PaymentRequired
+from apps.core.errors import Conflict, Invalid, NotFound, PaymentRequired
 
 
 class NoHeadroom(PaymentRequired):
@@ -25,3 +25,9 @@ class RepeatedReference(Conflict):
     """The reference was used before, for something else."""
 
     code = "reference_used"
+
+
+class LeaseGone(NotFound):
+    """The lease has expired or was given back."""
+
+    code = "lease_gone"

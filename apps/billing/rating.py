@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
-from apps.billing.specs import SECONDS_PER_HOUR, Rate
+from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE, Rate, TokenPrices
 
 PLACES = Decimal(1).scaleb(-12)
 ZERO = Decimal(0)
@@ -65,6 +65,21 @@ def price_of(quantity: Decimal, unit_price: Decimal, seconds: Decimal) -> Decima
 def hourly(rates: Iterable[Rate], prices: dict[str, Decimal]) -> Decimal:
     """What the rates cost per hour at the given unit prices."""
     return sum((rate.quantity * prices[rate.product] for rate in rates), Decimal(0)).quantize(PLACES)
+
+
+def token_amounts(prices: Sequence[Decimal], counts: Sequence[int]) -> list[Decimal]:
+    """Tokens × price per 1,000,000, kind by kind, each rounded to twelve decimals."""
+    with localcontext(_CONTEXT):
+        return [
+            (price * count / TOKENS_PER_PRICE).quantize(PLACES) if count else ZERO
+            for price, count in zip(prices, counts, strict=True)
+        ]
+
+
+def token_cost(prices: TokenPrices, counts: Sequence[int]) -> Decimal:
+    """What a request costs: counts of input, cached, output and embedding tokens, in this order."""
+    unit = (prices.input, prices.cached, prices.output, prices.embedding)
+    return sum(token_amounts(unit, counts), ZERO)
 
 
 def rate_interval(

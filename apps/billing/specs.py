@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +26,8 @@ GRACE = timedelta(minutes=3)
 RESERVE_FOR = timedelta(minutes=10)
 RESERVE_TTL = timedelta(minutes=60)
 HOLD_TTL = timedelta(minutes=15)
+# A gateway renews its leases long before this; what a dead one left is given back after it.
+LEASE_TTL = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,98 @@ def derived_uuid(at: datetime, *parts: str) -> UUID:
     return UUID(
         int=milliseconds << 80 | 7 << 76 | (digest >> 62 & 0xFFF) << 64 | 2 << 62 | digest & (1 << 62) - 1
     )
+
+
+TOKENS_PER_PRICE = 1_000_000
+TOKEN_KINDS = ("input", "cached", "output", "embedding")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrices:
+    """Prices per 1,000,000 tokens of one model, and the versions they come from, in the order of the kinds.
+
+    A kind that is not sold has the price 0 and no version; cached tokens without a price of their own
+    cost what others do.
+    """
+
+    currency: str
+    input: Decimal
+    cached: Decimal
+    output: Decimal
+    embedding: Decimal
+    version_ids: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """Every token price at a moment, by price book; a team pays by one book. Reads nothing: a snapshot."""
+
+    books: Mapping[str, Mapping[str, TokenPrices]]
+    teams: Mapping[str, str]
+
+    def of(self, team_id: str, slug: str) -> TokenPrices | None:
+        """What the team pays for the model; None when it has no price (then it cannot be used)."""
+        return self.books.get(self.teams.get(team_id, ""), {}).get(slug)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Part of a wallet that a gateway may spend on its own until it expires; `amount` is what is left."""
+
+    id: str
+    amount: Decimal
+    currency: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """One request as the gateway reports it, with what it found it to cost.
+
+    `input` counts the tokens that were not cached. `amount` must be `rating.token_cost` of the counts at
+    the prices whose versions are named: what does not agree is quarantined, not charged.
+    """
+
+    request_id: UUID
+    team_id: str
+    workspace_id: str
+    key_id: str | None
+    endpoint_id: str | None
+    replica_id: str | None
+    slug: str
+    digest: str
+    input: int
+    cached: int
+    output: int
+    embedding: int
+    amount: Decimal
+    currency: str
+    price_version_ids: tuple[str | None, ...]
+    lease_id: str | None
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    stream: bool
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        return self.input, self.cached, self.output, self.embedding
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a batch: counted now, known before, set aside for a person to look at."""
+
+    counted: int
+    duplicates: int
+    quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """On whose behalf money is held or spent: budgets may limit each of these."""
+
+    team_id: str
+    workspace_id: str | None = None
+    key_id: str | None = None
+    resource_id: str | None = None

@@ -2,6 +2,8 @@
 
 from apps.billing.models.ledger import Account, AccountKind, Posting, Transaction, TransactionKind
 from apps.billing.models.prices import PriceVersion
+from apps.billing.models.quarantine import Quarantined
+from apps.billing.models.tokens import TokenRequest
 from apps.billing.models.usage import Meter, MeterChange, RatedUsage, UsageDay, UsageInterval
 from apps.billing.models.wallets import Hold, Wallet
 
@@ -13,7 +15,9 @@ __all__ = [
     "MeterChange",
     "Posting",
     "PriceVersion",
+    "Quarantined",
     "RatedUsage",
+    "TokenRequest",
     "Transaction",
     "TransactionKind",
     "UsageDay",

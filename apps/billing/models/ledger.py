@@ -21,12 +21,38 @@ class AccountKind(models.TextChoices):
     UNCOLLECTED = "uncollected", _("Uncollected")
     FUNDING = "funding", _("Received payments")
     GRANTS = "grants", _("Granted credit")
+    VOUCHERS = "vouchers", _("Redeemed vouchers")
+    CLEARING = "payment_clearing", _("Payments on their way")
+    FEES = "payment_fees", _("Fees of payments")
+    REFUNDS = "refunds", _("Refunds")
+    CREDITED = "credited", _("Credit notes")
+    RECEIVABLE = "receivable", _("Invoiced, not yet paid")
+    BAD_DEBT = "bad_debt", _("Given up")
+    TAX = "tax", _("Tax to be paid")
+    ROUNDING = "rounding", _("Rounding")
+    EXPIRED = "expired", _("Expired credit")
+    PROVIDER_COST = "provider_cost", _("Cost of providers")
+    PROVIDERS = "providers", _("Owed to providers")
 
 
 class TransactionKind(models.TextChoices):
     USAGE = "usage", _("Usage")
     TOP_UP = "top_up", _("Top-up")
     GRANT = "grant", _("Credit grant")
+    VOUCHER = "voucher", _("Voucher")
+    EXPIRY = "expiry", _("Expired credit")
+    FEE = "fee", _("Fee")
+    TRUE_UP = "true_up", _("Commitment")
+    PAYMENT = "payment", _("Payment")
+    PAYOUT = "payout", _("Payout")
+    REFUND = "refund", _("Refund")
+    DISPUTE = "dispute", _("Disputed payment")
+    INVOICE = "invoice", _("Invoice")
+    WRITE_OFF = "write_off", _("Invoice given up")
+    CREDIT_NOTE = "credit_note", _("Credit note")
+    TAX = "tax", _("Tax")
+    ROUNDING = "rounding", _("Rounding")
+    PROVIDER_COST = "provider_cost", _("Cost of a provider")
     CORRECTION = "correction", _("Correction")
 
 
@@ -40,7 +66,11 @@ class LedgerQuerySet(TenantQuerySet):
 
 
 class Account(models.Model):
-    """One per kind and currency, and per team for customers; its balance is the sum of its postings."""
+    """One per kind and currency, and per team for customers; its balance is the sum of its postings.
+
+    Positive is credit to the owner: what we owe a customer, or what a revenue account has earned. So
+    `funding` and `payment_clearing` are negative while they hold money that came in.
+    """
 
     id = IdField("acc", primary_key=True)
     kind = models.CharField(_("kind"), max_length=16, choices=AccountKind.choices)

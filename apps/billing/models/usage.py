@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing.models.ledger import frozen
 from apps.billing.models.prices import PriceVersion
 from apps.core.ids import IdField
-from apps.core.money import AmountField, PriceField
+from apps.core.money import ZERO, AmountField, PriceField
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
 from apps.teams.models import Team, Workspace
@@ -151,18 +151,31 @@ class UsageInterval(models.Model):
 
 
 class RatedUsage(models.Model):
-    """What a part of an interval cost: one product, one price version, one day (UTC)."""
+    """What usage cost: one product at one price on one day (UTC), of an interval, an event or a batch.
+
+    `amount` is `quantity` units × `unit_price`, for time-based products × `seconds` / 3600. `position`
+    is how much of a product with steps the team had used before in the month: the amount is what lies
+    between the two on its price curve. `transaction_id` is the posting of it; it shares its id with an
+    interval, while many events and token requests stand behind one.
+    """
 
     id = models.BigAutoField(primary_key=True)
-    interval = models.ForeignKey(UsageInterval, models.PROTECT, related_name="lines", db_index=False)
+    interval = models.ForeignKey(
+        UsageInterval, models.PROTECT, related_name="lines", db_index=False, null=True
+    )
+    event_id = IdField("uev", null=True)
+    transaction_id = IdField("ltx", null=True)
     team = models.ForeignKey(Team, models.PROTECT, related_name="+", db_index=False)
     workspace_id = IdField("wks")
+    resource_id = models.CharField(max_length=120, db_default="")
     product = models.CharField(max_length=80)
+    unit = models.CharField(max_length=20, db_default="hour")
     version = models.ForeignKey(PriceVersion, models.PROTECT, related_name="+", db_index=False)
     started_at = models.DateTimeField()
     seconds = models.DecimalField(max_digits=18, decimal_places=6)
-    quantity = models.DecimalField(max_digits=20, decimal_places=6)
+    quantity = AmountField()
     unit_price = PriceField()
+    position = AmountField(null=True)
     amount = AmountField()
 
     objects = UsageQuerySet.as_manager()
@@ -171,6 +184,10 @@ class RatedUsage(models.Model):
         ordering = ("id",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["interval", "product", "started_at"], name="billing_rated_once"),
+            models.UniqueConstraint(fields=["event_id"], name="billing_rated_event_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["team", "started_at"], name="billing_rated_period"),
         ]
         triggers: ClassVar = frozen()
 
@@ -179,16 +196,20 @@ class RatedUsage(models.Model):
 
 
 class UsageDay(models.Model):
-    """Rated usage added up per resource, product and day (UTC): a cache, proved by `billing_verify`."""
+    """Rated usage added up per resource, product and day (UTC): a cache, proved by `billing_verify`.
+
+    Time-based products have `seconds` and `unit_seconds`, counted ones (tokens, events) a `quantity`.
+    """
 
     id = models.BigAutoField(primary_key=True)
     team = models.ForeignKey(Team, models.PROTECT, related_name="+", db_index=False)
     workspace_id = IdField("wks")
-    resource_id = models.CharField(max_length=40)
+    resource_id = models.CharField(max_length=120)
     product = models.CharField(max_length=80)
     day = models.DateField()
     seconds = models.DecimalField(max_digits=18, decimal_places=6)
     unit_seconds = models.DecimalField(max_digits=28, decimal_places=6)
+    quantity = AmountField(db_default=ZERO)
     amount = AmountField()
 
     objects = UsageQuerySet.as_manager()

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing.models.ledger import Account
+from apps.core.ids import IdField
 from apps.core.money import ZERO, AmountField
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
@@ -68,10 +69,17 @@ class Wallet(models.Model):
 
 
 class Hold(models.Model):
-    """Part of a wallet set aside for what a resource is about to use; one at most per resource."""
+    """Part of a wallet set aside for what a resource is about to use; one at most per resource.
+
+    A lease of the gateway is a hold too: its id stands for the resource, `holder` is who spends it, and
+    workspace and key say on whose behalf.
+    """
 
     resource_id = models.CharField(max_length=40, primary_key=True)
     team = models.ForeignKey(Team, models.PROTECT, related_name="+")
+    workspace_id = IdField("wks", null=True)
+    key_id = IdField("key", null=True)
+    holder = models.CharField(_("held by"), max_length=80, db_default="")
     amount = AmountField(verbose_name=_("amount"))
     expires_at = models.DateTimeField(_("expires"), db_index=True)
     created_at = models.DateTimeField(_("held since"), db_default=Now())

@@ -27,20 +27,22 @@ _PARTS = {
         " started_at, ended_at, previous_end) SELECT * FROM rows",
     ),
     "lines": (
-        "interval_id uuid, team_id uuid, workspace_id uuid, product text, version_id uuid,"
-        " started_at timestamptz, seconds numeric, quantity numeric, unit_price numeric, amount numeric",
-        "INSERT INTO billing_ratedusage (interval_id, team_id, workspace_id, product, version_id, started_at,"
-        " seconds, quantity, unit_price, amount) SELECT * FROM rows",
+        "interval_id uuid, event_id uuid, transaction_id uuid, team_id uuid, workspace_id uuid,"
+        " resource_id text, product text, unit text, version_id uuid, started_at timestamptz,"
+        " seconds numeric, quantity numeric, unit_price numeric, position numeric, amount numeric",
+        "INSERT INTO billing_ratedusage (interval_id, event_id, transaction_id, team_id, workspace_id,"
+        " resource_id, product, unit, version_id, started_at, seconds, quantity, unit_price, position,"
+        " amount) SELECT * FROM rows",
     ),
     "days": (
         "team_id uuid, workspace_id uuid, resource_id text, product text, day date, seconds numeric,"
-        " unit_seconds numeric, amount numeric",
+        " unit_seconds numeric, quantity numeric, amount numeric",
         "INSERT INTO billing_usageday AS old (team_id, workspace_id, resource_id, product, day, seconds,"
-        " unit_seconds, amount) SELECT team_id, workspace_id, resource_id, product, day, sum(seconds),"
-        " sum(unit_seconds), sum(amount) FROM rows GROUP BY 1, 2, 3, 4, 5"
+        " unit_seconds, quantity, amount) SELECT team_id, workspace_id, resource_id, product, day,"
+        " sum(seconds), sum(unit_seconds), sum(quantity), sum(amount) FROM rows GROUP BY 1, 2, 3, 4, 5"
         " ON CONFLICT (team_id, day, workspace_id, resource_id, product) DO UPDATE SET"
         " seconds = old.seconds + excluded.seconds, unit_seconds = old.unit_seconds + excluded.unit_seconds,"
-        " amount = old.amount + excluded.amount",
+        " quantity = old.quantity + excluded.quantity, amount = old.amount + excluded.amount",
     ),
     "transactions": (
         "id uuid, kind text, team_id uuid, currency text, reference text, description text,"

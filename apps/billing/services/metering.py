@@ -200,10 +200,11 @@ def _note_usage(batch: Batch, cut: Cut, lines: Sequence[Line], usage: UUID) -> N
     span = (meter.metered_until, cut.until, meter.last_end)
     batch.intervals.append((usage, meter.resource_id, *owner, region, rates, *span))
     for line in lines:
-        cost = (line.seconds, line.quantity, line.unit_price, line.amount)
-        batch.lines.append((usage, *owner, line.product, decode("prv", line.version_id), line.start, *cost))
+        what = (meter.resource_id, line.product, "hour", decode("prv", line.version_id), line.start)
+        cost = (line.seconds, line.quantity, line.unit_price, None, line.amount)
+        batch.lines.append((usage, None, usage, *owner, *what, *cost))
         day = (meter.resource_id, line.product, line.start.date())
-        batch.days.append((*owner, *day, line.seconds, line.seconds * line.quantity, line.amount))
+        batch.days.append((*owner, *day, line.seconds, line.seconds * line.quantity, ZERO, line.amount))
 
 
 def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:

@@ -19,7 +19,11 @@ from apps.operations.services import emit
 
 # A change is known this long before it applies, so that no meter is cut between its writing and its commit.
 NOTICE = timedelta(minutes=1)
-PRODUCT = re.compile(r"^(type|gpu):[a-z0-9][a-z0-9.-]{0,62}$|^(disk|ip)$")
+PRODUCT = re.compile(
+    r"^(type|gpu|slot|engine):[a-z0-9][a-z0-9.-]{0,60}(:(spot|reserved))?$"
+    r"|^tokens:[a-z0-9][a-z0-9._/-]{0,60}:(input|cached|output|embedding)$"
+    r"|^(disk|ip|egress|requests|builds|rag-pages|rag-queries|terminal)$"
+)
 CURRENCY = re.compile(r"^[A-Z]{3}$")
 MOST = Decimal(10) ** 6
 

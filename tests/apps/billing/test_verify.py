@@ -110,6 +110,9 @@ DAMAGE = {
     " previous_until IS NOT NULL",
     "guards": "UPDATE billing_wallet SET held = held",
     "rerated": "UPDATE billing_ratedusage SET amount = amount + 0.000000000001",
+    "tokens_rated": "INSERT INTO billing_tokenrequest SELECT gen_random_uuid(), team_id, workspace_id, NULL,"
+    " NULL, NULL, 'llama', '', 'stop', false, 1, 0, 0, 0, 0, 0, 0, 0, 'EUR', '{}', NULL, gen_random_uuid(),"
+    " now(), now(), now() FROM billing_usageinterval LIMIT 1",
     "wallet_account": "UPDATE billing_wallet SET currency = 'USD'",
 }
 

@@ -1,0 +1,130 @@
+"""Leases: part of a wallet that a gateway spends on its own, so that no request waits for a database.
+
+A lease is a hold. What is settled under it lowers it; what is left when it expires goes back.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from apps.billing.errors import LeaseGone, NoHeadroom
+from apps.billing.models import Hold
+from apps.billing.services import budgets
+from apps.billing.specs import LEASE_TTL, Lease, Spender
+from apps.core.ids import decode, new_id
+from apps.core.money import ZERO
+
+_LOCK = "SELECT balance - held + credit_limit, currency FROM billing_wallet WHERE team_id = %s FOR UPDATE"
+
+_OPEN = """
+WITH wallet AS (
+    UPDATE billing_wallet SET held = held + %(amount)s WHERE team_id = %(team)s RETURNING team_id
+)
+INSERT INTO billing_hold (resource_id, team_id, workspace_id, key_id, holder, amount, expires_at)
+SELECT %(lease)s, team_id, %(workspace)s, %(key)s, %(holder)s, %(amount)s, %(until)s FROM wallet
+"""
+
+_RESIZE = """
+WITH hold AS (
+    UPDATE billing_hold SET amount = %(amount)s, expires_at = %(until)s WHERE resource_id = %(lease)s
+    RETURNING team_id, amount - %(before)s AS more
+)
+UPDATE billing_wallet w SET held = w.held + hold.more FROM hold WHERE w.team_id = hold.team_id
+"""
+
+_CLOSE = """
+WITH hold AS (DELETE FROM billing_hold WHERE resource_id = %(lease)s RETURNING team_id, amount)
+UPDATE billing_wallet w SET held = w.held - hold.amount FROM hold WHERE w.team_id = hold.team_id
+"""
+
+
+@transaction.atomic
+def lease(
+    *,
+    team_id: str,
+    workspace_id: str,
+    key_id: str | None,
+    holder: str,
+    amount: Decimal,
+    now: datetime,
+) -> Lease:
+    """Set this much aside, or what is left if that is less; raises NoHeadroom when nothing is."""
+    free, currency = _lock_wallet(team_id)
+    wanted = min(amount, max(free, ZERO))
+    if wanted > 0:
+        spender = Spender(team_id, workspace_id, key_id)
+        wanted = min(wanted, budgets.allowed(spender=spender, amount=wanted, now=now))
+    if wanted <= 0:
+        raise NoHeadroom(_("The balance is used up. Add funds first."), currency=currency)
+    made = Lease(new_id("lse"), wanted, currency, now + LEASE_TTL)
+    values: dict[str, Any] = {
+        "lease": made.id,
+        "team": decode("team", team_id),
+        "workspace": decode("wks", workspace_id),
+        "key": decode("key", key_id) if key_id else None,
+        "holder": holder[:80],
+        "amount": wanted,
+        "until": made.expires_at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, values)
+    return made
+
+
+@transaction.atomic
+def renew(*, lease_id: str, spent: Decimal, amount: Decimal, now: datetime) -> Lease:
+    """Keep the lease for another while, with `amount` to spend on top of what is `spent` but not settled.
+
+    Smaller when less is left, down to nothing; raises LeaseGone when it has expired: take a new one.
+    """
+    held, free, currency, spender = _lock_lease(lease_id)
+    more = max(ZERO, min(spent + amount - held, free))
+    if more:
+        more = min(more, budgets.allowed(spender=spender, amount=more, now=now))
+    whole = min(held + more, spent + amount)
+    _resize(lease_id, before=held, amount=whole, until=now + LEASE_TTL)
+    return Lease(lease_id, max(whole - spent, ZERO), currency, now + LEASE_TTL)
+
+
+@transaction.atomic
+def release(*, lease_id: str, spent: Decimal = ZERO) -> None:
+    """Give back what is left, but for what was spent and is not yet settled; harmless when it is gone."""
+    try:
+        held, _free, _currency, _spender = _lock_lease(lease_id)
+    except LeaseGone:
+        return
+    if spent > 0:
+        _resize(lease_id, before=held, amount=min(held, spent), until=None)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(_CLOSE, {"lease": lease_id})
+
+
+def _resize(lease_id: str, *, before: Decimal, amount: Decimal, until: datetime | None) -> None:
+    values: dict[str, Any] = {"lease": lease_id, "before": before, "amount": amount, "until": until}
+    statement = _RESIZE if until else _RESIZE.replace(", expires_at = %(until)s", "")
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def _lock_lease(lease_id: str) -> tuple[Decimal, Decimal, str, Spender]:
+    """What the lease holds and what else is free, once the wallet is locked: holds change only then."""
+    team_id = Hold.objects.filter(pk=lease_id).values_list("team_id", flat=True).first()
+    if team_id is not None:
+        free, currency = _lock_wallet(team_id)
+        hold: Hold | None = Hold.objects.filter(pk=lease_id).first()
+        if hold is not None:
+            return hold.amount, free, currency, Spender(team_id, hold.workspace_id, hold.key_id)
+    raise LeaseGone(_("This lease has expired."))
+
+
+def _lock_wallet(team_id: str) -> tuple[Decimal, str]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [decode("team", team_id)])
+        row = cursor.fetchone()
+    if row is None:
+        raise NoHeadroom(_("The balance is used up. Add funds first."))
+    return row[0], row[1]

@@ -1,0 +1,363 @@
+"""What the gateway says to billing: what tokens cost, let me spend so much, this is what was used.
+
+`price_table` once per change, `lease`/`renew`/`release` per key and minute, `settle` per batch.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from apps.billing import rating
+from apps.billing.models import AccountKind, Hold, PriceVersion, TransactionKind, Wallet
+from apps.billing.rating import token_cost
+from apps.billing.selectors.tokens import price_table
+from apps.billing.services import booking, budgets, quarantine
+from apps.billing.services.booking import Batch
+from apps.billing.services.leases import lease, release, renew
+from apps.billing.services.quarantine import Refused
+from apps.billing.specs import (
+    TOKEN_KINDS,
+    TOKENS_PER_PRICE,
+    Lease,
+    PriceTable,
+    Settled,
+    Spender,
+    TokenPrices,
+    TokenUsage,
+)  # fmt: skip
+from apps.billing.states import QuarantineReason
+from apps.core.clock import db_now
+from apps.core.failpoints import failpoint
+from apps.core.ids import decode, encode, new_uuid
+from apps.core.money import ZERO
+
+__all__ = [
+    "Lease",
+    "PriceTable",
+    "Settled",
+    "TokenPrices",
+    "TokenUsage",
+    "lease",
+    "price_table",
+    "release",
+    "renew",
+    "settle",
+    "token_cost",
+]
+
+UNIT = "1M tokens"
+SOURCE = "gateway"
+MOST_TOKENS = 10**12
+
+_COLUMNS = (
+    "request_id uuid, team_id uuid, workspace_id uuid, key_id uuid, endpoint_id uuid, replica_id uuid,"
+    " slug text, digest text, outcome text, stream boolean, input bigint, cached bigint, output bigint,"
+    " embedding bigint, input_amount numeric, cached_amount numeric, output_amount numeric,"
+    " embedding_amount numeric, currency text, version_ids uuid[], lease_id uuid, started_at timestamptz,"
+    " finished_at timestamptz, transaction_id uuid"
+)
+_NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
+_STAGE = f"CREATE TEMP TABLE IF NOT EXISTS token_staging ({_COLUMNS}) ON COMMIT DELETE ROWS"
+_COPY = f"COPY token_staging ({_NAMES}) FROM STDIN"
+
+# The rows that are new, added up as finely as the books need them.
+_INSERT = f"""
+WITH new AS (
+    INSERT INTO billing_tokenrequest ({_NAMES}) SELECT {_NAMES} FROM token_staging ORDER BY request_id
+    ON CONFLICT (request_id) DO NOTHING RETURNING *)
+SELECT team_id, workspace_id, key_id, endpoint_id, slug, version_ids, lease_id, transaction_id,
+       (started_at AT TIME ZONE 'UTC')::date, min(started_at), count(*),
+       ARRAY[sum(input), sum(cached), sum(output), sum(embedding)],
+       ARRAY[sum(input_amount), sum(cached_amount), sum(output_amount), sum(embedding_amount)]
+  FROM new GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+"""  # noqa: S608 - made of this page
+
+_CONFLICTS = """
+SELECT s.request_id FROM token_staging s JOIN billing_tokenrequest t USING (request_id)
+ WHERE (s.team_id, s.slug, s.input, s.cached, s.output, s.embedding, s.version_ids, s.outcome, s.key_id)
+       IS DISTINCT FROM
+       (t.team_id, t.slug, t.input, t.cached, t.output, t.embedding, t.version_ids, t.outcome, t.key_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What is needed of a price version to charge tokens; versions never change, so it may be kept."""
+
+    uuid: UUID
+    product: str
+    currency: str
+    unit_price: Decimal
+
+
+@dataclass(slots=True)
+class Used:
+    """The new requests of one team, key, endpoint, lease and day, added up."""
+
+    team: UUID
+    workspace: UUID
+    key: UUID | None
+    endpoint: UUID | None
+    slug: str
+    versions: list[UUID | None]
+    lease: UUID | None
+    transaction: UUID
+    day: date
+    first_at: datetime
+    requests: int
+    counts: list[Decimal]
+    amounts: list[Decimal]
+
+    @property
+    def amount(self) -> Decimal:
+        return sum(self.amounts, ZERO)
+
+
+@dataclass(slots=True)
+class Checked:
+    """A batch after it was looked at: rows for PostgreSQL, refusals, and how often an id stood twice."""
+
+    rows: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+    records: dict[UUID, TokenUsage] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    repeats: int = 0
+
+
+def settle(records: Sequence[TokenUsage]) -> Settled:
+    """Charge what was used: each request id once, one ledger transaction per team, whole or not at all.
+
+    The same records again are duplicates and change nothing; other content under a known id, and what
+    cannot be believed, is quarantined. May be repeated, and cut short at any moment.
+    """
+    if not records:
+        return Settled(0, 0)
+    versions = _versions(records)
+    with transaction.atomic():
+        wallets = _lock_wallets(records)
+        checked = _check(records, versions, wallets)
+        used = _insert(checked)
+        failpoint("billing.tokens.inserted")
+        counted = sum(one.requests for one in used)
+        known = len(checked.rows) - counted
+        conflicts = _conflicts(checked) if known else []
+        quarantine.put(checked.refused + conflicts)
+        if used:
+            _book(used, wallets)
+        failpoint("billing.tokens.booked")
+    duplicates = known - len(conflicts) + checked.repeats
+    return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
+
+
+@lru_cache(maxsize=100_000)
+def _uuid(prefix: str, text: str) -> UUID:
+    return decode(prefix, text)
+
+
+def _optional(prefix: str, text: str | None) -> UUID | None:
+    return _uuid(prefix, text) if text else None
+
+
+_known_versions: dict[str, Priced] = {}
+
+
+def _versions(records: Iterable[TokenUsage]) -> dict[str, Priced]:
+    wanted = {version for record in records for version in record.price_version_ids if version}
+    missing = [version for version in wanted - _known_versions.keys() if version.startswith("prv_")]
+    if missing:
+        for row in PriceVersion.objects.filter(pk__in=[one for one in missing if _is_id(one)]):
+            _known_versions[row.pk] = Priced(decode("prv", row.pk), row.product, row.currency, row.unit_price)
+    return _known_versions
+
+
+def _is_id(text: str) -> bool:
+    try:
+        _uuid("prv", text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lock_wallets(records: Iterable[TokenUsage]) -> dict[UUID, Wallet]:
+    """The wallets of the teams, locked in order; those of unknown teams are missing."""
+    teams = set()
+    for team_id in {record.team_id for record in records}:
+        try:
+            teams.add(_uuid("team", team_id))
+        except ValueError:
+            continue
+    rows = Wallet.objects.filter(team_id__in=teams).order_by("team_id").select_for_update()
+    return {_uuid("team", wallet.team_id): wallet for wallet in rows}
+
+
+def _check(
+    records: Iterable[TokenUsage], versions: dict[str, Priced], wallets: dict[UUID, Wallet]
+) -> Checked:
+    checked = Checked()
+    transactions = {team: new_uuid() for team in wallets}
+    for record in records:
+        if record.request_id in checked.rows:
+            if checked.records[record.request_id] == record:
+                checked.repeats += 1
+            else:
+                checked.refused.append(_refused(record, QuarantineReason.CONFLICT))
+            continue
+        try:
+            row = _row(record, versions, wallets, transactions)
+        except ValueError:
+            row = QuarantineReason.MALFORMED
+        if isinstance(row, QuarantineReason):
+            checked.refused.append(_refused(record, row))
+        else:
+            checked.rows[record.request_id] = row
+            checked.records[record.request_id] = record
+    return checked
+
+
+def _row(
+    record: TokenUsage,
+    versions: dict[str, Priced],
+    wallets: dict[UUID, Wallet],
+    transactions: dict[UUID, UUID],
+) -> tuple[Any, ...] | QuarantineReason:
+    """The record as a row, or why it is not charged."""
+    team = _uuid("team", record.team_id)
+    counts = record.counts
+    if team not in wallets:
+        return QuarantineReason.UNKNOWN_TEAM
+    if min(counts) < 0 or max(counts) > MOST_TOKENS or record.finished_at < record.started_at:
+        return QuarantineReason.QUANTITY
+    if record.currency != wallets[team].currency:
+        return QuarantineReason.CURRENCY
+    priced = [versions.get(one) if one else None for one in record.price_version_ids]
+    if not _fits(record, priced):
+        return QuarantineReason.NO_PRICE
+    amounts = rating.token_amounts([one.unit_price if one else ZERO for one in priced], counts)
+    if sum(amounts, ZERO) != record.amount:
+        return QuarantineReason.AMOUNT
+    return (
+        record.request_id, team, _uuid("wks", record.workspace_id), _optional("key", record.key_id),
+        _optional("end", record.endpoint_id), _optional("rep", record.replica_id), record.slug[:80],
+        record.digest[:80], record.outcome[:20], record.stream, *counts, *amounts, record.currency,
+        [one.uuid if one else None for one in priced], _optional("lse", record.lease_id), record.started_at,
+        record.finished_at, transactions[team],
+    )  # fmt: skip
+
+
+def _fits(record: TokenUsage, priced: Sequence[Priced | None]) -> bool:
+    """Whether every kind that was used has a price of this model and currency."""
+    if len(priced) != len(TOKEN_KINDS):
+        return False
+    for kind, count, one in zip(TOKEN_KINDS, record.counts, priced, strict=True):
+        if one is None:
+            if count:
+                return False
+            continue
+        kinds = {kind, "input"} if kind == "cached" else {kind}
+        if one.currency != record.currency or one.product not in {
+            f"tokens:{record.slug}:{name}" for name in kinds
+        }:
+            return False
+    return True
+
+
+def _insert(checked: Checked) -> list[Used]:
+    """The rows by COPY into a staging table, and from there those whose id is new."""
+    if not checked.rows:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        cursor.execute("DELETE FROM token_staging")
+        with cursor.copy(_COPY) as copy:
+            for row in checked.rows.values():
+                copy.write_row(row)
+        cursor.execute(_INSERT)
+        return [Used(*row) for row in cursor.fetchall()]
+
+
+def _conflicts(checked: Checked) -> list[Refused]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CONFLICTS)
+        ids = [row[0] for row in cursor.fetchall()]
+    return [_refused(checked.records[one], QuarantineReason.CONFLICT) for one in ids]
+
+
+def _refused(record: TokenUsage, reason: QuarantineReason) -> Refused:
+    payload = {
+        "request_id": str(record.request_id), "team_id": record.team_id, "workspace_id": record.workspace_id,
+        "key_id": record.key_id, "endpoint_id": record.endpoint_id, "slug": record.slug,
+        "counts": list(record.counts), "amount": str(record.amount), "currency": record.currency,
+        "price_version_ids": list(record.price_version_ids), "outcome": record.outcome,
+        "started_at": record.started_at.isoformat(), "finished_at": record.finished_at.isoformat(),
+    }  # fmt: skip
+    return Refused(SOURCE, str(record.request_id), record.team_id, "tokens", reason, payload)
+
+
+def _book(used: Sequence[Used], wallets: dict[UUID, Wallet]) -> None:
+    """Rated lines, sums by day, one transaction per team, and the leases lowered by what they covered."""
+    batch, now = Batch(), db_now()
+    leases = {one.lease for one in used if one.lease}
+    holds = {
+        _uuid("lse", hold.resource_id): hold
+        for hold in Hold.objects.filter(pk__in=[encode("lse", one) for one in leases])
+    }
+    for one in used:
+        _note_lines(batch, one)
+    for team in sorted({one.team for one in used}):
+        mine = [one for one in used if one.team == team]
+        _charge(batch, mine, wallets[team], holds, now)
+    booking.write(batch)
+    spent = [(_spender(one), one.amount) for one in used if one.amount]
+    budgets.note(spent=spent, now=now)
+
+
+def _spender(one: Used) -> Spender:
+    key = encode("key", one.key) if one.key else None
+    resource = encode("end", one.endpoint) if one.endpoint else None
+    return Spender(encode("team", one.team), encode("wks", one.workspace), key, resource)
+
+
+def _note_lines(batch: Batch, one: Used) -> None:
+    owner = (one.team, one.workspace)
+    resource = encode("end", one.endpoint) if one.endpoint else one.slug
+    for kind, version, count, amount in zip(TOKEN_KINDS, one.versions, one.counts, one.amounts, strict=True):
+        if not count or version is None:
+            continue
+        product = f"tokens:{one.slug}:{kind}"
+        price = _known_versions[encode("prv", version)].unit_price
+        what = (resource, product, UNIT, version, one.first_at)
+        units = count / TOKENS_PER_PRICE
+        batch.lines.append((None, None, one.transaction, *owner, *what, ZERO, units, price, None, amount))
+        batch.days.append((*owner, resource, product, one.day, ZERO, ZERO, units, amount))
+
+
+def _charge(
+    batch: Batch, used: Sequence[Used], wallet: Wallet, holds: dict[UUID, Hold], now: datetime
+) -> None:
+    """One transaction for all of a team's requests, paid from its leases first, then from what is free."""
+    amount = sum((one.amount for one in used), ZERO)
+    if not amount:
+        return
+    team, currency, covered = used[0].team, wallet.currency, ZERO
+    own = {lease: hold for lease, hold in holds.items() if hold.team_id == wallet.team_id}
+    for one in used:
+        if one.lease in own:
+            part = min(own[one.lease].amount, one.amount)
+            own[one.lease].amount -= part
+            covered += part
+    batch.holds += [(hold.resource_id, team, hold.amount, hold.expires_at) for hold in own.values()]
+    paid = min(amount, max(wallet.available, ZERO) + covered)
+    requests = sum(one.requests for one in used)
+    texts = (currency, "tokens", f"{requests} requests", "")
+    batch.post(
+        (used[0].transaction, str(TransactionKind.USAGE), team, *texts, now),
+        (decode("acc", wallet.account_id), team, -paid),
+        (batch.business_account(AccountKind.UNCOLLECTED, currency), None, paid - amount),
+        (batch.business_account(AccountKind.REVENUE, currency), None, amount),
+    )
+    batch.wallets.append((team, -paid, -covered))

@@ -1,0 +1,30 @@
+"""What may become of reported usage that was set aside, and why it was."""
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.states import Machine
+
+
+class QuarantineState(TextChoices):
+    OPEN = "open", _("Open")
+    RELEASED = "released", _("Released")
+    DISCARDED = "discarded", _("Discarded")
+
+
+class QuarantineReason(TextChoices):
+    CONFLICT = "conflict", _("Other content under a known id")
+    MALFORMED = "malformed", _("Cannot be read")
+    UNKNOWN_METER = "unknown_meter", _("Unknown meter")
+    UNKNOWN_TEAM = "unknown_team", _("Unknown team")
+    QUANTITY = "quantity", _("Impossible quantity")
+    TIME = "time", _("Outside the accepted time")
+    CURRENCY = "currency", _("Other currency than the team's")
+    AMOUNT = "amount", _("Amount does not follow from the price")
+    NO_PRICE = "no_price", _("No price")
+
+
+QUARANTINE = Machine.of(
+    ("release", {QuarantineState.OPEN}, QuarantineState.RELEASED),
+    ("discard", {QuarantineState.OPEN}, QuarantineState.DISCARDED),
+)

@@ -1,0 +1,174 @@
+"""Tokens: priced from a snapshot, held by leases, settled once each whatever is repeated."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from apps.billing.errors import LeaseGone, NoHeadroom
+from apps.billing.models import Hold, Posting, Quarantined, RatedUsage, TokenRequest, Transaction, UsageDay
+from apps.billing.selectors import proofs
+from apps.billing.services import tokens
+from apps.billing.services.tokens import Settled, TokenUsage
+from apps.core.ids import new_id, new_uuid
+from tests.factories.billing import START, make_price, make_team, wallet_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def team():
+    for kind, price in (("input", "0.5"), ("cached", "0.05"), ("output", "1.5")):
+        make_price(f"tokens:llama:{kind}", price)
+    make_price("tokens:minilm:embedding", "0.02")
+    return make_team("10")
+
+
+def usage(team, *, counts=(1000, 200, 300, 0), slug="llama", lease=None, request_id: UUID | None = None):
+    prices = tokens.price_table(START).of(team.pk, slug)
+    return TokenUsage(
+        request_id=request_id or new_uuid(),
+        team_id=team.pk,
+        workspace_id=team.workspaces.get().pk,
+        key_id=new_id("key"),
+        endpoint_id=None,
+        replica_id=None,
+        slug=slug,
+        digest="sha256:1",
+        input=counts[0],
+        cached=counts[1],
+        output=counts[2],
+        embedding=counts[3],
+        amount=tokens.token_cost(prices, counts),
+        currency=prices.currency,
+        price_version_ids=prices.version_ids,
+        lease_id=lease,
+        started_at=START,
+        finished_at=START + timedelta(seconds=2),
+        outcome="stop",
+        stream=True,
+    )
+
+
+COST = Decimal("0.00096")  # 1000 × 0.5 + 200 × 0.05 + 300 × 1.5, per million
+
+
+def test_the_price_table_says_what_each_team_pays(team):
+    table = tokens.price_table(START)
+    prices = table.of(team.pk, "llama")
+    assert (prices.currency, prices.input, prices.cached, prices.output) == (
+        "EUR", Decimal("0.5"), Decimal("0.05"), Decimal("1.5"),
+    )  # fmt: skip
+    assert prices.version_ids[3] is None
+    assert table.of(team.pk, "unheard-of") is None
+    assert table.of(make_team(currency="JPY").pk, "llama") is None
+    assert tokens.token_cost(prices, (1000, 200, 300, 0)) == COST
+
+
+def test_cached_tokens_without_a_price_cost_what_others_do():
+    make_price("tokens:plain:input", "2")
+    team = make_team("1")
+    prices = tokens.price_table(START).of(team.pk, "plain")
+    assert (prices.cached, prices.version_ids[1]) == (2, prices.version_ids[0])
+    assert tokens.settle([usage(team, slug="plain", counts=(0, 500_000, 0, 0))]).counted == 1
+    assert wallet_of(team).balance == 0
+
+
+def test_a_batch_is_charged_once_with_one_transaction_per_team(team):
+    other = make_team("1")
+    batch = [usage(team), usage(team), usage(other), usage(team, slug="minilm", counts=(0, 0, 0, 50))]
+    before = Transaction.objects.count()
+    assert tokens.settle(batch) == Settled(4, 0)
+    assert tokens.settle(batch) == Settled(0, 4)
+    assert tokens.settle([*batch, usage(other)]) == Settled(1, 4)
+    assert Transaction.objects.count() == before + 3
+    assert wallet_of(team).balance == 10 - 2 * COST - Decimal("0.000001")
+    assert wallet_of(other).balance == 1 - 2 * COST
+    assert sum(Posting.objects.values_list("amount", flat=True)) == 0
+    assert sum(line.amount for line in RatedUsage.objects.all()) == 4 * COST + Decimal("0.000001")
+    assert UsageDay.objects.get(team=team, product="tokens:llama:input").quantity == Decimal("0.002")
+    assert TokenRequest.objects.filter(slug="llama").first().amount == COST
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
+
+
+def test_what_stands_twice_in_a_batch_is_counted_once(team):
+    one = usage(team)
+    assert tokens.settle([one, one]) == Settled(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"input": -1}, "quantity"),
+        ({"output": 10**13}, "quantity"),
+        ({"amount": COST + Decimal("1e-12")}, "amount"),
+        ({"currency": "USD"}, "currency"),
+        ({"team_id": new_id("team")}, "unknown_team"),
+        ({"team_id": "nonsense"}, "malformed"),
+        ({"price_version_ids": (None, None, None, None)}, "no_price"),
+        ({"price_version_ids": ("prv_x",)}, "no_price"),
+        ({"slug": "minilm"}, "no_price"),
+    ],
+)
+def test_what_cannot_be_believed_is_set_aside_and_not_charged(team, change, reason):
+    wrong = replace(usage(team), **change)
+    assert tokens.settle([wrong, usage(team)]) == Settled(1, 0, 1)
+    assert tokens.settle([wrong]).quarantined == 1
+    assert Quarantined.objects.get().reason == reason
+    assert wallet_of(team).balance == 10 - COST
+
+
+def test_other_content_under_a_known_id_is_a_conflict(team):
+    first = usage(team)
+    other = replace(usage(team, counts=(1, 0, 0, 0)), request_id=first.request_id)
+    assert tokens.settle([first, other]) == Settled(1, 0, 1)
+    assert tokens.settle([other]) == Settled(0, 0, 1)
+    assert Quarantined.objects.get().reason == "conflict"
+    assert wallet_of(team).balance == 10 - COST
+
+
+def take(team, amount: str):
+    return tokens.lease(
+        team_id=team.pk,
+        workspace_id=team.workspaces.get().pk,
+        key_id=None,
+        holder="gateway-1",
+        amount=Decimal(amount),
+        now=START,
+    )
+
+
+def test_a_lease_is_a_hold_that_settling_lowers_and_that_is_smaller_when_less_is_left(team):
+    lease = take(team, "8")
+    assert (lease.amount, wallet_of(team).held) == (8, 8)
+    assert take(team, "8").amount == 2
+    with pytest.raises(NoHeadroom):
+        take(team, "1")
+    tokens.settle([usage(team, lease=lease.id)])
+    assert Hold.objects.get(pk=lease.id).amount == 8 - COST
+    assert wallet_of(team).available == 0
+    tokens.release(lease_id=lease.id)
+    tokens.release(lease_id=lease.id)
+    assert (wallet_of(team).held, wallet_of(team).balance) == (2, 10 - COST)
+
+
+def test_a_renewed_lease_keeps_what_is_spent_but_not_settled(team):
+    lease = take(team, "4")
+    again = tokens.renew(lease_id=lease.id, spent=Decimal(3), amount=Decimal(4), now=START)
+    assert (again.amount, wallet_of(team).held) == (4, 7)
+    again = tokens.renew(lease_id=lease.id, spent=Decimal(3), amount=Decimal(20), now=START)
+    assert (again.amount, wallet_of(team).held) == (7, 10)
+    tokens.release(lease_id=lease.id, spent=Decimal(3))
+    assert wallet_of(team).held == 3
+    with pytest.raises(LeaseGone):
+        tokens.renew(lease_id=new_id("lse"), spent=Decimal(0), amount=Decimal(1), now=START)
+
+
+def test_what_no_balance_covers_is_uncollected_and_never_below_the_limit(team):
+    poor = make_team("0.01")
+    assert tokens.settle([usage(poor, counts=(30_000, 0, 0, 0))]).counted == 1
+    assert wallet_of(poor).balance == 0
+    lost = Posting.objects.get(account__kind="uncollected")
+    assert lost.amount == Decimal("-0.005")
