@@ -107,7 +107,8 @@ class ApiViewSet(ViewSet):
         self._allowance = throttling.take(caller.key_id or str(caller.user_id))
         self.scope = self.find_scope(caller)
         self.actor = narrow(caller, self.scope)
-        tenancy.enter(self.actor)
+        if self.actor.grants != caller.grants:  # else the connection sees just that already
+            tenancy.enter(self.actor)
         call = self.calls.get(self.action or "")
         if call and call.permission:
             self.actor.require(call.permission, self.scope)

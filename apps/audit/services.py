@@ -6,6 +6,7 @@ from django.db import connection, models, transaction
 
 from apps.audit.models import Block, Record
 from apps.audit.selectors import GENESIS, block_hash
+from apps.core import statements
 from apps.core.actor import Actor
 
 BATCH = 5000
@@ -27,7 +28,7 @@ def record(
 
     Team, workspace and region are read off the target unless given; `data` must be JSON.
     """
-    return Record.objects.create(
+    made = Record(
         action=action,
         actor_kind=actor.kind,
         actor_label=actor.label[:200],
@@ -43,6 +44,8 @@ def record(
         region_id=region_id or getattr(target, "region_id", None),
         data=data,
     )
+    statements.insert(made)
+    return made
 
 
 @transaction.atomic

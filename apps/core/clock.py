@@ -2,13 +2,10 @@
 
 from datetime import datetime
 
-from django.db import connection
+from apps.core import statements
 
 
 def db_now() -> datetime:
     """The database's wall clock, in UTC; unlike `now()` it moves inside a transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    moment: datetime = row[0]
+    moment: datetime = statements.fetch_one("SELECT clock_timestamp()")[0]
     return moment

@@ -8,6 +8,8 @@ from django.db import connection, models
 from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
 from django.db.models.functions import Now
 
+from apps.core import statements
+
 
 class LeaseLost(Exception):
     """Another worker took the row over; the result must be thrown away."""
@@ -54,16 +56,21 @@ def take(row_class: type[Row], pk: object, *, ttl: timedelta, unless: str = "fal
     `unless` is a condition in SQL under which rows are left alone. The row comes with `taken_at`, the
     database's clock.
     """
-    meta = row_class._meta
+    meta, columns = row_class._meta, statements.columns_of(row_class)
     statement = (
-        f'UPDATE "{meta.db_table}" SET lease_token = %s, fence = fence + 1,'  # noqa: S608
+        f'UPDATE "{meta.db_table}" t SET lease_token = %s, fence = fence + 1,'  # noqa: S608
         " lease_until = clock_timestamp() + %s"
         f' WHERE "{meta.pk.column}" = %s AND due_at <= clock_timestamp() AND NOT ({unless})'
         " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
-        " RETURNING *, clock_timestamp() AS taken_at"
+        f" RETURNING {columns.spelled('t')}, clock_timestamp()"
     )
-    key = meta.pk.get_db_prep_value(pk, connection)
-    return next(iter(row_class._default_manager.raw(statement, [uuid4(), ttl, key])), None)
+    found = statements.fetch_one(statement, [uuid4(), ttl, meta.pk.get_db_prep_value(pk, connection)])
+    if found is None:
+        return None
+    row = columns.read(found)
+    assert row is not None
+    row.taken_at = found[-1]  # type: ignore[attr-defined]
+    return row
 
 
 def extend(row: Leased, token: UUID, *, ttl: timedelta) -> None:

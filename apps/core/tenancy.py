@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection, migrations, models
 from django.db.models import Q
 
+from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.ids import decode
 from apps.core.permissions import Permission
@@ -127,12 +128,11 @@ def _write(teams: str, regions: str, user_id: str | None) -> None:
         return
     connection.hostedai_scoped = True  # type: ignore[attr-defined]
     user = str(decode("usr", user_id)) if user_id and user_id.startswith("usr_") else user_id or ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('hostedai.teams', %s, false), set_config('hostedai.regions', %s, false),"
-            " set_config('hostedai.usr', %s, false)",
-            [teams, regions, user],
-        )
+    statements.run(
+        "SELECT set_config('hostedai.teams', %s, false), set_config('hostedai.regions', %s, false),"
+        " set_config('hostedai.usr', %s, false)",
+        [teams, regions, user],
+    )
 
 
 def row_security(

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.core import statements
 from apps.core.actor import Actor, team_scope
 from apps.core.errors import NotFound
 from apps.core.ids import decode
@@ -60,16 +60,13 @@ SELECT t.is_open, t.slugs, i.is_open, i.slugs
 
 def limits_of(team_id: str) -> Limits:
     """The lines of the team's resource policy; a team without one is held to the default."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LIMITS, [decode("team", team_id)])
-        return Limits.of(Limit(*row) for row in cursor.fetchall())
+    rows = statements.fetch_all(_LIMITS, [decode("team", team_id)])
+    return Limits.of(Limit(*row) for row in rows)
 
 
 def choices_of(team_id: str) -> tuple[Choice, Choice]:
     """Which instance types and which images the team may launch."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CHOICES, [decode("team", team_id)])
-        found = cursor.fetchone()
+    found = statements.fetch_one(_CHOICES, [decode("team", team_id)])
     if found is None:
         return Choice(), Choice()
     type_open, types, image_open, images = found

@@ -17,6 +17,12 @@ def list_gpus(*, actor: Actor) -> QuerySet[Any]:
     return with_holds(GpuDevice.objects.visible_to(actor).select_related("node", "model", "pool"))
 
 
+def count_cards(*, node_id: str) -> tuple[int, int]:
+    """How many cards a node has, and how many of them are in a pool."""
+    counts = GpuDevice.objects.filter(node_id=node_id).aggregate(all=Count("pk"), pooled=Count("pool"))
+    return int(counts["all"]), int(counts["pooled"])
+
+
 def find_gpu(*, actor: Actor, gpu_id: str) -> GpuDevice:
     """A card as its region's staff sees it; raises NotFound."""
     found: GpuDevice | None = list_gpus(actor=actor).filter(pk=gpu_id).first()

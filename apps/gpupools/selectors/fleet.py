@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import connection
-
+from apps.core import statements
 from apps.core.ids import decode, encode
 from apps.gpupools import placement
 from apps.gpupools.specs import FreeSlice, NodeView, Plan, PoolOnNode, Snapshot, Wanted
@@ -35,7 +34,7 @@ SELECT r.id::text, r.state, r.frozen_at IS NOT NULL,
        gpu.free, gpu.cards, m.slug
   FROM regions_region r
   LEFT JOIN regions_cluster c ON c.region_id = r.id AND c.state <> 'retired'
-  LEFT JOIN nodes_node n ON n.cluster_id = c.id AND n.state <> 'retired'
+  LEFT JOIN nodes_node n ON n.cluster_id = c.id AND n.state <> 'retired' AND c.kind <> 'agents'
   LEFT JOIN gpu ON gpu.node_id = n.id
   LEFT JOIN gpupools_gpupool p ON p.id = gpu.pool_id
   LEFT JOIN catalog_gpumodel m ON m.id = p.gpu_model_id
@@ -100,9 +99,7 @@ def plan_for(wanted: Wanted, team_id: str) -> tuple[Snapshot, Plan]:
 
 def free_slices(node_id: str, pool_id: str) -> list[FreeSlice]:
     """What can be held of a pool on a node now; certain while the node is locked."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FREE_SLICES, [node_id, pool_id])
-        return [FreeSlice(*row) for row in cursor.fetchall()]
+    return [FreeSlice(*row) for row in statements.fetch_all(_FREE_SLICES, [node_id, pool_id])]
 
 
 def _read(
@@ -114,9 +111,7 @@ def _read(
         "every_model": every_model,
         "with_groups": with_groups,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_FLEET, values)
-        rows = cursor.fetchall()
+    rows = statements.fetch_all(_FLEET, values)
     heads = {row[0]: row[1:3] for row in rows}
     return {
         region: Snapshot(
@@ -136,6 +131,6 @@ def _nodes(rows: Iterable[tuple[Any, ...]]) -> list[NodeView]:
         if row[19] is not None:
             pools.setdefault(row[3], []).append(PoolOnNode(*row[19:]))
     return [
-        replace(NodeView(*row[3:18]), group_ids=frozenset(row[18] or ()), pools=tuple(pools.get(node, ())))
+        NodeView(*row[3:18], group_ids=frozenset(row[18] or ()), pools=tuple(pools.get(node, ())))
         for node, row in about.items()
     ]

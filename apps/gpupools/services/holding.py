@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext as _
 
+from apps.core import statements
 from apps.core.ids import encode, new_uuid
 from apps.gpupools import placement
 from apps.gpupools.errors import PoolExhausted
@@ -68,9 +68,7 @@ def demand_of(wanted: Wanted, gpu_model: str) -> Demand:
 
 
 def find(holder_id: str) -> Held | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND, [holder_id])
-        row = cursor.fetchone()
+    row = statements.fetch_one(_FIND, [holder_id])
     if row is None:
         return None
     reservation, team, region, group, node, pool, vcpus, memory, disk, gpus, model = row
@@ -106,8 +104,7 @@ def hold(reservation: UUID, slices: Sequence[FreeSlice]) -> None:
     """Write the holds; the node is locked by now."""
     if not slices:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLD, [reservation, [new_uuid() for _each in slices], [one.id for one in slices]])
+    statements.run(_HOLD, [reservation, [new_uuid() for _each in slices], [one.id for one in slices]])
 
 
 def placed_at(reservation: UUID, chosen: Candidate, slices: Sequence[FreeSlice]) -> Placed:

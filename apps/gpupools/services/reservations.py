@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
+from apps.core import statements
 from apps.core.ids import encode, new_uuid
 from apps.gpupools import placement
 from apps.gpupools.errors import PoolExhausted
@@ -131,8 +132,7 @@ def release(*, holder_id: str) -> bool:
     if held is None:
         return False
     policies.free(team_id=held.team_id, demand=held.demand)
-    with connection.cursor() as cursor:
-        cursor.execute(_GIVE_BACK, {"id": held.reservation})
+    statements.run(_GIVE_BACK, {"id": held.reservation})
     return True
 
 
@@ -140,9 +140,7 @@ def _take(candidates: Sequence[Candidate], ask: Wanted, values: dict[str, Any]) 
     reservation = new_uuid()
     nodes = [one.node.id for one in candidates]
     pools = [one.pool.pool_id if one.pool else None for one in candidates]
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE, {**values, "id": reservation, "nodes": nodes, "pools": pools})
-        row = cursor.fetchone()
+    row = statements.fetch_one(_TAKE, {**values, "id": reservation, "nodes": nodes, "pools": pools})
     if row is None:
         raise Missed
     chosen = next(

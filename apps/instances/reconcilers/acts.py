@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from apps.core import statements
+from apps.core.ids import decode
 from apps.drivers.base import (
     CanReboot,
     CanResize,
@@ -16,6 +18,12 @@ from apps.drivers.base import (
 from apps.drivers.errors import Rejected
 from apps.instances.models import Instance
 from apps.instances.plans import Act
+
+_NAMED = """
+SELECT n.name, i.slug, i.checksum, i.source, i.min_disk_gib
+  FROM instances_instance m JOIN nodes_node n ON n.id = m.node_id JOIN catalog_image i ON i.id = m.image_id
+ WHERE m.id = %s
+"""
 
 
 def act(driver: ComputeDriver, instance: Instance, what: Act) -> None:
@@ -36,8 +44,7 @@ def snapshot_size(driver: ComputeDriver, instance: Instance) -> int | None:
 
 def spec_of(instance: Instance) -> MachineSpec:
     """The machine as its driver is told to make it."""
-    named = ("node__name", "image__slug", "image__checksum", "image__source", "image__min_disk_gib")
-    node, *image = Instance.objects.values_list(*named).get(pk=instance.pk)
+    node, *image = statements.fetch_one(_NAMED, [decode("ins", str(instance.pk))])
     return MachineSpec(
         name=instance.machine_name,
         installation=settings.INSTALLATION_ID,

@@ -3,13 +3,16 @@
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from apps.billing.specs import Rate
-from apps.catalog.models import Image, InstanceType
+from apps.catalog.models import GpuModel, Image, InstanceType
 from apps.catalog.states import LAUNCHABLE
+from apps.core import statements
 from apps.core.errors import Invalid
 from apps.gpupools.models import GpuPool
 from apps.gpupools.specs import Wanted
@@ -77,9 +80,7 @@ class Offer:
 
 def find(spec: InstanceSpec) -> Offer:
     """Look the wish up; raises Invalid for what does not exist, BadShape for what does not fit together."""
-    region = Region.objects.selling().filter(slug=spec.region).first()
-    kind = InstanceType.objects.select_related("gpu_model").filter(slug=spec.type).first()
-    image = Image.objects.filter(slug=spec.image).first()
+    region, kind, image = _look_up(spec)
     if region is None:
         raise Invalid(_("There is no such region."), field="region")
     if kind is None or kind.state not in LAUNCHABLE:
@@ -91,6 +92,38 @@ def find(spec: InstanceSpec) -> Offer:
     if offer.cluster_kinds == ():
         raise BadShape(_("This image does not run on machines of this type."), field="image")
     return offer
+
+
+def _look_up(spec: InstanceSpec) -> tuple[Region | None, InstanceType | None, Image | None]:
+    """The region if customers may know of it, the type with its GPU model, and the image; one statement."""
+    row = statements.fetch_one(_find(), [spec.region, spec.type, spec.image])
+    found: list[Any] = []
+    for model in _MODELS:
+        columns = statements.columns_of(model)
+        found.append(columns.read(row))
+        row = row[columns.count :]
+    region, kind, gpu_model, image = found
+    if kind is not None:
+        kind.gpu_model = gpu_model
+    return region, kind, image
+
+
+_MODELS: tuple[type[Model], ...] = (Region, InstanceType, GpuModel, Image)
+
+
+@cache
+def _find() -> str:
+    columns = ", ".join(
+        statements.columns_of(model).spelled(alias)
+        for model, alias in zip(_MODELS, ("r", "t", "m", "i"), strict=True)
+    )
+    return (
+        f"SELECT {columns} FROM (SELECT 1) AS one"  # noqa: S608 - made of column names
+        " LEFT JOIN regions_region r ON r.slug = %s AND r.state <> 'closed'"
+        " LEFT JOIN catalog_instancetype t ON t.slug = %s"
+        " LEFT JOIN catalog_gpumodel m ON m.id = t.gpu_model_id"
+        " LEFT JOIN catalog_image i ON i.slug = %s"
+    )
 
 
 def check_shape(kind: InstanceType, image: Image, disk_gib: int) -> None:

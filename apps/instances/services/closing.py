@@ -7,7 +7,6 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.core.failpoints import failpoint
-from apps.core.leases import in_time
 from apps.instances.services.lifecycle import Reason, Turn, happening, meter, overdue, write
 from apps.instances.services.work import conclude, drop_work, fields_after
 from apps.instances.states import State, Work
@@ -54,7 +53,7 @@ def give_up(turn: Turn) -> None:
 
 def rest(turn: Turn, *, due_in: timedelta | None, **changes: Any) -> None:
     """Give the lease back; raises WishChanged when there is a new wish to look at first."""
-    write(turn, {"lease_token": None, "lease_until": None, "due_at": _due(due_in), **changes})
+    write(turn, {"lease_token": None, "lease_until": None, "due_at": due_in, **changes})
 
 
 def note_progress(turn: Turn, step: str) -> None:
@@ -76,7 +75,3 @@ def raise_alarm(turn: Turn, event: str, why: Reason) -> None:
             region_id=news.region_id,
             data={**news.data, "detail": why.detail},
         )
-
-
-def _due(due_in: timedelta | None) -> Any:
-    return None if due_in is None else in_time(due_in)

@@ -2,14 +2,18 @@
 
 from datetime import datetime
 
+from apps.core import statements
+from apps.core.ids import decode
 from apps.instances.models import Instance
 from apps.storage.models import Snapshot, Volume
 from apps.storage.states import SnapshotState, VolumeState
 
+_ATTACH = "UPDATE storage_volume SET state = %s WHERE instance_id = %s AND state = ANY(%s)"
+
 
 def make_root(instance: Instance) -> Volume:
     """The row of the root disk, before the disk is there."""
-    return Volume.objects.create(
+    root = Volume(
         team_id=instance.team_id,
         workspace_id=instance.workspace_id,
         region_id=instance.region_id,
@@ -17,12 +21,14 @@ def make_root(instance: Instance) -> Volume:
         name=f"{instance.name}-root",
         size_gib=instance.disk_gib,
     )
+    statements.insert(root)
+    return root
 
 
 def attach(*, instance_id: str) -> None:
     """The machine runs on it."""
     fresh = [VolumeState.CREATING, VolumeState.AVAILABLE]
-    Volume.objects.filter(instance_id=instance_id, state__in=fresh).update(state=VolumeState.IN_USE)
+    statements.run(_ATTACH, [VolumeState.IN_USE.value, decode("ins", instance_id), [*map(str, fresh)]])
 
 
 def grow(*, instance_id: str, size_gib: int) -> None:

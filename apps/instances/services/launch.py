@@ -12,6 +12,7 @@ from apps.audit import services as audit
 from apps.billing.errors import NoHeadroom
 from apps.billing.services import charging
 from apps.billing.specs import Quote, as_json
+from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import DomainError
@@ -141,7 +142,7 @@ def _save(instance: Instance, launch: Launch) -> None:
     instance.operation_id = operation.pk
     instance.deadline_at = operation.deadline_at
     try:
-        instance.save(force_insert=True)
+        statements.insert(instance)
     except IntegrityError as error:
         if "instances_name_once" not in str(error):
             raise

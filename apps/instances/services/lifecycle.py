@@ -13,8 +13,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.billing.services import charging
+from apps.core import statements
 from apps.core.failpoints import failpoint
-from apps.core.leases import LeaseLost, in_time
+from apps.core.leases import LeaseLost
 from apps.drivers.base import Observed
 from apps.gpupools.services import reservations
 from apps.instances.models import Instance
@@ -68,7 +69,7 @@ def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
         **_FIELDS.get(event, _nothing)(turn),
     }
     if rest_for is not None:
-        changes |= {"lease_token": None, "lease_until": None, "due_at": in_time(rest_for)}
+        changes |= {"lease_token": None, "lease_until": None, "due_at": rest_for}
     elif event == "vanish":
         changes |= {"lease_token": None, "lease_until": None, "due_at": None}
     operation = instance.operation_id
@@ -82,9 +83,9 @@ def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
 def write(turn: Turn, changes: dict[str, Any]) -> None:
     """Change the row if it is still ours and still wanted as it was read."""
     instance = turn.instance
-    mine = Instance.objects.filter(pk=instance.pk, lease_token=turn.token)
-    if not mine.filter(generation=instance.generation).update(**changes):
-        if mine.exists():
+    mine = {"id": instance.pk, "lease_token": turn.token}
+    if not statements.update(Instance, {**mine, "generation": instance.generation}, changes):
+        if Instance.objects.filter(**mine).exists():
             raise WishChanged(instance.pk)
         raise LeaseLost(instance.pk)
     for name, value in changes.items():

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
+from apps.core import statements
 from apps.operations.errors import BadKey, KeyReused
 from apps.operations.models import IdempotencyKey
 from apps.operations.specs import Answer
@@ -25,13 +26,12 @@ def once(*, owner: str, key: str, fingerprint: str, act: Callable[[], Answer]) -
     """
     if not 1 <= len(key) <= 255 or not key.isprintable():
         raise BadKey(_("An idempotency key has 1 to 255 printable characters."), field="Idempotency-Key")
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [owner, key, fingerprint])
-        claimed = cursor.fetchone()
+    claimed = statements.fetch_one(_CLAIM, [owner, key, fingerprint])
     if claimed is None:
         return _replay(owner, key, fingerprint)
     answer = act()
-    IdempotencyKey.objects.filter(pk=claimed[0]).update(status=answer.status, body=answer.body)
+    changes = {"status": answer.status, "body": answer.body}
+    statements.update(IdempotencyKey, {"id": claimed[0]}, changes)
     return answer
 
 

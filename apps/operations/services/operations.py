@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.core import statements
 from apps.core.actor import SYSTEM, Actor, region_scope, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
@@ -107,7 +108,7 @@ def open_operation(
         created_at=now,
     )
     try:
-        operation.save(force_insert=True)
+        statements.insert(operation)
     except IntegrityError as error:
         raise TargetBusy(
             _("Something else is being done to %(name)s.") % {"name": target.name}, target=target.id
@@ -129,10 +130,8 @@ def _lay_out(operation: Operation, plan: OperationPlan, now: datetime) -> None:
         (step.name, step.plane.value, step.detail, StepState.DONE if step.is_done else StepState.PENDING)
         for step in plan.steps
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _LAY_OUT, [decode("op", str(operation.pk)), *scope, now, *map(list, zip(*rows, strict=True))]
-        )
+    operation_id = decode("op", str(operation.pk))
+    statements.run(_LAY_OUT, [operation_id, *scope, now, *map(list, zip(*rows, strict=True))])
 
 
 def advance(*, operation_id: str, step: str, detail: str = "", also: Sequence[Happening] = ()) -> bool:
@@ -229,9 +228,7 @@ def _write(
     about: dict[str, str],
     also: Sequence[Happening],
 ) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        row = cursor.fetchone()
+    row = statements.fetch_one(statement, values)
     if row is None:
         emit_many(also)
         return False

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection
 
+from apps.core import statements
 from apps.core.ids import decode, new_uuid
 from apps.operations.specs import Happening
 
@@ -44,5 +44,4 @@ def emit_many(happenings: Sequence[Happening]) -> None:
         [one.region_id and decode("reg", one.region_id) for one in happenings],
         [json.dumps(dict(one.data), cls=DjangoJSONEncoder) for one in happenings],
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, columns)
+    statements.run(_INSERT, columns)

@@ -6,9 +6,9 @@ both keeps that order.
 
 from collections.abc import Iterable
 
-from django.db import connection
 from django.utils.translation import gettext as _
 
+from apps.core import statements
 from apps.core.ids import decode
 from apps.policies import selectors
 from apps.policies.errors import PolicyRefused, QuotaExceeded
@@ -77,15 +77,12 @@ def free(*, team_id: str, demand: Demand) -> None:
     if not lines:
         return
     levels, targets, metrics, amounts, _ceilings = map(list, zip(*lines, strict=True))
-    with connection.cursor() as cursor:
-        cursor.execute(_FREE, [levels, targets, metrics, amounts, decode("team", team_id)])
+    statements.run(_FREE, [levels, targets, metrics, amounts, decode("team", team_id)])
 
 
 def _count(team_id: str, lines: list[tuple[str, str, str, int, int | None]]) -> int:
     levels, targets, metrics, amounts, ceilings = map(list, zip(*lines, strict=True))
-    with connection.cursor() as cursor:
-        cursor.execute(_CONSUME, [decode("team", team_id), levels, targets, metrics, amounts, ceilings])
-        return int(cursor.rowcount)
+    return statements.run(_CONSUME, [decode("team", team_id), levels, targets, metrics, amounts, ceilings])
 
 
 def _lines(demand: Demand, limits: Limits) -> list[tuple[str, str, str, int, int | None]]:

@@ -9,11 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from apps.core import tenancy
+from apps.core import statements, tenancy
 from apps.core.actor import ANONYMOUS, PLATFORM, Actor, Scope, region_scope, team_scope
 from apps.core.ids import decode, encode
 from apps.core.leases import in_time
@@ -62,6 +61,10 @@ _KEY = """
     ) AS held ON true
     WHERE k.prefix = %(prefix)s
 """
+_KEY_NAMES = (
+    *("id", "hash", "scopes", "allowed_networks", "single_use", "workspace_id", "name", "user_id"),
+    *("is_stale", "is_alive", "role", "scope_id", "state"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,8 @@ def actor_for_user(user: User, *, ip: str | None = None, request_id: str | None 
     if not user.is_active:
         return ANONYMOUS
     tenancy.enter_as_user(user.pk)
-    with connection.cursor() as cursor:
-        cursor.execute(_ROLES, {"user": decode("usr", user.pk), "mfa": settings.STAFF_MFA_REQUIRED})
-        held = [_Held(Role(role), scope_id, state) for role, scope_id, state in cursor.fetchall()]
+    rows = statements.fetch_all(_ROLES, {"user": decode("usr", user.pk), "mfa": settings.STAFF_MFA_REQUIRED})
+    held = [_Held(Role(role), scope_id, state) for role, scope_id, state in rows]
     actor = Actor(user.label, grants_of(held), kind="user", user_id=user.pk, ip=ip, request_id=request_id)
     tenancy.enter(actor)
     return actor
@@ -155,11 +157,8 @@ def grants_of(held: Iterable[_Held]) -> Grants:
 
 
 def _find_key(secret: str) -> tuple[dict[str, Any], list[_Held]]:
-    with connection.cursor() as cursor:
-        values: dict[str, Any] = {"prefix": prefix_of(secret), "every": LAST_USED_EVERY}
-        cursor.execute(_KEY, values)
-        names = [column.name for column in cursor.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    found = statements.fetch_all(_KEY, {"prefix": prefix_of(secret), "every": LAST_USED_EVERY})
+    rows = [dict(zip(_KEY_NAMES, row, strict=True)) for row in found]
     if not rows:
         raise BadKey("This API key is unknown or no longer good.")
     held = [_Held(Role(row["role"]), row["scope_id"], row["state"]) for row in rows if row["role"]]
