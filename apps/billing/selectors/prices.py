@@ -1,9 +1,9 @@
 """Reading the price book: what is in force, what a thing would cost."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import QuerySet, Subquery
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from apps.billing import rating
@@ -12,19 +12,35 @@ from apps.billing.models import Meter, PriceVersion, Wallet
 from apps.billing.models.prices import PriceVersionQuerySet
 from apps.billing.rating import Version
 from apps.billing.specs import Quote, QuoteLine, Rate, merged
+from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
+from apps.core.ids import decode, encode
 from apps.core.permissions import Permission
 
 Versions = PriceVersionQuerySet
 
+# Both are asked at every launch: see `core.statements`.
+_IN_FORCE = """
+  FROM billing_priceversion p JOIN billing_wallet w ON w.currency = p.currency
+ WHERE w.team_id = %(team)s AND p.product = ANY(%(products)s)
+   AND p.valid_from <= %(at)s AND (p.valid_until IS NULL OR p.valid_until > %(at)s)
+"""
+_OVERLAPPING = """
+SELECT currency, id, product, unit_price, valid_from, valid_until FROM billing_priceversion
+ WHERE product = ANY(%(products)s) AND currency = ANY(%(currencies)s)
+   AND valid_from <= %(end)s AND (valid_until IS NULL OR valid_until > %(start)s)
+ ORDER BY product, currency, valid_from DESC
+"""
+
 
 def quote(rates: Iterable[Rate], *, team_id: str, at: datetime) -> Quote:
     """What the rates cost the team per hour at a moment; raises NoPrice for what has no price."""
-    currency = Wallet.objects.filter(team_id=team_id).values("currency")
     wanted = merged(rates)
-    book = _book(wanted, at).filter(currency=Subquery(currency[:1]))
-    found = {version.product: version for version in book}
+    columns = statements.columns_of(PriceVersion)
+    values = {"team": decode("team", team_id), "products": [rate.product for rate in wanted], "at": at}
+    rows = statements.fetch_all(f"SELECT {columns.spelled('p')} {_IN_FORCE}", values)
+    found = {version.product: version for row in rows if (version := columns.read(row))}
     if found:
         return _quote(wanted, found, next(iter(found.values())).currency)
     return _quote(wanted, found, _currency_of(team_id))
@@ -67,12 +83,10 @@ def versions(
 ) -> dict[str, list[Version]]:
     """By currency, every version of the products that is in force within [start, end], both ends included."""
     found: dict[str, list[Version]] = {}
-    rows = PriceVersion.objects.overlapping(start, end + timedelta(microseconds=1)).filter(
-        product__in=sorted(set(products)), currency__in=sorted(set(currencies))
-    )
-    for row in rows:
-        version = Version(row.pk, row.product, row.unit_price, row.valid_from, row.valid_until)
-        found.setdefault(row.currency, []).append(version)
+    span = {"start": start, "end": end}
+    wanted = {"products": sorted(set(products)), "currencies": sorted(set(currencies))}
+    for currency, version, *about in statements.fetch_all(_OVERLAPPING, {**span, **wanted}):
+        found.setdefault(currency, []).append(Version(encode("prv", version), *about))
     return found
 
 

@@ -20,6 +20,11 @@ _TABLES = [
 ]  # fmt: skip
 
 
+def register(name: str, sentence: str, query: str) -> None:
+    """Let an app above add what must hold of its own tables; said once, when it is ready."""
+    CHECKS[name] = (sentence, query)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found: how many offences, and the first few of them."""

@@ -6,13 +6,13 @@ Whoever calls holds the meters' and the wallets' row locks, taken in this order,
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from apps.billing.models import AccountKind
 from apps.billing.specs import EPOCH, derived_uuid
+from apps.core import statements
 
 # Each part of the statement: the columns of its rows, and what is done with them (`rows`).
 _PARTS = {
@@ -117,19 +117,19 @@ class Batch:
 
 def write(batch: Batch) -> int:
     """Write the batch in one statement; the number of ledger transactions that were new."""
-    parts, values = [], []
-    for name, (columns, action) in _PARTS.items():
-        rows = getattr(batch, name)
-        if rows:
-            parts.append(f"{name} AS ({_with_rows(columns, action)})")
-            values.extend(_columns(rows))
-    if not parts:
+    named = tuple(name for name in _PARTS if getattr(batch, name))
+    if not named:
         return 0
-    counted = "(SELECT count(*) FROM transactions)" if batch.transactions else "0"
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(parts)} SELECT {counted}", values)
-        row = cursor.fetchone()
-    return int(row[0])
+    values = [column for name in named for column in _columns(getattr(batch, name))]
+    return int(statements.fetch_one(_statement(named), values)[0])
+
+
+@cache
+def _statement(named: tuple[str, ...]) -> str:
+    """The statement for a batch with rows in these parts."""
+    parts = [f"{name} AS ({_with_rows(*_PARTS[name])})" for name in named]
+    counted = "(SELECT count(*) FROM transactions)" if "transactions" in named else "0"
+    return f"WITH {', '.join(parts)} SELECT {counted}"
 
 
 def _with_rows(columns: str, action: str) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -17,6 +17,7 @@ from apps.billing.services.booking import Batch, write
 from apps.billing.services.metering import Cut, catch_up, postpone, settle
 from apps.billing.services.wallets import ensure_wallet
 from apps.billing.specs import RESERVE_FOR, RESERVE_TTL, SECONDS_PER_HOUR, Quote, Rate, from_json, merged
+from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
@@ -48,8 +49,7 @@ SELECT %(resource)s, %(name)s, %(kind)s, team_id, %(workspace)s, %(region)s, cur
     '[]', 0, %(now)s, '', %(now)s
   FROM billing_wallet WHERE team_id = %(team)s
 ON CONFLICT (resource_id) DO UPDATE SET resource_name = excluded.resource_name
-RETURNING *
-"""
+RETURNING """
 
 
 def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datetime) -> Quote:
@@ -66,10 +66,9 @@ def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datet
         "wanted": wanted,
         "until": now + RESERVE_TTL,
     }
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False):
         free = _lock_wallet(team_id)
-        cursor.execute(_HOLD, values)
-        is_covered = cursor.rowcount == 1
+        is_covered = statements.run(_HOLD, values) == 1
     if not is_covered:
         raise NoHeadroom(
             _("This costs %(hourly)s %(currency)s per hour; the balance covers %(free)s %(currency)s, and"
@@ -169,20 +168,20 @@ def release(*, resource_id: str) -> None:
 
 
 def _open_meter(values: dict[str, Any]) -> Meter:
-    found = list(Meter.objects.raw(_OPEN_METER, values))
+    columns = statements.columns_of(Meter)
+    statement = _OPEN_METER + columns.spelled("billing_meter")
+    found = statements.fetch_one(statement, values)
     if not found:
         ensure_wallet(team_id=values["team"])
-        found = list(Meter.objects.raw(_OPEN_METER, values))
-    meter: Meter = found[0]
+        found = statements.fetch_one(statement, values)
+    meter = columns.read(found)
+    assert meter is not None
     return meter
 
 
 def _lock_wallet(team_id: str) -> Decimal:
     """Lock the team's wallet; what is left to spend."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_WALLET, [decode("team", team_id)])
-        row = cursor.fetchone()
-    free: Decimal = row[0]
+    free: Decimal = statements.fetch_one(_LOCK_WALLET, [decode("team", team_id)])[0]
     return free
 
 

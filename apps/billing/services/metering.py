@@ -11,7 +11,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from apps.billing import rating
-from apps.billing.models import AccountKind, Hold, Meter, MeterChange, TransactionKind, Wallet
+from apps.billing.models import AccountKind, Meter, MeterChange, TransactionKind
 from apps.billing.rating import Line, Unpriced, Version
 from apps.billing.selectors import prices
 from apps.billing.services import booking
@@ -29,10 +29,17 @@ from apps.billing.specs import (
     derived_uuid,
     from_json,
 )  # fmt: skip
-from apps.core.ids import decode
+from apps.core import statements
+from apps.core.ids import decode, encode
 from apps.core.money import ZERO
 from apps.operations.services import emit_many
 from apps.operations.specs import Happening
+
+_LOCK_WALLETS = """
+SELECT team_id, account_id, balance - held + credit_limit FROM billing_wallet
+ WHERE team_id = ANY(%s) ORDER BY team_id FOR UPDATE
+"""
+_HOLDS = "SELECT resource_id, amount FROM billing_hold WHERE resource_id = ANY(%s)"
 
 
 @dataclass(slots=True)
@@ -144,11 +151,11 @@ def _price_book(cuts: Sequence[Cut]) -> dict[str, list[Version]]:
 
 def _open_purses(cuts: Sequence[Cut]) -> tuple[dict[str, Purse], dict[str, Decimal]]:
     """Lock the wallets, in order; then read the holds, which change only under these locks."""
-    teams = {cut.meter.team_id for cut in cuts}
-    wallets = Wallet.objects.filter(team_id__in=teams).order_by("team_id").select_for_update()
-    purses = {w.team_id: Purse(decode("acc", w.account_id), w.available) for w in wallets}
+    teams = sorted({decode("team", cut.meter.team_id) for cut in cuts})
+    wallets = statements.fetch_all(_LOCK_WALLETS, [teams])
+    purses = {encode("team", team): Purse(account, free) for team, account, free in wallets}
     resources = [cut.meter.resource_id for cut in cuts]
-    return purses, dict(Hold.objects.filter(pk__in=resources).values_list("resource_id", "amount"))
+    return purses, dict(statements.fetch_all(_HOLDS, [resources]))
 
 
 def _lines(cut: Cut, versions: Sequence[Version]) -> list[Line]:

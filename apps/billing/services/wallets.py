@@ -9,15 +9,13 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.billing.errors import RepeatedReference
-from apps.billing.models import AccountKind, Posting, Transaction, TransactionKind, Wallet
-from apps.billing.services.booking import Batch, write
-from apps.billing.specs import EPOCH, derived_uuid
+from apps.billing.models import AccountKind, Transaction, TransactionKind, Wallet
+from apps.billing.services import posting
+from apps.billing.services.posting import Entry
 from apps.core.actor import Actor
-from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid
-from apps.core.ids import decode, new_uuid
-from apps.core.money import ZERO, minor_digits, plain
+from apps.core.ids import new_id, new_uuid
+from apps.core.money import minor_digits, plain
 from apps.core.permissions import Permission
 from apps.operations.services import emit
 from apps.teams.models import Team
@@ -90,22 +88,16 @@ def set_credit_limit(*, actor: Actor, team: Team, amount: Decimal) -> Wallet:
 def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
     """Book money for a team, once per kind and reference."""
     actor.require(Permission.WALLET_CREDIT)
-    now = what.at or db_now()
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
     _check_amount(what.amount, wallet.currency)
-    tx = derived_uuid(EPOCH, what.kind, team.pk, what.reference) if what.reference else new_uuid()
-    batch, team_uuid = Batch(), decode("team", team.pk)
-    texts = (what.reference[:120], what.reason[:200], actor.label[:200])
-    batch.post(
-        (tx, str(what.kind), team_uuid, wallet.currency, *texts, now),
-        (decode("acc", wallet.account_id), team_uuid, what.amount),
-        (batch.business_account(SOURCES[what.kind], wallet.currency), None, -what.amount),
+    legs = {AccountKind.CUSTOMER: what.amount, SOURCES[what.kind]: -what.amount}
+    reference = what.reference or new_id("ref")
+    booked = posting.book(
+        team_id=team.pk, entry=Entry(what.kind, reference, legs, what.reason, what.at), by=actor.label
     )
-    is_new = write(batch) == 1
-    made = Transaction.objects.get(pk=tx)
-    if not is_new:
-        return _same_as_before(made, what.amount)
-    write(Batch(wallets=[(team_uuid, what.amount, ZERO)]))
+    made = booked.transaction
+    if not booked.is_new:
+        return made
     shown = plain(what.amount)
     audit.record(
         actor=actor,
@@ -116,14 +108,6 @@ def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
         transaction=made.pk,
     )
     emit(type=f"wallet.{what.kind}", subject=team.pk, team_id=team.pk, data={"amount": shown})
-    return made
-
-
-def _same_as_before(made: Transaction, amount: Decimal) -> Transaction:
-    if not Posting.objects.filter(transaction=made, team_id=made.team_id, amount=amount).exists():
-        raise RepeatedReference(
-            _("This reference was used for another amount."), field="reference", transaction=made.pk
-        )
     return made
 
 

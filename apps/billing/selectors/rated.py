@@ -1,0 +1,57 @@
+"""Rated usage in one shape, whatever was measured: what invoices are made of, and the facts behind it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection
+
+from apps.billing.models import RatedUsage, TokenRequest, UsageInterval
+from apps.core.ids import decode, encode
+
+CHUNK = 2000
+_COLUMNS = (
+    "id, workspace_id, product, unit, quantity, unit_price, amount, started_at, resource_id, version_id"
+)
+
+_PERIOD = f"""
+SELECT {_COLUMNS} FROM billing_rated WHERE team_id = %s AND started_at >= %s AND started_at < %s
+ ORDER BY started_at, id
+"""  # noqa: S608 - made of this page
+
+
+@dataclass(frozen=True, slots=True)
+class RatedRow:
+    """A part of the usage at one price on one day: `quantity` units at `unit_price`; `amount` is exact."""
+
+    id: int
+    workspace_id: str
+    product: str
+    unit: str
+    quantity: Decimal
+    unit_price: Decimal
+    amount: Decimal
+    started_at: datetime
+    resource: str
+    version_id: str
+
+
+def for_period(team_id: str, start: datetime, end: datetime) -> Iterator[RatedRow]:
+    """What the team used from `start` up to `end`, in order of time; statements read `billing_rated`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PERIOD, [decode("team", team_id), start, end])
+        while rows := cursor.fetchmany(CHUNK):
+            for row in rows:
+                yield RatedRow(row[0], encode("wks", row[1]), *row[2:9], version_id=encode("prv", row[9]))
+
+
+def evidence(row: RatedUsage) -> "list[UsageInterval] | list[TokenRequest]":
+    """The facts that stand behind a rated row: its interval, or the token requests of its batch."""
+    if row.interval_id:
+        return list(UsageInterval.objects.filter(pk=row.interval_id))
+    _tokens, slug, kind = row.product.split(":")
+    found = TokenRequest.objects.filter(
+        team_id=row.team_id, transaction_id=row.transaction_id, workspace_id=row.workspace_id, slug=slug
+    )
+    return list(found.filter(**{f"{kind}__gt": 0}).order_by("finished_at", "request_id"))
