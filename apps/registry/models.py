@@ -176,6 +176,7 @@ class ModelVersion(Leased):
     origin = models.CharField(_("origin"), max_length=12, choices=Origin.choices, default=Origin.UPLOAD)
     source = models.CharField(_("source"), max_length=300, blank=True)  # "org/name" on the hub
     revision = models.CharField(_("revision"), max_length=100, blank=True)
+    wanted = models.JSONField(default=list, editable=False)  # which files of the source
     hub_token = models.TextField(blank=True, editable=False)  # sealed; gone when the import has ended
     note = models.CharField(_("note"), max_length=300, blank=True)
     message = models.TextField(_("message"), blank=True)
@@ -270,6 +271,7 @@ class VersionFile(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=FileState.choices, default=FileState.PENDING)
     upload_id = models.CharField(max_length=1100, blank=True, editable=False)
+    arrived = models.PositiveBigIntegerField(default=0)  # bytes, as far as the portal has noticed
     stored_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -303,8 +305,8 @@ class VersionFile(models.Model):
 
     @property
     def parts(self) -> int:
-        """How many parts it is uploaded in; an empty file has one."""
-        return max(-(-self.size // self.part_size), 1)
+        """How many parts it is uploaded in."""
+        return -(-self.size // self.part_size)
 
     def length_of(self, part: int) -> int:
         """How many bytes the part has, counting from 1."""

@@ -120,8 +120,8 @@ def _check_file(file: FileSpec) -> None:
             _("“%(path)s” is of a kind that is not taken; weights are .safetensors or .gguf.") % _of(file),
             field="files",
         )
-    if not 0 <= file.size <= LARGEST_FILE:
-        raise BadManifest(_("“%(path)s” has an impossible size.") % _of(file), field="files")
+    if not 0 < file.size <= LARGEST_FILE:
+        raise BadManifest(_("“%(path)s” is empty or too large.") % _of(file), field="files")
     if file.sha256 and not _SHA256.match(file.sha256):
         raise BadManifest(_("The SHA-256 of “%(path)s” is malformed.") % _of(file), field="files")
 

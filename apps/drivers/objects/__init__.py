@@ -2,6 +2,6 @@
 
 from apps.drivers.objects.config import StoreConfig
 from apps.drivers.objects.errors import Missing
-from apps.drivers.objects.store import ObjectStore, Part, Upload, store_for
+from apps.drivers.objects.store import Item, ObjectStore, Part, Upload, store_for
 
-__all__ = ["Missing", "ObjectStore", "Part", "StoreConfig", "Upload", "store_for"]
+__all__ = ["Item", "Missing", "ObjectStore", "Part", "StoreConfig", "Upload", "store_for"]

@@ -44,6 +44,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """An object in a listing."""
+
+    key: str
+    size: int
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A multipart upload that was begun and neither completed nor aborted."""
 
@@ -178,11 +187,15 @@ class ObjectStore:
         about = {"Bucket": self.bucket, "Key": key}
         return self._client.generate_presigned_url("get_object", Params=about, ExpiresIn=seconds)
 
-    def keys(self, prefix: str) -> list[str]:
+    def objects(self, prefix: str) -> list[Item]:
         """The objects beneath a prefix."""
         with suppress(Missing), translated():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return [one["Key"] for page in pages for one in page.get("Contents", [])]
+            return [
+                Item(one["Key"], one["Size"], one["LastModified"])
+                for page in pages
+                for one in page.get("Contents", [])
+            ]
         return []
 
     def delete(self, key: str) -> None:
@@ -194,9 +207,9 @@ class ObjectStore:
         """Remove everything beneath a prefix, unfinished uploads too; True when a listing proves it gone."""
         for upload in self.uploads(prefix):
             self.abort(upload.key, upload.upload_id)
-        for key in self.keys(prefix):
-            self.delete(key)
-        return not self.keys(prefix) and not self.uploads(prefix)
+        for item in self.objects(prefix):
+            self.delete(item.key)
+        return not self.objects(prefix) and not self.uploads(prefix)
 
 
 def _number(part: Part) -> int:
