@@ -11,6 +11,9 @@ from typing import ClassVar
 
 from apps.drivers.base import Listing
 
+# The kinds of clusters whose driver can.
+SERVING_KINDS = ("local", "sim")
+
 
 class Phase(StrEnum):
     """What an engine is doing, in our words."""

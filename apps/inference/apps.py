@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class InferenceConfig(AppConfig):
     name = "apps.inference"
+
+    def ready(self) -> None:
+        from apps.inference import receivers  # noqa: F401, PLC0415

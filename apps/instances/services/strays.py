@@ -4,23 +4,30 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
-from apps.instances.models import Instance, Stray
+from apps.instances.models import PREFIX, Instance, Stray
 from apps.operations import services as operations
 from apps.regions.models import Cluster
 
 WAIT = timedelta(minutes=5)
+ENGINES = f"{PREFIX}rep_"
 
 
 @transaction.atomic
-def note_strays(*, cluster: Cluster, names: Iterable[str], now: datetime) -> list[str]:
+def note_strays(
+    *, cluster: Cluster, names: Iterable[str], now: datetime, are_engines: bool = False
+) -> list[str]:
     """Remember who is nobody's; returns those that have been for five minutes and may be removed.
 
-    One that is not in this listing is forgotten: it must be seen twice anew.
+    One that is not in this listing is forgotten: it must be seen twice anew. Engines and machines are
+    listed apart.
     """
     listed = set(names)
-    Stray.objects.filter(cluster=cluster).exclude(name__in=listed).delete()
-    known = {stray.name: stray for stray in Stray.objects.filter(cluster=cluster).select_for_update()}
+    engines = Q(name__startswith=ENGINES)
+    rows = Stray.objects.filter(engines if are_engines else ~engines, cluster=cluster)
+    rows.exclude(name__in=listed).delete()
+    known = {stray.name: stray for stray in rows.select_for_update()}
     Stray.objects.bulk_create(
         [
             Stray(cluster=cluster, name=name, first_seen_at=now, last_seen_at=now)

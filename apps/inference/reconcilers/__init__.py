@@ -1,0 +1,14 @@
+"""Making engines agree with the rows: replicas brought along, endpoints steered, engines watched."""
+
+from apps.inference.reconcilers.passes import reconcile_due, reconcile_replica
+from apps.inference.reconcilers.steering import steer_due, steer_endpoint
+from apps.inference.reconcilers.sweeps import sweep_clusters, watch_replicas
+
+__all__ = [
+    "reconcile_due",
+    "reconcile_replica",
+    "steer_due",
+    "steer_endpoint",
+    "sweep_clusters",
+    "watch_replicas",
+]

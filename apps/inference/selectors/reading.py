@@ -1,0 +1,72 @@
+"""Endpoints and replicas as the actor may see them."""
+
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from apps.core.actor import Actor
+from apps.core.errors import NotFound
+from apps.inference.models import Endpoint, EndpointQuerySet, Hardware, Replica, ReplicaQuerySet, Revision
+from apps.inference.states import Desired, ReplicaState
+
+
+def list_endpoints(*, actor: Actor) -> EndpointQuerySet:
+    """All that the actor may see and that have not been deleted, newest first, with `ready_count`."""
+    visible: EndpointQuerySet = Endpoint.objects.visible_to(actor)
+    return counted(visible.live().with_names())
+
+
+def list_callable(*, actor: Actor) -> EndpointQuerySet:
+    """The actor's own and the provider's public ones."""
+    return counted(Endpoint.objects.callable_by(actor).select_related("region"))
+
+
+def counted(rows: EndpointQuerySet) -> EndpointQuerySet:
+    """Each with how many replicas are ready."""
+    ready = Q(replicas__state=ReplicaState.READY)
+    annotated: EndpointQuerySet = rows.annotate(ready_count=Count("replicas", filter=ready))
+    return annotated
+
+
+def get_endpoint(*, actor: Actor, endpoint_id: str) -> Endpoint:
+    """One endpoint, deleted ones included, or NotFound."""
+    rows = counted(Endpoint.objects.visible_to(actor).with_names())
+    found = rows.select_related("canary__hardware", "previous").filter(pk=endpoint_id).first()
+    if found is None:
+        raise NotFound(_("There is no such endpoint."))
+    endpoint: Endpoint = found
+    return endpoint
+
+
+def list_replicas(*, actor: Actor, endpoint_id: str | None = None) -> ReplicaQuerySet:
+    """Replicas whose engine is there or coming, newest first; of one endpoint or of all one may see."""
+    visible: ReplicaQuerySet = Replica.objects.visible_to(actor)
+    rows = visible.with_names().filter(Q(released_at=None) | Q(state=ReplicaState.FAILED))
+    return rows.filter(endpoint_id=endpoint_id) if endpoint_id else rows
+
+
+def get_replica(*, actor: Actor, replica_id: str) -> Replica:
+    """One replica, or NotFound."""
+    found = Replica.objects.visible_to(actor).with_names().filter(pk=replica_id).first()
+    if found is None:
+        raise NotFound(_("There is no such replica."))
+    replica: Replica = found
+    return replica
+
+
+def list_revisions(*, actor: Actor, endpoint_id: str) -> QuerySet[Revision]:
+    """What the endpoint has been made of, newest first."""
+    rows: QuerySet[Revision] = Revision.objects.visible_to(actor).filter(endpoint_id=endpoint_id)
+    return rows.select_related("hardware")
+
+
+def list_hardware(*, actor: Actor) -> QuerySet[Hardware]:
+    """What replicas may run on anywhere."""
+    rows: QuerySet[Hardware] = Hardware.objects.visible_to(actor).filter(is_active=True)
+    return rows.select_related("gpu_model")
+
+
+def names_serving(*, version_id: str) -> list[str]:
+    """The names of endpoints that serve a version, for whoever wants to retire it."""
+    rows = Endpoint.objects.live().filter(desired=Desired.RUNNING)
+    using = rows.filter(Q(revision__version_id=version_id) | Q(canary__version_id=version_id))
+    return list(using.order_by("slug").values_list("slug", flat=True))

@@ -1,0 +1,254 @@
+"""What a replica's reconciler writes: each transition in one transaction with endpoint, meter and event.
+
+Lock order: the endpoint, then its replicas, then money. So whoever counts an endpoint's replicas under its
+lock counts what is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from apps.billing.services import charging
+from apps.core.failpoints import failpoint
+from apps.core.leases import LeaseLost, in_time
+from apps.core.queue import enqueue
+from apps.drivers.engines import Engine
+from apps.inference.models import Endpoint, Replica
+from apps.inference.services.news import STEER, of_replica
+from apps.inference.states import REPLICA, Desired, EndpointState
+from apps.operations import services as operations
+
+# An engine that served for so long and then ended is no sign that launching fails.
+LASTING = timedelta(minutes=1)
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0  # seconds between launches that fail
+
+
+class WishChanged(Exception):
+    """Somebody changed what is wanted since the row was read: look again before writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something failed; the message is for the customer, the detail for the operator."""
+
+    code: str
+    message: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One worker's hold of a replica: the row as read, the lease, and what it knows."""
+
+    replica: Replica
+    token: UUID
+    now: datetime
+    seen: Engine | None = None
+    is_absent: bool = False  # the driver has shown that engine and files are gone
+    proof: dict[str, object] = field(default_factory=dict)
+    reason: Reason | None = None
+
+
+def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
+    """Commit a transition; with `rest_for` the lease is given back in the same statement.
+
+    Raises LeaseLost or WishChanged, and then nothing was written.
+    """
+    replica = turn.replica
+    before = replica.state
+    changes: dict[str, Any] = {
+        "state": REPLICA.target(event, before),
+        "state_at": turn.now,
+        "asked_at": None,
+        "attempts": 0,
+        "last_error": turn.reason.detail if turn.reason else "",
+        **_FIELDS.get(event, _nothing)(turn),
+    }
+    if rest_for is not None:
+        changes |= {"lease_token": None, "lease_until": None, "due_at": in_time(rest_for)}
+    elif event == "stop":
+        changes |= {"lease_token": None, "lease_until": None, "due_at": None}
+    with transaction.atomic():
+        endpoint = lock_endpoint(replica.endpoint_id)
+        write(turn, changes)
+        _charge(turn, endpoint, event)
+        _tell_endpoint(turn, endpoint, event)
+        operations.emit_many([of_replica(replica, f"replica.{replica.state}", before)])
+        failpoint(f"inference.move.{event}")
+
+
+def lock_endpoint(endpoint_id: str) -> Endpoint:
+    """The endpoint's row, locked: everything that counts its replicas waits."""
+    found: Endpoint = Endpoint.objects.select_for_update(of=("self",), no_key=True).get(pk=endpoint_id)
+    return found
+
+
+def write(turn: Turn, changes: dict[str, Any]) -> None:
+    """Change the row if it is still ours and still wanted as it was read."""
+    replica = turn.replica
+    mine = Replica.objects.filter(pk=replica.pk, lease_token=turn.token)
+    if not mine.filter(generation=replica.generation).update(**changes):
+        if mine.exists():
+            raise WishChanged(replica.pk)
+        raise LeaseLost(replica.pk)
+    for name, value in changes.items():
+        if name != "due_at":
+            setattr(replica, name, value)
+
+
+def rest(turn: Turn, *, due_in: timedelta | None, **changes: Any) -> None:
+    """Give the lease back; raises WishChanged when there is a new wish to look at first."""
+    due = None if due_in is None else in_time(due_in)
+    write(turn, {"lease_token": None, "lease_until": None, "due_at": due, **changes})
+
+
+def let_go(turn: Turn) -> None:
+    """The engine of a replica that ended is proven gone: the meter is over, and the proof is kept."""
+    with transaction.atomic():
+        lock_endpoint(turn.replica.endpoint_id)
+        write(turn, {"released_at": turn.now, "absence": turn.proof, "attempts": 0, "last_error": ""})
+        charging.end(resource_id=str(turn.replica.pk), now=turn.now)
+        _nudge(turn.replica.endpoint_id)
+        operations.emit_many([of_replica(turn.replica, "replica.released")])
+        failpoint("inference.release")
+
+
+def raise_alarm(turn: Turn, why: Reason) -> None:
+    """Tell staff, through the outbox, of a removal that does not get through."""
+    with transaction.atomic():
+        write(turn, {"is_alarmed": True})
+        operations.emit_many([of_replica(turn.replica, "replica.removal_overdue")])
+
+
+# ------------------------------------------------------------------ what each event writes on the row
+
+
+def _nothing(_turn: Turn) -> dict[str, Any]:
+    return {}
+
+
+def _serve(turn: Turn) -> dict[str, Any]:
+    seen = turn.seen
+    assert seen is not None
+    return {
+        "url": seen.url,
+        "message": "",
+        "started_at": turn.replica.started_at or turn.now,
+        "last_seen_at": turn.now,
+        "missed_at": None,
+        "deadline_at": None,
+    }
+
+
+def _sicken(turn: Turn) -> dict[str, Any]:
+    return {"message": (turn.seen and turn.seen.failure) or _("The engine does not answer.")}
+
+
+def _drain(turn: Turn) -> dict[str, Any]:
+    is_noticed = turn.seen is not None and turn.seen.is_noticed
+    noticed = turn.replica.noticed_at or (turn.now if is_noticed else None)
+    return {"desired": Desired.GONE, "deadline_at": None, "noticed_at": noticed}
+
+
+def _stop(turn: Turn) -> dict[str, Any]:
+    return _absence(turn) | {"outstanding": None}
+
+
+def _fail(turn: Turn) -> dict[str, Any]:
+    why = turn.reason or _what_it_said(turn) or overdue()
+    return {"message": why.message} | (_absence(turn) if turn.is_absent else {})
+
+
+def _preempt(turn: Turn) -> dict[str, Any]:
+    said = turn.seen.failure if turn.seen else ""
+    message = said or _("The provider took it back.")
+    return {"message": message} | (_absence(turn) if turn.is_absent else {})
+
+
+def _absence(turn: Turn) -> dict[str, Any]:
+    return {"released_at": turn.now, "absence": turn.proof}
+
+
+_FIELDS: dict[str, Callable[[Turn], dict[str, Any]]] = {
+    "serve": _serve,
+    "sicken": _sicken,
+    "drain": _drain,
+    "stop": _stop,
+    "fail": _fail,
+    "preempt": _preempt,
+}
+
+
+# ------------------------------------------------------------------ and what follows from it elsewhere
+
+
+def overdue() -> Reason:
+    return Reason("deadline_exceeded", _("It took longer than allowed."))
+
+
+def _what_it_said(turn: Turn) -> Reason | None:
+    if turn.seen is not None and turn.seen.failure:
+        return Reason("engine_ended", turn.seen.failure)
+    return Reason("engine_lost", _("The engine is no longer there.")) if turn.is_absent else None
+
+
+def _charge(turn: Turn, endpoint: Endpoint, event: str) -> None:
+    """Time is charged from the first readiness to the proof of absence, except while it is not well."""
+    replica = turn.replica
+    match event:
+        case "serve" if replica.rates:
+            _begin_meter(replica, endpoint, turn.now)
+        case "sicken" | "fail" | "preempt":
+            seen = [at for at in (replica.last_seen_at, replica.started_at) if at]
+            charging.end(resource_id=str(replica.pk), now=max(seen, default=turn.now))
+        case "stop":
+            charging.end(resource_id=str(replica.pk), now=turn.now)
+
+
+def _begin_meter(replica: Replica, endpoint: Endpoint, now: datetime) -> None:
+    charging.begin(
+        team_id=str(endpoint.team_id),
+        workspace_id=str(endpoint.workspace_id),
+        resource_id=str(replica.pk),
+        resource_name=endpoint.slug,
+        region_id=replica.region_id,
+        kind="replica",
+        rates=replica.serving_rates,
+        now=now,
+    )
+
+
+def _tell_endpoint(turn: Turn, endpoint: Endpoint, event: str) -> None:
+    """Count failures, move its operation's timeline on, and have somebody look at it."""
+    changes: dict[str, Any] = {}
+    match event:
+        case "serve":
+            changes = {"failures": 0, "retry_at": None, "message": ""}
+        case "fail" if not _lasted(turn):
+            failures = endpoint.failures + 1
+            pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
+            changes = {"failures": failures, "retry_at": turn.now + timedelta(seconds=pause)}
+            changes["message"] = turn.replica.message
+    if event in _STEPS and endpoint.operation_id:
+        operations.advance(operation_id=endpoint.operation_id, step=_STEPS[event])
+    _nudge(endpoint.pk, **changes)
+
+
+def _lasted(turn: Turn) -> bool:
+    started = turn.replica.started_at
+    return started is not None and turn.now - started > LASTING
+
+
+def _nudge(endpoint_id: str, **changes: Any) -> None:
+    live = Endpoint.objects.filter(pk=endpoint_id).exclude(state=EndpointState.DELETED)
+    live.update(due_at=Now(), **changes)
+    enqueue(STEER, endpoint_id=str(endpoint_id))
+
+
+_STEPS = {"provision": "provision", "start": "load"}

@@ -1,0 +1,127 @@
+"""An endpoint is made: rules, price, rows and the first replicas in one transaction."""
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.billing.selectors import prices
+from apps.core.actor import Actor
+from apps.core.clock import db_now
+from apps.core.errors import Invalid
+from apps.core.failpoints import failpoint
+from apps.core.permissions import Permission
+from apps.inference.errors import NameTaken
+from apps.inference.models import Endpoint, Revision
+from apps.inference.selectors import offers
+from apps.inference.selectors.offers import Offer
+from apps.inference.services.endpoints import open_operation, scale_fields
+from apps.inference.services.replicas import add_replica
+from apps.inference.specs import CREATE, EndpointSpec
+from apps.inference.states import Metering, Visibility
+from apps.regions.models import Region
+from apps.teams.models import Team, Workspace
+
+MOST_ENDPOINTS = 100  # of one team
+
+
+def create_endpoint(
+    *, actor: Actor, team: Team | None, workspace: Workspace | None, spec: EndpointSpec
+) -> Endpoint:
+    """Put a model behind a name. Without a team it is the provider's own: public, charged by token.
+
+    Raises NoHeadroom when the team cannot pay for the first replicas.
+    """
+    actor.require(Permission.ENDPOINT_CREATE, *([team.scope] if team else []))
+    region = offers.region_called(spec.region)
+    offer = offers.find(actor=actor, region=region, recipe=spec.recipe)
+    with transaction.atomic():
+        endpoint = _draft(actor, team, workspace, spec, region)
+        _price(endpoint, offer)
+        _save(endpoint)
+        revision = revise(endpoint=endpoint, offer=offer, by=actor.label)
+        open_operation(actor=actor, endpoint=endpoint, plan=CREATE)
+        endpoint.revision, endpoint.model_name = revision, revision.model_name
+        endpoint.save(update_fields=["revision", "model_name", "operation_id", "deadline_at"])
+        for _one in range(endpoint.wanted):
+            add_replica(endpoint=endpoint, revision=revision, is_spot=False, now=endpoint.created_at)
+        audit.record(
+            actor=actor,
+            action="endpoint.created",
+            target=endpoint,
+            model=revision.model_name,
+            hardware=offer.hardware.slug,
+            region=region.slug,
+        )
+        failpoint("inference.create.written")
+    failpoint("inference.create.committed")
+    return endpoint
+
+
+def _draft(
+    actor: Actor, team: Team | None, workspace: Workspace | None, spec: EndpointSpec, region: Region
+) -> Endpoint:
+    now = db_now()
+    if team is not None and Endpoint.objects.live().filter(team=team).count() >= MOST_ENDPOINTS:
+        raise Invalid(_("A team has at most %(most)s endpoints.") % {"most": MOST_ENDPOINTS})
+    return Endpoint(
+        team=team,
+        team_name=team.name if team else "",
+        workspace=workspace,
+        region=region,
+        slug=spec.slug,
+        name=spec.name.strip() or spec.slug,
+        visibility=Visibility.TEAM if team else Visibility.PUBLIC,
+        metering=Metering.TIME if team else Metering.TOKENS,
+        wanted=max(spec.scale.least, 1),
+        policy=spec.policy,
+        queue_limit=spec.queue_limit,
+        drain_seconds=spec.drain_seconds,
+        created_by_id=actor.user_id,
+        created_by_label=actor.label[:200],
+        created_at=now,
+        state_at=now,
+        active_at=now,
+        due_at=now,
+        **scale_fields(spec.scale),
+    )
+
+
+def _price(endpoint: Endpoint, offer: Offer) -> None:
+    endpoint.modality = str(offer.version.model.modality)
+    if endpoint.team_id is None:
+        endpoint.currency = ""
+        return
+    quote = prices.quote(offer.hardware.rates, team_id=endpoint.team_id, at=endpoint.created_at)
+    endpoint.hourly, endpoint.currency = quote.hourly, quote.currency
+
+
+def _save(endpoint: Endpoint) -> None:
+    try:
+        with transaction.atomic():
+            endpoint.save(force_insert=True)
+    except IntegrityError as error:
+        if "slug_once" not in str(error):
+            raise
+        raise NameTaken(_("There is an endpoint of that name already."), field="slug") from error
+
+
+def revise(*, endpoint: Endpoint, offer: Offer, by: str) -> Revision:
+    """The next revision of the endpoint; nothing serves it yet."""
+    last = Revision.objects.filter(endpoint=endpoint).aggregate(last=Max("number"))["last"] or 0
+    version = offer.version
+    revision = Revision(
+        endpoint=endpoint,
+        team_id=endpoint.team_id,
+        region_id=endpoint.region_id,
+        number=last + 1,
+        version=version,
+        model_name=str(version)[:120],
+        digest=version.digest,
+        hardware=offer.hardware,
+        context_length=offer.context_length,
+        parallel=offer.parallel,
+        created_by_label=by[:200],
+    )
+    revision.save(force_insert=True)
+    return revision

@@ -1,0 +1,90 @@
+"""What may be asked for, and how its operations go."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from apps.inference.states import Policy, ScaleMetric
+from apps.operations.specs import OperationPlan, StepPlan
+from apps.operations.states import Plane
+
+SLUG_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+MOST_REPLICAS = 64
+MOST_CONTEXT = 1_048_576
+MOST_PARALLEL = 256
+
+
+class ScaleRules(BaseModel):
+    """Between `least` and `most` replicas, as many as keep `metric` near `target` each.
+
+    With `least` 0 and `idle_seconds` the endpoint sleeps when nobody has called for so long, and the next
+    request wakes it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least: int = Field(default=1, ge=0, le=MOST_REPLICAS)
+    most: int = Field(default=1, ge=1, le=MOST_REPLICAS)
+    metric: ScaleMetric = ScaleMetric.CONCURRENCY
+    target: int = Field(default=8, ge=1, le=1_000_000)
+    idle_seconds: int = Field(default=0, ge=0, le=86_400)
+    spot_percent: int = Field(default=0, ge=0, le=100)
+    has_fallback: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ScaleRules":
+        if self.least > self.most:
+            raise ValueError("the least number of replicas is above the most")
+        if self.least == 0 and self.idle_seconds and self.idle_seconds < 10:
+            raise ValueError("an endpoint sleeps after 10 seconds at the earliest")
+        return self
+
+
+class Recipe(BaseModel):
+    """What its replicas are made of: a model's version (id), hardware (short name), and how much at once.
+
+    `context_length` 0 takes the model's own, as far as it is sensible.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(min_length=1, max_length=40)
+    hardware: str = Field(min_length=1, max_length=60)
+    context_length: int = Field(default=0, ge=0, le=MOST_CONTEXT)
+    parallel: int = Field(default=4, ge=1, le=MOST_PARALLEL)
+
+
+class EndpointSpec(BaseModel):
+    """A new endpoint; `slug` is what callers write as `model`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: str = Field(pattern=SLUG_PATTERN)
+    name: str = Field(default="", max_length=80)
+    region: str = Field(min_length=1, max_length=40)
+    recipe: Recipe
+    scale: ScaleRules = ScaleRules()
+    policy: Policy = Policy.LEAST_OUTSTANDING
+    queue_limit: int = Field(default=256, ge=1, le=100_000)
+    drain_seconds: int = Field(default=120, ge=1, le=3600)
+
+
+def _plan(
+    kind: str, deadline: timedelta | None, *steps: StepPlan, is_cancellable: bool = False
+) -> OperationPlan:
+    first = StepPlan("accepted", Plane.USER, is_done=True)
+    return OperationPlan(f"endpoint.{kind}", (first, *steps), deadline, is_cancellable)
+
+
+_LAUNCH = (
+    StepPlan("placed", Plane.ADMIN, is_done=True),
+    StepPlan("provision", Plane.CLUSTER),
+    StepPlan("load", Plane.MACHINE),
+)
+
+CREATE = _plan("create", timedelta(minutes=20), *_LAUNCH, StepPlan("route", Plane.ADMIN), is_cancellable=True)
+UPDATE = _plan(
+    "update", timedelta(minutes=30), *_LAUNCH, StepPlan("drain", Plane.CLUSTER), is_cancellable=True
+)
+# A removal has no deadline: it is tried until every engine is proven gone.
+DELETE = _plan("delete", None, StepPlan("drain", Plane.CLUSTER), StepPlan("release", Plane.ADMIN))
