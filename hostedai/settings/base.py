@@ -269,9 +269,24 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # It names every address in full, and signed ones are as good as keys.
+    "loggers": {"httpx": {"level": "WARNING"}, "httpx2": {"level": "WARNING"}},
 }
 
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
+# The gateway: where it listens, how many workers (0: one per core), on how many hosts.
+GATEWAY_HOST = env.str("GATEWAY_HOST", default="127.0.0.1")
+GATEWAY_PORT = env.int("GATEWAY_PORT", default=8001)
+GATEWAY_ADMIN_PORT = env.int("GATEWAY_ADMIN_PORT", default=0)
+GATEWAY_WORKERS = env.int("GATEWAY_WORKERS", default=0)
+GATEWAY_HOSTS = env.int("GATEWAY_HOSTS", default=1)
+GATEWAY_REGION = env.str("GATEWAY_REGION", default="")
+GATEWAY_DIR = VAR_DIR / "gateway"
+GATEWAY_STOP_SECONDS = env.float("GATEWAY_STOP_SECONDS", default=20.0)
+# When Redis cannot count: each worker its share of the limits ("share"), all pass ("open"), none ("closed").
+GATEWAY_WITHOUT_REDIS = env.str("GATEWAY_WITHOUT_REDIS", default="share")
+GATEWAY_LIMIT_SECONDS = env.float("GATEWAY_LIMIT_SECONDS", default=60.0)
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = [

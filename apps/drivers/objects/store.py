@@ -66,8 +66,9 @@ class ObjectStore:
 
     def __init__(self, config: StoreConfig) -> None:
         self.bucket = config.bucket
-        self._client = _client(config, config.url)
-        self._public = _client(config, config.public_url or config.url)
+        who = (config.access_key, config.secret_key, config.region)
+        self._client = _client(config.url, *who)
+        self._public = _client(config.public_url or config.url, *who)
 
     # ------------------------------------------------------------ uploads
 
@@ -216,18 +217,19 @@ def _number(part: Part) -> int:
     return part.number
 
 
-def _client(config: StoreConfig, url: str) -> "S3Client":
+@lru_cache(maxsize=8)
+def _client(url: str, access_key: str, secret_key: str, region: str) -> "S3Client":
+    """Making a client takes long; threads and buckets may share one."""
     return boto3.session.Session().client(
         "s3",
         endpoint_url=url or None,
-        aws_access_key_id=config.access_key,
-        aws_secret_access_key=config.secret_key,
-        region_name=config.region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name=region,
         config=_CONFIG,
     )
 
 
-@lru_cache(maxsize=8)
 def store_for(config: StoreConfig) -> ObjectStore:
-    """The store of a configuration; making a client is slow and threads may share one."""
+    """The store of a configuration."""
     return ObjectStore(config)

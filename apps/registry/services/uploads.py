@@ -49,12 +49,13 @@ def start_upload(
     files: Sequence[FileSpec],
     note: str = "",
     draft: ModelVersion | None = None,
+    origin: Origin = Origin.UPLOAD,
 ) -> ModelVersion:
     """Promise the files of a new version (or of a draft that failed before); then send them."""
     actor.require(Permission.MODEL_CREATE, model.scope)
     check_files(files)
     version = life.locked(draft) if draft else new_draft(actor=actor, model=model, note=note)
-    version = begin(actor=actor, version=version, origin=Origin.UPLOAD, plan=UPLOAD)
+    version = begin(actor=actor, version=version, origin=origin, plan=UPLOAD)
     lay_out(version=version, files=files)
     operations.advance(operation_id=str(version.operation_id), step="upload")
     return version

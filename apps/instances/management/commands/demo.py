@@ -137,6 +137,8 @@ class Command(BaseCommand):
     def handle(self, *, days: int, **_options: object) -> None:
         with tenancy.everything():
             self._build(days)
+        if settings.S3_ENDPOINT_URL:
+            call_command("demo_models", stdout=self.stdout, stderr=self.stderr)
         if settings.LIBVIRT_URI:
             call_command("local_region", stdout=self.stdout, stderr=self.stderr)
         self._greet()
