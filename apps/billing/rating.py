@@ -5,10 +5,11 @@ decimals, half to even; nothing else is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
+from apps.billing.curves import Curve
 from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE, Rate, TokenPrices
 
 PLACES = Decimal(1).scaleb(-12)
@@ -27,13 +28,17 @@ class Unpriced(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A price per unit and hour, in force from `start` until `end` (None: until further notice)."""
+    """A price per unit (and hour), in force from `start` until `end` (None: until further notice).
+
+    With a curve the cost of a part depends on what was used before it in the month.
+    """
 
     id: str
     product: str
     unit_price: Decimal
     start: datetime
     end: datetime | None = None
+    curve: Curve | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,19 @@ class Line:
     quantity: Decimal
     unit_price: Decimal
     amount: Decimal
+    position: Decimal | None = None
+    curve: Curve | None = None
+
+    def placed(self, position: Decimal) -> "Line":
+        """The line at its place on the month's price curve."""
+        if self.curve is None:
+            return self
+        amount = self.curve.cost_between(position, self.unit_seconds)
+        return replace(self, amount=amount, position=position)
+
+    @property
+    def unit_seconds(self) -> Decimal:
+        return self.quantity * self.seconds
 
 
 def seconds_between(start: datetime, end: datetime) -> Decimal:
@@ -122,4 +140,32 @@ def _midnight_after(at: datetime) -> datetime:
 def _line(rate: Rate, version: Version, start: datetime, end: datetime) -> Line:
     seconds = seconds_between(start, end)
     amount = price_of(rate.quantity, version.unit_price, seconds)
-    return Line(rate.product, version.id, start, end, seconds, rate.quantity, version.unit_price, amount)
+    price, curve = version.unit_price, version.curve
+    return Line(rate.product, version.id, start, end, seconds, rate.quantity, price, amount, curve=curve)
+
+
+def overlay(base: Iterable[Version], own: Sequence[Version]) -> list[Version]:
+    """One's own prices, and the common ones wherever and whenever there is none of one's own."""
+    found = list(own)
+    for version in base:
+        rest = [version]
+        for other in own:
+            if other.product == version.product:
+                rest = [part for piece in rest for part in _without(piece, other)]
+        found += rest
+    return found
+
+
+def clip(version: Version, start: datetime, end: datetime | None) -> Version | None:
+    """The part of the version's time that lies within the span; None when there is none."""
+    first = max(version.start, start)
+    last = version.end if end is None else end if version.end is None else min(version.end, end)
+    if last is not None and last <= first:
+        return None
+    return replace(version, start=first, end=last)
+
+
+def _without(version: Version, other: Version) -> list[Version]:
+    before = clip(version, version.start, other.start) if version.start < other.start else None
+    after = clip(version, other.end, None) if other.end is not None else None
+    return [part for part in (before, after) if part is not None]

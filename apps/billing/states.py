@@ -1,9 +1,21 @@
-"""What may become of reported usage that was set aside, and why it was."""
+"""How prices are reckoned, how often fees come, and what may become of usage that was set aside."""
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.states import Machine
+
+
+class FeePeriod(TextChoices):
+    ONCE = "once", _("Once")
+    MONTH = "month", _("Every month")
+
+
+class PriceModel(TextChoices):
+    UNIT = "unit", _("Per unit")
+    GRADUATED = "graduated", _("Graduated")
+    VOLUME = "volume", _("By volume")
+    PACKAGE = "package", _("By package")
 
 
 class QuarantineState(TextChoices):

@@ -153,10 +153,11 @@ class UsageInterval(models.Model):
 class RatedUsage(models.Model):
     """What usage cost: one product at one price on one day (UTC), of an interval, an event or a batch.
 
-    `amount` is `quantity` units × `unit_price`, for time-based products × `seconds` / 3600. `position`
-    is how much of a product with steps the team had used before in the month: the amount is what lies
-    between the two on its price curve. `transaction_id` is the posting of it; it shares its id with an
-    interval, while many events and token requests stand behind one.
+    `amount` is `quantity` units × `unit_price`, for time-based products × `seconds` / 3600. `position` is
+    how much of a product with a price curve the team had used before in the month, in unit-seconds
+    (units × 3600): the amount is what the curve gains from there. `transaction_id` is the posting of it;
+    it shares its id with an interval, while many events and token requests stand behind one. A line that
+    takes back another, because its event was corrected, names it in `reverses`. Fees have no version.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -170,7 +171,8 @@ class RatedUsage(models.Model):
     resource_id = models.CharField(max_length=120, db_default="")
     product = models.CharField(max_length=80)
     unit = models.CharField(max_length=20, db_default="hour")
-    version = models.ForeignKey(PriceVersion, models.PROTECT, related_name="+", db_index=False)
+    version = models.ForeignKey(PriceVersion, models.PROTECT, related_name="+", db_index=False, null=True)
+    reverses = models.BigIntegerField(null=True)
     started_at = models.DateTimeField()
     seconds = models.DecimalField(max_digits=18, decimal_places=6)
     quantity = AmountField()
@@ -185,6 +187,9 @@ class RatedUsage(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["interval", "product", "started_at"], name="billing_rated_once"),
             models.UniqueConstraint(fields=["event_id"], name="billing_rated_event_once"),
+            models.UniqueConstraint(
+                fields=["reverses"], condition=Q(reverses__isnull=False), name="billing_reversed_once"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["team", "started_at"], name="billing_rated_period"),
@@ -208,7 +213,7 @@ class UsageDay(models.Model):
     product = models.CharField(max_length=80)
     day = models.DateField()
     seconds = models.DecimalField(max_digits=18, decimal_places=6)
-    unit_seconds = models.DecimalField(max_digits=28, decimal_places=6)
+    unit_seconds = AmountField()
     quantity = AmountField(db_default=ZERO)
     amount = AmountField()
 

@@ -10,27 +10,25 @@ from apps.billing import rating
 from apps.billing.errors import NoPrice
 from apps.billing.models import Meter, PriceVersion, Wallet
 from apps.billing.models.prices import PriceVersionQuerySet
-from apps.billing.rating import Version
+from apps.billing.models.terms import STANDARD
 from apps.billing.specs import Quote, QuoteLine, Rate, merged
 from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
-from apps.core.ids import decode, encode
+from apps.core.ids import decode
 from apps.core.permissions import Permission
 
 Versions = PriceVersionQuerySet
 
-# Both are asked at every launch: see `core.statements`.
+# Asked at every launch: see `core.statements`. One's own price comes last and wins.
 _IN_FORCE = """
   FROM billing_priceversion p JOIN billing_wallet w ON w.currency = p.currency
  WHERE w.team_id = %(team)s AND p.product = ANY(%(products)s)
    AND p.valid_from <= %(at)s AND (p.valid_until IS NULL OR p.valid_until > %(at)s)
-"""
-_OVERLAPPING = """
-SELECT currency, id, product, unit_price, valid_from, valid_until FROM billing_priceversion
- WHERE product = ANY(%(products)s) AND currency = ANY(%(currencies)s)
-   AND valid_from <= %(end)s AND (valid_until IS NULL OR valid_until > %(start)s)
- ORDER BY product, currency, valid_from DESC
+   AND (p.book = 'standard' OR p.book = (
+        SELECT c.book FROM billing_pricelistchoice c WHERE c.team_id = %(team)s AND c.valid_from <= %(at)s
+         ORDER BY c.valid_from DESC LIMIT 1))
+ ORDER BY p.book <> 'standard'
 """
 
 
@@ -47,9 +45,10 @@ def quote(rates: Iterable[Rate], *, team_id: str, at: datetime) -> Quote:
 
 
 def quote_in(rates: Iterable[Rate], *, currency: str, at: datetime) -> Quote:
-    """The same in a currency, for visitors and for price tables."""
+    """The same in a currency by the standard prices, for visitors and for price tables."""
     wanted = merged(rates)
-    return _quote(wanted, {v.product: v for v in _book(wanted, at).filter(currency=currency)}, currency)
+    book = _book(wanted, at).filter(currency=currency, book=STANDARD)
+    return _quote(wanted, {v.product: v for v in book}, currency)
 
 
 def _book(rates: Iterable[Rate], at: datetime) -> "QuerySet[PriceVersion]":
@@ -78,27 +77,15 @@ def _quote(rates: Iterable[Rate], found: Mapping[str, PriceVersion], currency: s
     return Quote(currency, tuple(lines), sum((line.hourly for line in lines), rating.ZERO))
 
 
-def versions(
-    products: Iterable[str], currencies: Iterable[str], *, start: datetime, end: datetime
-) -> dict[str, list[Version]]:
-    """By currency, every version of the products that is in force within [start, end], both ends included."""
-    found: dict[str, list[Version]] = {}
-    span = {"start": start, "end": end}
-    wanted = {"products": sorted(set(products)), "currencies": sorted(set(currencies))}
-    for currency, version, *about in statements.fetch_all(_OVERLAPPING, {**span, **wanted}):
-        found.setdefault(currency, []).append(Version(encode("prv", version), *about))
-    return found
-
-
 def price_list(*, currency: str, at: datetime) -> "QuerySet[PriceVersion]":
-    """The prices in force in a currency: public knowledge."""
-    return PriceVersion.objects.at(at).filter(currency=currency).order_by("product")
+    """The standard prices in force in a currency: public knowledge."""
+    return PriceVersion.objects.at(at).filter(currency=currency, book=STANDARD).order_by("product")
 
 
 def price_book(*, actor: Actor) -> Versions:
     """Every version that ever was or is scheduled; for staff."""
     actor.require(Permission.PRICE_READ)
-    found: Versions = PriceVersion.objects.order_by("product", "currency", "-valid_from")
+    found: Versions = PriceVersion.objects.order_by("product", "book", "currency", "-valid_from")
     return found
 
 

@@ -34,7 +34,7 @@ class RatedRow:
     amount: Decimal
     started_at: datetime
     resource: str
-    version_id: str
+    version_id: str | None
 
 
 def for_period(team_id: str, start: datetime, end: datetime) -> Iterator[RatedRow]:
@@ -43,7 +43,9 @@ def for_period(team_id: str, start: datetime, end: datetime) -> Iterator[RatedRo
         cursor.execute(_PERIOD, [decode("team", team_id), start, end])
         while rows := cursor.fetchmany(CHUNK):
             for row in rows:
-                yield RatedRow(row[0], encode("wks", row[1]), *row[2:9], version_id=encode("prv", row[9]))
+                yield RatedRow(
+                    row[0], encode("wks", row[1]), *row[2:9], version_id=row[9] and encode("prv", row[9])
+                )
 
 
 def evidence(row: RatedUsage) -> "list[UsageInterval] | list[TokenRequest]":

@@ -1,30 +1,31 @@
 """Rating everything again, from the intervals and the price book alone, and comparing."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from apps.billing import rating
-from apps.billing.models import PriceVersion, RatedUsage, UsageInterval, Wallet
+from apps.billing.models import RatedUsage, UsageInterval, Wallet
 from apps.billing.rating import Unpriced, Version
-from apps.billing.specs import from_json
+from apps.billing.selectors import books
+from apps.billing.specs import EPOCH, from_json
+from apps.core.money import ZERO
 
 CHUNK = 2000
-Row = tuple[str, str, Decimal, Decimal, str]
+EVER = datetime(9000, 1, 1, tzinfo=UTC)
+Row = tuple[str, str, Decimal, Decimal, str, Decimal | None]
 
 
 def rerate() -> list[str]:
     """Where the stored lines differ from what rating makes of their interval now."""
-    currencies = dict(Wallet.objects.values_list("team_id", "currency"))
-    book: dict[str, list[Version]] = {}
-    for row in PriceVersion.objects.order_by("valid_from"):
-        version = Version(row.pk, row.product, row.unit_price, row.valid_from, row.valid_until)
-        book.setdefault(row.currency, []).append(version)
+    currencies = {wallet.team_id: wallet.currency for wallet in Wallet.objects.all()}
+    book = books.versions(None, currencies, start=EPOCH, end=EVER)
     problems: list[str] = []
     for chunk in _chunks():
         stored = _stored(chunk)
         for interval in chunk:
-            versions = book.get(currencies.get(interval.team_id, ""), [])
-            if stored.get(interval.pk, []) != _expected(interval, versions):
+            found = stored.get(interval.pk, [])
+            if found != _expected(interval, book.get(interval.team_id, []), found):
                 problems.append(f"interval={interval.pk}, resource={interval.resource_id}")
     return problems
 
@@ -43,21 +44,27 @@ def _chunks() -> Iterator[Sequence[UsageInterval]]:
 def _stored(chunk: Sequence[UsageInterval]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     lines = RatedUsage.objects.filter(interval__in=[interval.pk for interval in chunk]).values_list(
-        "interval_id", "product", "version_id", "seconds", "amount", "started_at"
+        "interval_id", "product", "version_id", "seconds", "amount", "started_at", "position"
     )
-    for key, product, version, seconds, amount, start in lines:
-        found.setdefault(key, []).append((product, version, seconds, amount, start.isoformat()))
+    for key, product, version, seconds, amount, start, position in lines:
+        found.setdefault(key, []).append((product, version, seconds, amount, start.isoformat(), position))
     return {key: sorted(rows, key=_by_place) for key, rows in found.items()}
 
 
-def _expected(interval: UsageInterval, versions: Sequence[Version]) -> list[Row]:
+def _expected(interval: UsageInterval, versions: Sequence[Version], stored: Sequence[Row]) -> list[Row]:
+    """What the interval comes to now; its place on a price curve is proved elsewhere (`positions`)."""
     try:
         lines = rating.rate_interval(
             interval.started_at, interval.ended_at, from_json(interval.rates), versions
         )
     except Unpriced:
         return []
-    rows = [(n.product, n.version_id, n.seconds, n.amount, n.start.isoformat()) for n in lines]
+    positions = {(row[0], row[4]): row[5] for row in stored}
+    rows = []
+    for one in lines:
+        start = one.start.isoformat()
+        line = one.placed(positions.get((one.product, start)) or ZERO)
+        rows.append((line.product, line.version_id, line.seconds, line.amount, start, line.position))
     return sorted(rows, key=_by_place)
 
 

@@ -1,25 +1,42 @@
 """Reading token prices and token usage."""
 
+from collections.abc import Container
 from datetime import datetime
 from decimal import Decimal
 
-from apps.billing.models import PriceVersion, Wallet
+from apps.billing.models import PriceListChoice, PriceVersion, Wallet
+from apps.billing.models.terms import STANDARD
 from apps.billing.specs import TOKEN_KINDS, PriceTable, TokenPrices
 from apps.core.money import ZERO
 
+Kinds = dict[str, dict[str, tuple[Decimal, str]]]
+
 
 def price_table(now: datetime) -> PriceTable:
-    """Every token price in force, and by which book each team pays; for gateways, two statements."""
-    books: dict[str, dict[str, dict[str, tuple[Decimal, str]]]] = {}
+    """Every token price in force, and by which book each team pays; for gateways, three statements."""
+    found: dict[tuple[str, str], Kinds] = {}
     rows = PriceVersion.objects.at(now).filter(product__startswith="tokens:").order_by()
-    for product, currency, price, version in rows.values_list("product", "currency", "unit_price", "pk"):
+    for row in rows.values_list("book", "currency", "product", "unit_price", "pk"):
+        book, currency, product, price, version = row
         _tokens, slug, kind = product.split(":")
-        books.setdefault(currency, {}).setdefault(slug, {})[kind] = (price, str(version))
-    tables = {
-        book: {slug: _prices(book, kinds) for slug, kinds in slugs.items()} for book, slugs in books.items()
-    }
-    teams = dict(Wallet.objects.order_by().values_list("team_id", "currency"))
-    return PriceTable(tables, teams)
+        found.setdefault((book, currency), {}).setdefault(slug, {})[kind] = (price, str(version))
+    tables = {}
+    for (book, currency), own in found.items():
+        common = found.get((STANDARD, currency), {})
+        slugs = {slug: {**common.get(slug, {}), **own.get(slug, {})} for slug in {*common, *own}}
+        tables[f"{book}/{currency}"] = {slug: _prices(currency, kinds) for slug, kinds in slugs.items()}
+    return PriceTable(tables, _books_of_teams(now, tables))
+
+
+def _books_of_teams(now: datetime, tables: Container[str]) -> dict[str, str]:
+    currencies = dict(Wallet.objects.order_by().values_list("team_id", "currency"))
+    choices = PriceListChoice.objects.filter(valid_from__lte=now).order_by("valid_from")
+    chosen = dict(choices.values_list("team_id", "book"))
+    teams = {}
+    for team, currency in currencies.items():
+        own = f"{chosen.get(team, STANDARD)}/{currency}"
+        teams[team] = own if own in tables else f"{STANDARD}/{currency}"
+    return teams
 
 
 def _prices(currency: str, kinds: dict[str, tuple[Decimal, str]]) -> TokenPrices:

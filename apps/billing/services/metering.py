@@ -13,9 +13,10 @@ from uuid import UUID
 from apps.billing import rating
 from apps.billing.models import AccountKind, Meter, MeterChange, TransactionKind
 from apps.billing.rating import Line, Unpriced, Version
-from apps.billing.selectors import prices
+from apps.billing.selectors import books
 from apps.billing.services import booking
 from apps.billing.services.booking import Batch
+from apps.billing.services.positions import Positions
 from apps.billing.specs import (
     CUT_EVERY,
     EPOCH,
@@ -79,14 +80,15 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
     """
     book = _price_book(cuts)
     purses, holds = _open_purses(cuts)
-    batch = Batch()
+    batch, positions = Batch(), Positions()
     for cut in cuts:
-        meter, versions = cut.meter, book.get(cut.meter.currency, [])
+        meter, versions = cut.meter, book.get(cut.meter.team_id, [])
         try:
             lines, hourly = _lines(cut, versions), _hourly(cut, versions)
         except Unpriced as gap:
             _park(batch, cut, str(gap))
             continue
+        lines = [positions.place(meter.team_id, line) for line in lines]
         purse, own = purses[meter.team_id], holds.get(meter.resource_id, ZERO)
         purse.free += own
         if lines:
@@ -141,9 +143,9 @@ def _close(batch: Batch, cuts: Sequence[Cut], purses: dict[str, Purse], holds: d
 
 def _price_book(cuts: Sequence[Cut]) -> dict[str, list[Version]]:
     products = {rate.product for cut in cuts for rate in (*cut.past_rates, *cut.rates)}
-    return prices.versions(
+    return books.versions(
         products,
-        {cut.meter.currency for cut in cuts},
+        {cut.meter.team_id: cut.meter.currency for cut in cuts},
         start=min(min(cut.meter.metered_until, cut.until) for cut in cuts),
         end=max(cut.until for cut in cuts),
     )
@@ -208,10 +210,10 @@ def _note_usage(batch: Batch, cut: Cut, lines: Sequence[Line], usage: UUID) -> N
     batch.intervals.append((usage, meter.resource_id, *owner, region, rates, *span))
     for line in lines:
         what = (meter.resource_id, line.product, "hour", decode("prv", line.version_id), line.start)
-        cost = (line.seconds, line.quantity, line.unit_price, None, line.amount)
+        cost = (line.seconds, line.quantity, line.unit_price, line.position, line.amount)
         batch.lines.append((usage, None, usage, *owner, *what, *cost))
         day = (meter.resource_id, line.product, line.start.date())
-        batch.days.append((*owner, *day, line.seconds, line.seconds * line.quantity, ZERO, line.amount))
+        batch.days.append((*owner, *day, line.seconds, line.unit_seconds, ZERO, line.amount))
 
 
 def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:
