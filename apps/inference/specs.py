@@ -1,10 +1,11 @@
 """What may be asked for, and how its operations go."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from apps.inference.states import Policy, ScaleMetric
+from apps.inference.states import LimitLevel, Policy, ScaleMetric
 from apps.operations.specs import OperationPlan, StepPlan
 from apps.operations.states import Plane
 
@@ -88,3 +89,36 @@ UPDATE = _plan(
 )
 # A removal has no deadline: it is tried until every engine is proven gone.
 DELETE = _plan("delete", None, StepPlan("drain", Plane.CLUSTER), StepPlan("release", Plane.ADMIN))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one subject may ask of the gateway; None: nothing of its own is said."""
+
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+
+    def or_else(self, usual: "Limits") -> "Limits":
+        """These numbers, and the usual ones where there are none."""
+        rpm, tpd = self.requests_per_minute, self.tokens_per_day
+        return Limits(
+            usual.requests_per_minute if rpm is None else rpm, usual.tokens_per_day if tpd is None else tpd
+        )
+
+    @property
+    def per_minute(self) -> int:
+        """As the gateway has it: -1 is no limit."""
+        return -1 if self.requests_per_minute is None else self.requests_per_minute
+
+    @property
+    def per_day(self) -> int:
+        return -1 if self.tokens_per_day is None else self.tokens_per_day
+
+
+# Until somebody says otherwise.
+USUAL_LIMITS = {
+    LimitLevel.PLATFORM: Limits(10_000, None),
+    LimitLevel.TEAM: Limits(1_000, 1_000_000),
+    LimitLevel.WORKSPACE: Limits(100, 1_000_000),
+    LimitLevel.KEY: Limits(10, 1_000_000),
+}

@@ -70,6 +70,15 @@ class Policy(TextChoices):
     PREFIX_AFFINITY = "prefix_affinity", _("Same prompt, same replica")
 
 
+class LimitLevel(TextChoices):
+    """Whose requests and tokens are counted together, from the widest to the narrowest."""
+
+    PLATFORM = "platform", _("Platform")
+    TEAM = "team", _("Team")
+    WORKSPACE = "workspace", _("Workspace")
+    KEY = "key", _("API key")
+
+
 class ScaleMetric(TextChoices):
     """What the number of replicas follows."""
 

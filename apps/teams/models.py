@@ -201,6 +201,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(_("expires"), null=True)
     last_used_at = models.DateTimeField(_("last used"), null=True)
     revoked_at = models.DateTimeField(null=True)
+    # What it may name in `model` at the gateway; empty: whatever its team may. Last, for it hides the module.
+    models = ArrayField(models.CharField(max_length=63), default=list, blank=True)
 
     objects = ApiKeyQuerySet.as_manager()
 

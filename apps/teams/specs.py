@@ -67,4 +67,5 @@ class KeyWish:
     scopes: frozenset[str]
     expires_at: datetime | None = None
     allowed_networks: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     single_use: bool = False

@@ -1,6 +1,7 @@
 """API keys are made, rotated and revoked; their secrets are shown once and kept nowhere."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +23,8 @@ from apps.users.selectors import has_full_administrator
 from apps.users.services import grant_staff_role, register_user
 
 MOST_KEYS = 200
+MOST_MODELS = 100
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,62}")
 LONGEST_OVERLAP = timedelta(days=7)
 BOOTSTRAP_FOR = timedelta(hours=1)
 BOOTSTRAP_SCOPES = frozenset(
@@ -54,7 +57,7 @@ def create_api_key(
     key = ApiKey.objects.create(
         team=team, workspace=workspace, user_id=actor.user_id, name=wish.name.strip(), prefix=minted.prefix,
         hash=minted.hash, scopes=scopes, allowed_networks=_networks(wish.allowed_networks),
-        single_use=wish.single_use, expires_at=wish.expires_at,
+        single_use=wish.single_use, expires_at=wish.expires_at, models=_models(wish.models),
     )  # fmt: skip
     audit.record(actor=actor, action="api_key.created", target=key, scopes=scopes, prefix=key.prefix)
     signals.api_key_created.send(ApiKey, key=key, actor=actor)
@@ -74,7 +77,7 @@ def rotate_api_key(*, actor: Actor, key: ApiKey, overlap: timedelta = timedelta(
     if key.revoked_at or (key.expires_at and key.expires_at <= now):
         raise Conflict("This key is no longer good.", code="key_ended")
     held = frozenset(key.scopes) & grantable(actor, key.team)
-    wish = KeyWish(key.name, frozenset(held), key.expires_at, tuple(key.allowed_networks))
+    wish = KeyWish(key.name, frozenset(held), key.expires_at, tuple(key.allowed_networks), tuple(key.models))
     issued = create_api_key(actor=actor, team=key.team, wish=wish, workspace=key.workspace)
     issued.key.rotated_from = key
     issued.key.save(update_fields=["rotated_from"])
@@ -154,6 +157,14 @@ def _networks(given: Iterable[str]) -> list[str]:
         raise Invalid(
             "Give addresses or networks such as 203.0.113.7 or 203.0.113.0/24.", field="allowed_networks"
         ) from error
+
+
+def _models(given: Iterable[str]) -> list[str]:
+    """The names of models, each once."""
+    names = sorted({one.strip() for one in given if one.strip()})
+    if len(names) > MOST_MODELS or any(not _MODEL_NAME.fullmatch(one) for one in names):
+        raise Invalid(f"Name at most {MOST_MODELS} models, as callers write them.", field="models")
+    return names
 
 
 def _require_rule(actor: Actor, key: ApiKey) -> None:
