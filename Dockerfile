@@ -19,6 +19,7 @@ COPY manage.py ./
 COPY hostedai hostedai
 COPY celery_worker celery_worker
 COPY apps apps
+COPY agent agent
 COPY templates templates
 COPY static static
 COPY deploy/entrypoint deploy/healthcheck /usr/local/bin/

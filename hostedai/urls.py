@@ -3,6 +3,7 @@
 from allauth.account.views import password_reset_from_key
 from django.urls import include, path, re_path
 
+from apps.api.agent import program
 from hostedai import health
 
 urlpatterns = [
@@ -17,5 +18,12 @@ urlpatterns = [
     ),
     path("accounts/", include("allauth.urls")),
     path("api/", include("apps.api.urls")),
+    # Where agents have always reported; the Admin panel's pages of the same beginning come after.
+    path("agent/hostedai-agent.pyz", program.packed, name="agent-program"),
+    path("admin/", include("apps.api.agent.v1.urls")),
     path("", include("apps.panels.urls")),
 ]
+
+handler403 = "apps.panels.errors.refused"
+handler404 = "apps.panels.errors.not_found"
+handler500 = "apps.panels.errors.broken"

@@ -1,4 +1,4 @@
-"""`hostedai-agent run` and `hostedai-agent enrol`."""
+"""`hostedai-agent run`, `hostedai-agent enrol` and `hostedai-agent install`."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from hostedai_agent import __version__, config, gpus, spot
+from hostedai_agent import __version__, config, gpus, install, spot
 from hostedai_agent.agent import Agent, enrol_patiently
 from hostedai_agent.config import BadConfig, Config
 from hostedai_agent.portal import NotTaken, Refused
@@ -17,6 +17,8 @@ log = logging.getLogger("hostedai_agent")
 REFUSED = 77  # EX_NOPERM: starting again would not help
 UNUSABLE = 78  # EX_CONFIG
 TOKEN_VARIABLE = "HOSTEDAI_ENROLMENT_TOKEN"  # noqa: S105 (a name)
+
+_HELP = "run: enrol when needed, then report for ever; install: enrol and become a service of systemd"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,8 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _act(agent: Agent, command: str, settings: Config) -> int:
-    if command == "enrol" or not agent.is_enrolled:
+    if command != "run" or not agent.is_enrolled:
         enrol_patiently(agent, _token(settings))
+    if command == "install" and agent.is_enrolled:
+        install.install(settings)
+        install.start()
     if command == "run" and not agent.clock.is_stopped:
         agent.run()
     return 0
@@ -52,6 +57,8 @@ def _act(agent: Agent, command: str, settings: Config) -> int:
 
 def _token(settings: Config) -> str:
     """From a file, from the environment, or from standard input when that is none."""
+    if settings.token_file == Path("-"):
+        return sys.stdin.readline().strip()
     if settings.token_file is not None:
         try:
             return settings.token_file.read_text().strip()
@@ -70,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="TOML file")
     parser.add_argument("--url", help="address of the portal")
     parser.add_argument("--state", type=Path, help="folder for the credential and the journal")
-    parser.add_argument("--token-file", type=Path, dest="token_file", help="file with the enrolment token")
+    parser.add_argument(
+        "--token-file", type=Path, dest="token_file", help="file with the token; - is standard input"
+    )
     parser.add_argument(
         "--ca-file", type=Path, dest="ca_file", help="certificates to trust instead of the system's"
     )
@@ -88,5 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-if __name__ == "__main__":
+def entry() -> None:
+    """Where the packed program begins."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

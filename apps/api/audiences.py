@@ -1,4 +1,4 @@
-"""The three APIs: who each is for, and where its addresses are."""
+"""The APIs: who each is for, and where its addresses are."""
 
 from dataclasses import dataclass
 
@@ -37,5 +37,11 @@ AUDIENCES = (
         "hostedai Cluster API",
         "For the staff of a region: its nodes, GPUs, machines and operations.",
         "apps.api.cluster.v1.urls",
+    ),
+    Audience(
+        "agent",
+        "hostedai Agent API",
+        "For the node agent: a host registers once and then reports itself every ten seconds.",
+        "apps.api.agent.v1.urls",
     ),
 )

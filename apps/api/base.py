@@ -30,6 +30,7 @@ from apps.core.errors import Invalid, NotFound, NotPermitted
 from apps.core.permissions import Permission
 from apps.regions.models import Region
 from apps.teams.models import Team
+from apps.teams.selectors.rows import team_of
 
 STANDARD = ("list", "create", "retrieve", "update", "partial_update", "destroy")
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -104,7 +105,8 @@ class ApiViewSet(ViewSet):
         caller = request.auth
         if not isinstance(caller, Actor):
             raise exceptions.NotAuthenticated()
-        self._allowance = throttling.take(caller.key_id or str(caller.user_id))
+        by = caller.key_id or caller.user_id or next(iter(caller.ids("node")), caller.label)
+        self._allowance = throttling.take(by)
         self.scope = self.find_scope(caller)
         self.actor = narrow(caller, self.scope)
         if self.actor.grants != caller.grants:  # else the connection sees just that already
@@ -253,8 +255,7 @@ class TeamViewSet(ApiViewSet):
 
     @cached_property
     def team(self) -> Team:
-        found: Team = Team.objects.get(pk=self.scope.id)
-        return found
+        return team_of(self.scope)
 
 
 class PersonViewSet(ApiViewSet):

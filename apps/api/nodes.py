@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import django_filters
+from django.conf import settings
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -14,7 +15,7 @@ from apps.api.operations import OperationDetailOut
 from apps.core.permissions import Permission
 from apps.gpupools.selectors.cards import with_cards
 from apps.nodes import selectors, services
-from apps.nodes.models import Node
+from apps.nodes.models import Node, NodeAgent
 from apps.nodes.states import Health, State
 from apps.operations.selectors import get_operation
 
@@ -78,6 +79,28 @@ class NodeNoteIn(In):
     note = serializers.CharField(max_length=300, allow_blank=True)
 
 
+class InvitationOut(Out):
+    """A one-time token, shown this once; `command` enrols the host on which it is run."""
+
+    node = NodeOut()
+    token = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+    command = serializers.CharField()
+
+
+class AgentOut(RowOut):
+    """What a node's agent said last."""
+
+    id = TypedIdField("node", source="node_id")
+
+    class Meta:
+        model = NodeAgent
+        fields = (
+            "id", "version", "last_heard_at", "skew_seconds", "facts", "latest", "notice", "fenced_at",
+            "is_stopped",
+        )  # fmt: skip
+
+
 P = Permission
 
 
@@ -96,6 +119,9 @@ class NodeActions(ApiViewSet, abstract=True):
         "uncordon": Call(P.NODE_CORDON, NodeOut, Nothing, summary="Place new machines on a node again"),
         "drain": Call(P.NODE_DRAIN, OperationDetailOut, NodeReasonIn, 202, summary="Clear a node"),
         "maintain": Call(P.NODE_MANAGE, NodeOut, NodeReasonIn, summary="Put an empty node into maintenance"),
+        "invite": Call(P.NODE_ENROL, InvitationOut, Nothing, 201, summary="Make a token for a node's agent"),
+        "revoke": Call(P.NODE_ENROL, NodeOut, Nothing, summary="Close the door to a node's agent"),
+        "agent": Call(P.NODE_READ, AgentOut, summary="See what a node's agent said last"),
         "retire": Call(P.NODE_MANAGE, NodeOut, Nothing, summary="Take an empty node out of the fleet"),
     }
 
@@ -153,6 +179,29 @@ class NodeActions(ApiViewSet, abstract=True):
         """Its history stays; it may be enrolled again."""
         self.body()
         return self._shown(services.retire_node(actor=self.actor, node=self._node(id)).pk)
+
+    @action(detail=True, methods=["post"])
+    def invite(self, request: Request, id: str) -> Response:
+        """Unused tokens made before end; the agent that is there goes on until the new one has registered."""
+        self.body()
+        return self._invited(services.invite_agent(actor=self.actor, node=self._node(id)))
+
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, id: str) -> Response:
+        """At once. What runs on the node goes on, unseen."""
+        self.body()
+        return self._shown(services.revoke_agent(actor=self.actor, node=self._node(id)).pk)
+
+    @action(detail=True, methods=["get"])
+    def agent(self, request: Request, id: str) -> Response:
+        """Facts, the last measurement, notices."""
+        return self.answer(selectors.find_agent(actor=self.actor, node_id=self.id_of("node", id)))
+
+    def _invited(self, invitation: services.Invitation) -> Response:
+        node = with_cards(selectors.list_nodes(actor=self.actor)).get(pk=invitation.node.pk)
+        command = selectors.enrolment_command(url=settings.PUBLIC_URL, secret=invitation.secret)
+        token = {"token": invitation.secret, "expires_at": invitation.token.expires_at, "command": command}
+        return self.answer({"node": node, **token})
 
     def _node(self, id: str) -> Node:
         return selectors.find_node(actor=self.actor, node_id=self.id_of("node", id))

@@ -26,6 +26,11 @@ def region_scope(region_id: str) -> Scope:
     return Scope("region", region_id)
 
 
+def node_scope(node_id: str) -> Scope:
+    """What an agent's credential opens: its own host and nothing else."""
+    return Scope("node", node_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A person, a key or the platform itself, with what it may do and where.

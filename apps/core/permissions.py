@@ -55,6 +55,7 @@ class Permission(StrEnum):
     NODE_CORDON = "node:cordon"
     NODE_DRAIN = "node:drain"
     NODE_MANAGE = "node:manage"
+    NODE_REPORT = "node:report"
     GPU_READ = "gpu:read"
     GPU_MANAGE = "gpu:manage"
     POOL_READ = "pool:read"

@@ -71,8 +71,17 @@ class LocalConfig(_Config):
     most_engines: int = Field(default=8, ge=1, le=256)
 
 
-AnyConfig = SimConfig | LibvirtConfig | LocalConfig
-_CONFIGS: dict[str, type[_Config]] = {"sim": SimConfig, "libvirt": LibvirtConfig, "local": LocalConfig}
+class AgentsConfig(_Config):
+    """Hosts that report themselves need no word here."""
+
+
+AnyConfig = SimConfig | LibvirtConfig | LocalConfig | AgentsConfig
+_CONFIGS: dict[str, type[_Config]] = {
+    "sim": SimConfig,
+    "libvirt": LibvirtConfig,
+    "local": LocalConfig,
+    "agents": AgentsConfig,
+}
 
 
 def validate(kind: str, config: Mapping[str, object]) -> AnyConfig:

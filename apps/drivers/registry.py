@@ -12,6 +12,7 @@ _DRIVERS = {
     "sim": "apps.drivers.sim.driver.SimDriver",
     "libvirt": "apps.drivers.libvirt.driver.LibvirtDriver",
     "local": "apps.drivers.local.driver.LocalDriver",
+    "agents": "apps.drivers.agents.driver.AgentsDriver",
 }
 KINDS = tuple(_DRIVERS)
 

@@ -115,3 +115,112 @@ class ResourceGroup(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AgentQuerySet(TenantQuerySet):
+    """What belongs to a node's agent is seen by who sees the node."""
+
+    read_permission = Permission.NODE_READ
+    team_path = None
+    region_path = "node__region_id"
+
+    def good(self) -> "AgentQuerySet":
+        """What still opens a door, by the database's clock."""
+        return self.filter(revoked_at=None, expires_at__gt=Now())
+
+
+class EnrolmentToken(models.Model):
+    """What a host shows once to become a node's agent. Only its SHA-256 is kept.
+
+    It is bound to one node and, once redeemed, to the credential it was redeemed for: the same two again
+    are the same registration, anything else is refused.
+    """
+
+    id = IdField("etk", primary_key=True)
+    node = models.ForeignKey(Node, models.CASCADE, related_name="tokens")
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_by_label = models.CharField(_("made by"), max_length=200)
+    created_at = models.DateTimeField(_("made"), db_default=Now())
+    expires_at = models.DateTimeField(_("ends"))
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    redeemed_at = models.DateTimeField(_("used"), null=True, editable=False)
+    redeemed_for = models.CharField(max_length=64, blank=True, editable=False)
+
+    objects = AgentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class NodeCredential(models.Model):
+    """What an agent signs in with. The agent made it; only its SHA-256 was ever here.
+
+    A successor is introduced beside it; from the successor's first use this one lives for the overlap.
+    """
+
+    id = IdField("ncr", primary_key=True)
+    node = models.ForeignKey(Node, models.CASCADE, related_name="credentials")
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("made"), db_default=Now())
+    expires_at = models.DateTimeField(_("ends"))
+    first_used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    objects = AgentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("created_at",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class NodeAgent(models.Model):
+    """What a node's agent said last. `acknowledged` counts the entries of its `journal` that are here."""
+
+    id = IdField("nag", primary_key=True)
+    node = models.OneToOneField(Node, models.CASCADE, related_name="agent")
+    version = models.CharField(_("version"), max_length=40)
+    journal = models.UUIDField(null=True)
+    acknowledged = models.BigIntegerField(default=0)
+    last_heard_at = models.DateTimeField(_("last heard"), null=True)
+    skew_seconds = models.FloatField(_("clock off by"), default=0)
+    facts = models.JSONField(default=dict)
+    latest = models.JSONField(default=dict)
+    notice = models.JSONField(null=True)
+    fenced_at = models.DateTimeField(null=True)
+    is_stopped = models.BooleanField(default=False)
+
+    objects = AgentQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"agent of {self.node_id}"
+
+
+class NodeSample(models.Model):
+    """What a host did during the `seconds` before `at`; each entry of an agent's journal is here once."""
+
+    node = models.ForeignKey(Node, models.CASCADE, related_name="samples")
+    journal = models.UUIDField()
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    seconds = models.FloatField()
+    cpu_percent = models.FloatField()
+    memory_used_mib = models.PositiveIntegerField()
+    disk_used_gib = models.PositiveIntegerField()
+    gpus = models.JSONField(default=list)
+    engines = models.JSONField(default=list)
+
+    objects = AgentQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["node", "journal", "seq"], name="nodes_sample_once")
+        ]
+        indexes: ClassVar = [models.Index(fields=["node", "at"], name="nodes_sample_time")]
+
+    def __str__(self) -> str:
+        return f"{self.journal}/{self.seq}"

@@ -1,9 +1,10 @@
 """The inventory of a cluster, read every few seconds: hosts, cards, health, and steps that wait for it."""
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -16,9 +17,11 @@ from apps.nodes import services
 from apps.nodes.models import Node
 from apps.nodes.services.enrolment import DEADLINE
 from apps.nodes.states import State
+from apps.operations.models import Operation
 from apps.regions import services as regions
 from apps.regions.models import Cluster
 from apps.regions.reconcilers import any_driver_of
+from apps.regions.states import AGENTS
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +72,12 @@ def _look(cluster: Cluster) -> Inventory | None:
 
 
 def _enrol(cluster: Cluster) -> None:
-    """Take waiting nodes a step further; begin with new ones where the cluster says so."""
+    """Take waiting nodes a step further; begin with new ones where the cluster says so. Hosts with an agent
+    take their steps themselves and can only be late."""
     nodes = Node.objects.filter(cluster=cluster)
+    if cluster.kind == AGENTS:
+        _give_up(_overdue(nodes), _("The agent did not get this far in time."))
+        return
     if cluster.auto_enrol:
         for node in nodes.filter(state=State.ENROLLING, operation_id=None).select_related("region"):
             services.enrol_node(actor=SYSTEM, node=node)
@@ -79,11 +86,26 @@ def _enrol(cluster: Cluster) -> None:
     for pk in list(waiting.filter(seen).values_list("pk", flat=True)):
         services.advance_enrolment(node_id=pk)
     late = waiting.exclude(seen).filter(state_changed_at__lt=db_now() - DEADLINE)
+    _give_up(late, _("The cluster does not report the node."))
+
+
+def _overdue(nodes: QuerySet[Any]) -> QuerySet[Any]:
+    entering = nodes.filter(state__in=(State.ENROLLING, State.TESTING, State.INITIALIZING))
+    over = Operation.objects.filter(deadline_at__lt=Now()).values("pk")
+    return entering.filter(operation_id__in=over)
+
+
+def _give_up(late: QuerySet[Any], message: str) -> None:
     for pk in list(late.values_list("pk", flat=True)):
-        services.fail_enrolment(node_id=pk, message=_("The cluster does not report the node."))
+        services.fail_enrolment(node_id=pk, message=message)
 
 
 def finish_drains() -> int:
     """End the drains of nodes on which nothing is left."""
     draining = Node.objects.filter(state=State.DRAINING, vcpus_used=0, memory_mib_used=0, disk_gib_used=0)
     return sum(services.finish_drain(node_id=pk) for pk in list(draining.values_list("pk", flat=True)))
+
+
+def forget_samples() -> int:
+    """Let go of what agents measured long ago."""
+    return services.prune_samples()

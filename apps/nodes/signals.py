@@ -20,3 +20,17 @@ node_lost = Signal()
 
 # A node that was unreachable shows itself again: `node_id`, `region_id`.
 node_found = Signal()
+
+# A node's agent reported: `node` (Node, locked), `now`, `report` (specs.Report). Sent inside the transaction
+# that recorded it, at every heartbeat: receivers cost a constant number of statements, or none.
+agent_reported = Signal()
+
+# The provider announced to take a node away: `node_id`, `region_id`, `notice` (specs.Notice). Sent once per
+# notice, inside the transaction, before the drain is asked for.
+notice_given = Signal()
+
+# Which engines of ours a node's agent shall watch: `node`. Receivers answer with a list of specs.EngineAt.
+engines_asked = Signal()
+
+# How many cards of a node there are, and how many are in a pool: `node`. Receivers answer (all, pooled).
+cards_asked = Signal()

@@ -27,6 +27,8 @@ class Health(TextChoices):
 
 SUSPECT_AFTER_S = 30
 UNREACHABLE_AFTER_S = 50
+# An agent fences its host this long after its last renewal: before anything of it may be started elsewhere.
+LEASE_SECONDS = 240
 
 _ENTERING = {State.ENROLLING, State.TESTING, State.INITIALIZING}
 

@@ -1,5 +1,7 @@
 """Celery's and the poller's way to the reconcilers."""
 
+from datetime import timedelta
+
 from celery import shared_task
 
 from apps.nodes import reconcilers
@@ -24,3 +26,8 @@ def sync_clusters() -> None:
 @periodic("nodes.finish_drains", every=reconcilers.EVERY / 2)
 def sweep_drains() -> None:
     reconcilers.finish_drains()
+
+
+@periodic("nodes.forget_samples", every=timedelta(hours=1))
+def forget_samples() -> None:
+    reconcilers.forget_samples()

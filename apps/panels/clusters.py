@@ -28,6 +28,7 @@ from apps.regions.selectors import list_clusters
 from apps.regions.states import ClusterState
 
 P = Permission
+KINDS = ("agents", "libvirt", "local", "sim")
 
 RECHECK = Action(
     "recheck",
@@ -85,7 +86,7 @@ class ClusterList(Resource):
     columns: ClassVar[Sequence[Column]] = (NAME, STATE, KIND, NODES, SEEN)
     search = ("name", "slug", "kind")
     search_hint = _("Search by name or driver")
-    filters: ClassVar = (Filter("kind", _("Driver"), (("sim", "sim"), ("libvirt", "libvirt"))),)
+    filters: ClassVar = (Filter("kind", _("Driver"), tuple((one, one) for one in KINDS)),)
     views = (
         SavedView("live", _("In use"), ~Q(state=ClusterState.RETIRED)),
         SavedView("trouble", _("Do not answer"), ~Q(last_error="")),

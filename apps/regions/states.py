@@ -5,6 +5,9 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.states import Machine
 
+# A cluster without an endpoint: its hosts report themselves by their agents, and no machines are made there.
+AGENTS = "agents"
+
 
 class RegionState(TextChoices):
     OPEN = "open", _("Open")

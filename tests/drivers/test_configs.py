@@ -3,18 +3,23 @@
 import pytest
 
 from apps.drivers import configs, registry
-from apps.drivers.base import ComputeDriver
+from apps.drivers.base import Driver
 from apps.drivers.errors import DriverError, Rejected
 from apps.drivers.registry import KINDS, driver_for
 
 
 def test_every_kind_has_a_config_and_a_driver(tmp_path):
     pytest.importorskip("libvirt")
-    examples = {"sim": {"path": str(tmp_path / "world.sqlite")}, "libvirt": {"uri": "xen:///system"}}
+    examples = {
+        "sim": {"path": str(tmp_path / "world.sqlite")},
+        "libvirt": {"uri": "xen:///system"},
+        "local": {"folder": str(tmp_path)},
+        "agents": {},
+    }
     assert set(KINDS) == set(examples)
     for kind, config in examples.items():
         driver = driver_for(kind, config)
-        assert isinstance(driver, ComputeDriver)
+        assert isinstance(driver, Driver)
         assert driver.kind == kind
         driver.close()
 

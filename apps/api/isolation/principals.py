@@ -15,6 +15,11 @@ from apps.core import tenancy
 from apps.core.actor import SYSTEM, Actor
 from apps.core.ids import new_id
 from apps.core.permissions import GRANTS, TEAM_ROLES, WHILE_SUSPENDED, Permission, Role
+from apps.nodes.models import Node
+from apps.nodes.selectors import actor_for_agent
+from apps.nodes.services import invite_agent, register_agent, revoke_agent
+from apps.nodes.specs import CREDENTIAL_HEAD, hash_of
+from apps.nodes.states import State
 from apps.regions.models import Region
 from apps.teams.models import Team, Workspace
 from apps.teams.selectors.actors import actor_for_user
@@ -58,7 +63,7 @@ class Principal:
     name: str
     client: Client
     headers: dict[str, str] = field(default_factory=dict)
-    kind: str = "team"  # team, region, platform
+    kind: str = "team"  # team, region, platform, node
     permissions: frozenset[Permission] = frozenset()
     home: Owner = NOBODY
     others: Owner = NOBODY
@@ -170,6 +175,35 @@ def regional_staff(world: World) -> Iterator[Principal]:
             yield replace(_staff_session(name, user, role), **about)
 
 
+def agents(world: World) -> Iterator[Principal]:
+    """Hosts that report themselves, one in each region, and one whose door was closed."""
+    for region, other in ((world.here, world.there), (world.there, world.here)):
+        about: dict[str, Any] = {"kind": "node", "home": Owner(region=region), "others": Owner(region=other)}
+        secret = _enrolled(region)
+        may = frozenset({Permission.NODE_REPORT})
+        yield Principal(f"agent in {region.slug}", *_with(secret), permissions=may, **about)
+    closed = _enrolled(world.here)
+    revoke_agent(actor=SYSTEM, node=_node_of(world.here))
+    yield Principal("revoked agent", *_with(closed), kind="node", dead=True, home=Owner(region=world.here))
+
+
+def _enrolled(region: Region) -> str:
+    """A credential for the region's newest node."""
+    invitation = invite_agent(actor=SYSTEM, node=_node_of(region))
+    secret = CREDENTIAL_HEAD + new_id("iso")
+    actor = actor_for_agent(invitation.node)
+    register_agent(actor=actor, token=invitation.token, credential=hash_of(secret), version="0")
+    tenancy.leave()
+    return secret
+
+
+def _node_of(region: Region) -> Node:
+    found = Node.objects.filter(region=region).exclude(state=State.RETIRED).order_by("-pk").first()
+    assert found is not None, "a region of the isolation matrix has a node"
+    node: Node = found
+    return node
+
+
 def _staff_key(name: str, user: User, role: Role) -> Principal:
     secret, _key = _mint(user, None)
     return Principal(name, *_with(secret), kind="platform", permissions=GRANTS[role], home=Owner(user=user))
@@ -278,4 +312,5 @@ GROUPS: dict[str, Callable[[World], Iterator[Principal]]] = {
     "outsiders": outsiders,
     "staff": staff,
     "regional staff": regional_staff,
+    "agents": agents,
 }

@@ -11,13 +11,13 @@ from apps.core.permissions import Permission
 
 # What anybody may ask for; everything else must declare a permission.
 PUBLIC = re.compile(
-    r"/health|/readiness|/metrics|/accounts/.*|/static/.*"
-    r"|/api/(user|admin|cluster)/v1/(openapi\.json|docs)|/api/"
+    r"/health|/readiness|/metrics|/agent/hostedai-agent\.pyz|/accounts/.*|/static/.*"
+    r"|/api/(user|admin|cluster|agent)/v1/(openapi\.json|docs)|/api/"
 )
 # These ask no permission because they answer by who asks, and gate each thing they name by its own.
 BY_CALLER = re.compile(r"/|/events|/palette|/account(/.*)?|/invitations/{token}")
 FACES = {
-    "api": re.compile(r"/api/(user|admin|cluster)/v1/"),
+    "api": re.compile(r"/api/(user|admin|cluster|agent)/v1/|/admin/nodes/(register|{id}/heartbeat)$"),
     "panel": re.compile(r"/(console|admin|cluster)/"),
 }
 WRITING = frozenset({"post", "put", "patch", "delete"})

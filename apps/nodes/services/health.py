@@ -29,6 +29,7 @@ SELECT n.id, n.health, n.last_seen_at,
   FROM nodes_node n JOIN regions_cluster c ON c.id = n.cluster_id
  CROSS JOIN LATERAL (SELECT greatest(n.last_seen_at, c.watched_since, n.created_at) AS since) s
  WHERE n.cluster_id = %(cluster)s AND n.state <> 'retired'
+   AND (n.last_seen_at IS NOT NULL OR n.state <> 'enrolling')
  ORDER BY n.id
    FOR NO KEY UPDATE OF n
 """

@@ -55,7 +55,8 @@ def record_inventory(
     if not reported:
         return {}
     # Everybody locks nodes in the order of their ids.
-    known = Node.objects.select_for_update(of=("self",), no_key=True).filter(cluster=cluster)
+    known = Node.objects.select_for_update(of=("self",), no_key=True)
+    known = known.filter(cluster=cluster, name__in=list(reported))
     list(known.order_by("pk").values("pk"))
     seen: dict[str, NodeInfo] = {}
     fresh: list[Happening] = []

@@ -1,6 +1,7 @@
 """Writes: regions with their zones and brake, clusters with their configuration."""
 
 from apps.regions.services.clusters import (
+    agents_cluster,
     configure_cluster,
     create_cluster,
     move_cluster,
@@ -19,6 +20,7 @@ from apps.regions.services.regions import (
 )
 
 __all__ = [
+    "agents_cluster",
     "configure_cluster",
     "create_cluster",
     "create_region",

@@ -22,7 +22,7 @@ from apps.regions.models import Cluster, Region, Zone
 from apps.regions.services.regions import valid_slug
 from apps.regions.signals import cluster_retiring
 from apps.regions.specs import ClusterSpec
-from apps.regions.states import CLUSTER
+from apps.regions.states import AGENTS, CLUSTER
 
 # A watch with a longer gap than this begins anew: what happened in the gap was not seen.
 GAP = timedelta(seconds=30)
@@ -106,6 +106,15 @@ def recheck_cluster(*, actor: Actor, cluster: Cluster) -> Cluster:
     Cluster.objects.filter(pk=cluster.pk).update(due_at=Now())
     audit.record(actor=actor, action="cluster.rechecked", target=cluster)
     enqueue("nodes.sync_cluster", cluster_id=str(cluster.pk))
+    return cluster
+
+
+def agents_cluster(*, region: Region) -> Cluster:
+    """The region's hosts that report themselves; it needs no endpoint and is there when it is wanted."""
+    found, _made = Cluster.objects.get_or_create(
+        region=region, slug=AGENTS, defaults={"name": _("Hosts with an agent"), "kind": AGENTS}
+    )
+    cluster: Cluster = found
     return cluster
 
 

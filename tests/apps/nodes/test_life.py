@@ -229,7 +229,7 @@ def test_a_cluster_that_does_not_answer_frees_nothing(
             raise Transient("The line is down.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(reconcilers, "driver_of", lambda _cluster: Broken())
+        patch.setattr(reconcilers, "any_driver_of", lambda _cluster: Broken())
         reconcilers.sync_cluster(cluster_id=supply.cluster.pk)
     assert Cluster.objects.get().last_error == "The line is down."
     assert GpuHold.objects.filter(released_at=None).count() == 1
