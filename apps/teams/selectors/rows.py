@@ -6,12 +6,19 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
-from apps.core.actor import Actor
+from apps.core import statements
+from apps.core.actor import Actor, Scope
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
+from apps.core.ids import decode
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
 from apps.teams.models import ApiKey, Invitation, Membership, Team, Workspace
+
+_NAMED = """
+t.team_id = %(team)s AND (%(slug)s::text IS NULL OR t.slug = %(slug)s)
+AND (%(only)s::uuid IS NULL OR t.id = %(only)s) ORDER BY t.created_at LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,14 @@ def teams(actor: Actor) -> QuerySet[Team]:
 
 def team(actor: Actor, team_id: str) -> Team:
     found: Team = _one(Team.objects.visible_to(actor), "There is no such team.", pk=team_id)
+    return found
+
+
+def team_of(scope: Scope) -> Team:
+    """The team whose scope it is; whoever has the scope may know of the team."""
+    found = statements.select(Team, "t.id = %s", [decode("team", scope.id)])
+    if found is None:
+        raise NotFound("There is no such team.")
     return found
 
 
@@ -58,6 +73,21 @@ def workspaces(actor: Actor, team: Team) -> QuerySet[Workspace]:
 def workspace(actor: Actor, workspace_id: str) -> Workspace:
     rows = Workspace.objects.visible_to(actor).select_related("team")
     found: Workspace = _one(rows, "There is no such workspace.", pk=workspace_id)
+    return found
+
+
+def workspace_named(
+    actor: Actor, team: Team, slug: str | None, permission: Permission | None = None
+) -> Workspace | None:
+    """The team's workspace of that address in which the actor holds the permission (by default: to see it);
+    without an address the first one. Asked at every launch."""
+    if not actor.can(permission or Permission.WORKSPACE_READ, team.scope):
+        return None
+    only = decode("wks", actor.workspace_id) if actor.workspace_id else None
+    values = {"team": decode("team", team.pk), "slug": slug, "only": only}
+    found = statements.select(Workspace, _NAMED, values)
+    if found is not None:
+        found.team = team
     return found
 
 
