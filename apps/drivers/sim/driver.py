@@ -31,6 +31,7 @@ from apps.drivers.base import (
 from apps.drivers.configs import SimConfig
 from apps.drivers.errors import BadCredentials, DriverError, NoCapacity, Rejected, Transient
 from apps.drivers.sim.console import SimConsole
+from apps.drivers.sim.engines import SimEngines
 from apps.drivers.sim.mapping import counters_of, gpu_of, host_key_of, node_of, power_of, ref_of
 from apps.drivers.sim.world import ArmedFault, Fault, World
 
@@ -44,7 +45,15 @@ ERRORS: dict[str, type[DriverError]] = {
 
 
 class SimDriver(
-    ComputeDriver, CanStop, CanReboot, CanResize, HasSnapshots, HasConsole, HasMetrics, HasInventory
+    SimEngines,
+    ComputeDriver,
+    CanStop,
+    CanReboot,
+    CanResize,
+    HasSnapshots,
+    HasConsole,
+    HasMetrics,
+    HasInventory,
 ):
     """Machines that exist only in a world file, but behave like others do, failures included."""
 

@@ -37,6 +37,12 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_machine_per_name ON machines (world, name)
 CREATE INDEX IF NOT EXISTS machines_gone ON machines (world, gone_at);
 CREATE INDEX IF NOT EXISTS machines_removing ON machines (world, removing_at)
     WHERE removing_at IS NOT NULL AND gone_at IS NULL;
+CREATE TABLE IF NOT EXISTS engines (
+    id INTEGER PRIMARY KEY, world TEXT NOT NULL, name TEXT NOT NULL, installation TEXT NOT NULL,
+    resource_id TEXT NOT NULL, fence INTEGER NOT NULL, created_at REAL NOT NULL, loaded_at REAL NOT NULL,
+    removing_at REAL, exited INTEGER NOT NULL DEFAULT 0, is_silent INTEGER NOT NULL DEFAULT 0,
+    noticed INTEGER NOT NULL DEFAULT 0, reclaimed INTEGER NOT NULL DEFAULT 0,
+    open INTEGER NOT NULL DEFAULT 0, failure TEXT NOT NULL DEFAULT '', UNIQUE (world, name));
 CREATE TABLE IF NOT EXISTS snapshots (
     world TEXT NOT NULL, machine TEXT NOT NULL, name TEXT NOT NULL, created_at REAL NOT NULL,
     disk_gib INTEGER NOT NULL, PRIMARY KEY (world, machine, name)) WITHOUT ROWID;

@@ -17,6 +17,7 @@ from apps.core.queue import enqueue
 from apps.inference.errors import Busy, WrongState
 from apps.inference.models import Endpoint, Revision
 from apps.inference.services.news import STEER, of_endpoint, target_of
+from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, ScaleRules
 from apps.inference.states import Desired, EndpointState
 from apps.operations import services as operations
@@ -45,6 +46,7 @@ def delete_endpoint(*, actor: Actor, endpoint_id: str) -> Endpoint:
     if endpoint.desired == Desired.GONE:
         return endpoint
     overtake(endpoint, _("The endpoint was deleted."))
+    let_all_go(endpoint=endpoint)
     return begin(actor=actor, endpoint=endpoint, plan=DELETE, action="endpoint.deleted", desired=Desired.GONE)
 
 

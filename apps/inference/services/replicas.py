@@ -70,6 +70,11 @@ def let_go(*, ids: Iterable[str]) -> None:
         enqueue(RECONCILE, replica_id=pk)
 
 
+def let_all_go(*, endpoint: Endpoint) -> None:
+    """Wish every replica away; the caller holds the endpoint's lock."""
+    let_go(ids=map(str, Replica.objects.live().filter(endpoint=endpoint).values_list("pk", flat=True)))
+
+
 @transaction.atomic
 def replace_replica(*, actor: Actor, replica_id: str) -> Replica:
     """Let one go, its open requests finished; the endpoint makes another in its place."""

@@ -16,6 +16,7 @@ from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import offers
 from apps.inference.services.endpoints import be_idle, begin, lock, overtake, write
 from apps.inference.services.making import revise
+from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, UPDATE, Recipe
 from apps.inference.states import Desired
 from apps.operations.models import Operation
@@ -100,6 +101,7 @@ def call_off(*, actor: Actor, operation: Operation) -> None:
     message = _("Cancelled by %(who)s.") % {"who": actor.label}
     overtake(endpoint, message)
     if operation.kind == CREATE.kind:
+        let_all_go(endpoint=endpoint)
         begin(actor=actor, endpoint=endpoint, plan=DELETE, action="endpoint.deleted", desired=Desired.GONE)
     elif endpoint.canary_id is not None:
         write(endpoint, canary=None, canary_weight=0, operation_id=None, deadline_at=None)

@@ -1,0 +1,468 @@
+"""An endpoint's life: launch, growth, sleep, updates without a gap, canary, trouble, money, and the end."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.db import IntegrityError, transaction
+
+from apps.billing.errors import NoHeadroom
+from apps.billing.models import Hold, Meter, MeterChange, Wallet
+from apps.billing.services import charging
+from apps.billing.specs import Rate
+from apps.core.actor import ANONYMOUS, SYSTEM
+from apps.core.clock import db_now
+from apps.core.errors import Invalid, NotFound, NotPermitted
+from apps.drivers.sim.world import Fault
+from apps.inference import reconcilers
+from apps.inference.errors import BadEndpoint, Busy, NameTaken
+from apps.inference.models import Endpoint, Replica, Revision
+from apps.inference.reconcilers.steering import LOAD
+from apps.inference.selectors import reading, routes
+from apps.inference.services import endpoints, fleet, replicas, rollouts
+from apps.inference.specs import ScaleRules
+from apps.operations import services as operations
+from apps.operations.models import Operation, OperationStep
+from apps.regions.models import Region
+from apps.registry.signals import users_asked, version_revoked
+from tests.factories import inference as made
+from tests.factories.billing import make_price
+from tests.factories.inference import bring_about, make_stage, make_version, steer, work_off
+from tests.factories.teams import actor_of, member_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return make_stage(tmp_path)
+
+
+def operation_of(endpoint):
+    return Operation.objects.filter(target_id=str(endpoint.pk)).latest("created_at", "id")
+
+
+def live(endpoint):
+    return [one for one in made.replicas(endpoint) if one.desired == "running" and not one.is_ended]
+
+
+def route_of(endpoint):
+    found = [one for one in routes.table() if one.endpoint_id == str(endpoint.pk)]
+    return found[0] if found else None
+
+
+# ------------------------------------------------------------------ launch
+
+
+def test_a_launch_ends_with_an_engine_that_the_gateway_can_route_to(stage):
+    endpoint = stage.launch()
+    assert endpoint.state == "deploying"
+    assert route_of(endpoint).replicas == ()
+    work_off(endpoint)
+    (replica,) = made.replicas(endpoint)
+    assert (endpoint.state, replica.state) == ("ready", "ready")
+    route = route_of(endpoint)
+    assert (route.names, route.team_id, route.metering) == ((endpoint.slug,), str(stage.team.pk), "time")
+    assert route.digest == stage.version.digest
+    (one,) = route.replicas
+    assert (one.replica_id, one.url, one.weight) == (str(replica.pk), replica.url, routes.WEIGHT)
+    assert one.api_key == replica.secret
+    assert one.api_key not in replica.api_key
+    operation = operation_of(endpoint)
+    assert operation.state == "succeeded"
+    steps = (
+        OperationStep.objects.filter(operation=operation).order_by("position").values_list("name", "state")
+    )
+    assert list(steps) == [(name, "done") for name in ("accepted", "placed", "provision", "load", "route")]
+
+
+def test_who_may_not_launch_is_refused_and_leaves_nothing(stage):
+    with pytest.raises(NotPermitted):
+        made.making.create_endpoint(
+            actor=ANONYMOUS, team=stage.team, workspace=stage.workspace, spec=stage.spec()
+        )
+    with pytest.raises(NotPermitted):
+        made.making.create_endpoint(actor=stage.actor, team=None, workspace=None, spec=stage.spec())
+    assert not Endpoint.objects.exists()
+
+
+def test_names_are_taken_once_per_team_and_once_for_all_by_the_provider(stage, tmp_path):
+    stage.launch(slug="chat")
+    with pytest.raises(NameTaken):
+        stage.launch(slug="chat")
+    stage.version = make_version(None)
+    stage.launch(slug="chat", public=True)
+    with pytest.raises(NameTaken):
+        stage.launch(slug="chat", public=True)
+
+
+def test_what_does_not_exist_or_fit_is_refused_by_field(stage):
+    for recipe, field in (
+        ({"version": "mdv_nothing"}, "version"),
+        ({"hardware": "quantum"}, "hardware"),
+        ({"context_length": 999_999}, "context_length"),
+    ):
+        with pytest.raises((Invalid, BadEndpoint)) as refused:
+            stage.launch(recipe=stage.recipe(**recipe))
+        assert refused.value.field == field
+    with pytest.raises(Invalid):
+        stage.launch(region="atlantis")
+
+
+def test_another_teams_model_and_endpoint_are_nobodys_business(stage, tmp_path):
+    other = make_stage(tmp_path / "other")
+    with pytest.raises(Invalid):
+        stage.launch(recipe=stage.recipe(version=str(other.version.pk)))
+    endpoint = other.launch()
+    with pytest.raises(NotFound):
+        endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    assert endpoint not in reading.list_endpoints(actor=stage.actor)
+
+
+def test_a_refused_launch_is_tried_again_ever_later_and_then_given_up(stage):
+    stage.driver.world.inject(Fault.REFUSED, method="launch_engine", error="no_capacity", times=None)
+    endpoint = stage.launch()
+    for _attempt in range(fleet.plans.GIVE_UP_AFTER):
+        for replica in live(endpoint):
+            bring_about(replica)
+            bring_about(replica)
+        Endpoint.objects.filter(pk=endpoint.pk).update(retry_at=None)
+        steer(endpoint)
+    assert endpoint.state == "degraded"
+    operation = operation_of(endpoint)
+    assert (operation.state, operation.error_code) == ("failed", "replicas_failed")
+    assert operation.error_message == "The cloud refused."
+    stage.driver.world.clear()
+    assert work_off(endpoint).state == "ready"
+
+
+def test_a_model_that_cannot_be_loaded_says_so(stage):
+    stage.driver.world.inject(Fault.BOOT_FAILURE, method="launch_engine", times=1)
+    endpoint = stage.launch()
+    (replica,) = made.replicas(endpoint)
+    bring_about(replica)
+    bring_about(replica)
+    assert (replica.state, replica.message) == ("failed", "The engine cannot load this model.")
+    assert replica.released_at is not None
+    steer(endpoint)
+    assert endpoint.message == replica.message
+    assert endpoint.retry_at is not None
+
+
+def test_a_launch_that_is_cancelled_is_undone(stage):
+    endpoint = stage.launch()
+    operations.cancel_operation(actor=stage.actor, operation_id=str(endpoint.operation_id))
+    assert work_off(endpoint).state == "deleted"
+    assert stage.driver.engine_names() == []
+
+
+# ------------------------------------------------------------------ more, fewer, none
+
+
+def report(endpoint, **load):
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    said = {
+        "outstanding": 0,
+        "queued": 0,
+        "tokens_per_s": 0,
+        "last_request_at": 0,
+        "at": db_now().timestamp(),
+    }
+    client.hset(LOAD.format(endpoint=endpoint.pk), "gateway-1", json.dumps({**said, **load}))
+    client.close()
+
+
+def test_it_follows_what_the_gateway_reports(stage):
+    endpoint = stage.ready(scale={"least": 1, "most": 4, "target": 2})
+    report(endpoint, outstanding=5, queued=1)
+    assert steer(endpoint).wanted == 3
+    work_off(endpoint)
+    assert len(route_of(endpoint).replicas) == 3
+    report(endpoint, outstanding=1)
+    steer(endpoint)
+    Endpoint.objects.filter(pk=endpoint.pk).update(low_since=db_now() - timedelta(minutes=10))
+    assert steer(endpoint).wanted == 1
+    assert len(route_of(endpoint).replicas) == 1
+
+
+def test_it_sleeps_when_idle_and_a_request_wakes_it(stage):
+    endpoint = stage.ready(scale={"least": 0, "most": 2, "idle_seconds": 60})
+    Endpoint.objects.filter(pk=endpoint.pk).update(active_at=db_now() - timedelta(minutes=5))
+    report(endpoint)
+    work_off(endpoint, seconds=10)
+    assert (endpoint.state, endpoint.wanted) == ("scaled_to_zero", 0)
+    assert stage.driver.engine_names() == []
+    assert route_of(endpoint).can_wake
+    assert endpoints.wake(endpoint_id=str(endpoint.pk))
+    assert not endpoints.wake(endpoint_id=str(endpoint.pk))
+    assert work_off(endpoint).state == "ready"
+    assert len(route_of(endpoint).replicas) == 1
+
+
+def test_new_rules_hold_at_once(stage):
+    endpoint = stage.ready()
+    rules = ScaleRules(least=2, most=3)
+    endpoints.set_scale(actor=stage.actor, endpoint_id=str(endpoint.pk), scale=rules)
+    assert len(route_of(work_off(endpoint)).replicas) == 2
+    with pytest.raises(NotPermitted):
+        viewer = actor_of(stage.team, member_of(stage.team, "team_viewer"))
+        endpoints.set_scale(actor=viewer, endpoint_id=str(endpoint.pk), scale=rules)
+
+
+# ------------------------------------------------------------------ something else
+
+
+def test_an_update_never_leaves_fewer_ready_than_wanted(stage):
+    endpoint = stage.ready(scale={"least": 3, "most": 3})
+    old = str(endpoint.revision_id)
+    newer = make_version(stage.team, model=stage.version.model)
+    rollouts.update_endpoint(
+        actor=stage.actor, endpoint_id=str(endpoint.pk), recipe=stage.recipe(version=str(newer.pk))
+    )
+    for number in range(30):
+        steer(endpoint)
+        assert len(route_of(endpoint).replicas) >= 3
+        for replica in made.replicas(endpoint):
+            if replica.released_at is None and (replica.state != "ready" or replica.desired == "gone"):
+                bring_about(replica, seconds=10 * number)
+                assert len(route_of(endpoint).replicas) >= 3
+        if endpoint.operation_id is None:
+            break
+    assert operation_of(endpoint).state == "succeeded"
+    assert {one.digest for one in route_of(endpoint).replicas} == {newer.digest}
+    assert not Replica.objects.filter(revision_id=old, released_at=None).exists()
+    rollouts.roll_back(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    work_off(endpoint, passes=40, seconds=10)
+    assert {one.digest for one in route_of(endpoint).replicas} == {stage.version.digest}
+
+
+def test_an_update_that_does_not_come_up_goes_back_by_itself(stage):
+    endpoint = stage.ready()
+    before = endpoint.revision_id
+    stage.driver.world.inject(Fault.BOOT_FAILURE, method="launch_engine", times=None)
+    newer = make_version(stage.team, model=stage.version.model)
+    rollouts.update_endpoint(
+        actor=stage.actor, endpoint_id=str(endpoint.pk), recipe=stage.recipe(version=str(newer.pk))
+    )
+    for _attempt in range(12):
+        Endpoint.objects.filter(pk=endpoint.pk).update(retry_at=None)
+        work_off(endpoint, passes=2)
+    operation = operation_of(endpoint)
+    assert operation.state == "failed"
+    assert "back" in operation.undone
+    assert endpoint.revision_id == before
+    assert endpoint.state == "ready"
+    assert len(route_of(endpoint).replicas) == 1
+
+
+def test_a_canary_gets_its_share_and_can_take_over_or_go(stage):
+    endpoint = stage.ready(scale={"least": 2, "most": 2})
+    newer = make_version(stage.team, model=stage.version.model)
+    recipe = stage.recipe(version=str(newer.pk))
+    rollouts.set_canary(actor=stage.actor, endpoint_id=str(endpoint.pk), recipe=recipe, weight=20)
+    with pytest.raises(Busy):
+        rollouts.set_canary(actor=stage.actor, endpoint_id=str(endpoint.pk), recipe=recipe, weight=20)
+    work_off(endpoint, seconds=10)
+    weights = {one.digest: one.weight for one in route_of(endpoint).replicas}
+    assert weights == {stage.version.digest: 800, newer.digest: 200}
+    rollouts.weigh_canary(actor=stage.actor, endpoint_id=str(endpoint.pk), weight=50)
+    assert {one.weight for one in route_of(endpoint).replicas} == {500}
+    rollouts.promote_canary(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    work_off(endpoint, passes=30, seconds=10)
+    assert {one.digest for one in route_of(endpoint).replicas} == {newer.digest}
+    assert endpoint.canary_id is None
+
+
+def test_a_revoked_version_drains_and_is_not_routed_to(stage):
+    endpoint = stage.ready()
+    assert [said for _r, said in users_asked.send(None, version_id=str(stage.version.pk))] == [
+        [endpoint.slug]
+    ]
+    version_revoked.send(None, version_id=str(stage.version.pk))
+    endpoints.mark_revoked(version_id=str(stage.version.pk))
+    assert route_of(endpoint).replicas == ()
+    assert not route_of(endpoint).can_wake
+    work_off(endpoint, seconds=10)
+    assert stage.driver.engine_names() == []
+    assert endpoint.state == "degraded"
+    assert "revoked" in endpoint.message
+
+
+# ------------------------------------------------------------------ trouble
+
+
+def test_a_silent_engine_is_taken_out_of_the_routes_and_comes_back(stage):
+    endpoint = stage.ready()
+    (replica,) = made.replicas(endpoint)
+    stage.driver.set_engine(replica.engine_name, is_silent=1)
+    reconcilers.watch_replicas()
+    bring_about(replica, seconds=6)
+    assert replica.state == "unhealthy"
+    assert route_of(endpoint).replicas == ()
+    assert steer(endpoint).state == "degraded"
+    stage.driver.set_engine(replica.engine_name, is_silent=0)
+    reconcilers.watch_replicas()
+    bring_about(replica)
+    assert replica.state == "ready"
+    assert steer(endpoint).state == "ready"
+
+
+def test_an_engine_that_ended_is_replaced(stage):
+    endpoint = stage.ready()
+    (first,) = made.replicas(endpoint)
+    stage.driver.set_engine(first.engine_name, exited=1, failure="Killed.")
+    replicas.report_unhealthy(replica_id=str(first.pk), reason="connection refused")
+    bring_about(first)
+    assert (first.state, first.message) == ("failed", "Killed.")
+    Endpoint.objects.filter(pk=endpoint.pk).update(retry_at=None)
+    work_off(endpoint)
+    assert endpoint.state == "ready"
+    assert [one.engine_name for one in live(endpoint)] == stage.driver.engine_names()
+    assert first.engine_name not in stage.driver.engine_names()
+
+
+def test_a_spot_notice_brings_a_replacement_before_the_engine_goes(stage):
+    endpoint = stage.ready()
+    (first,) = made.replicas(endpoint)
+    stage.driver.set_engine(first.engine_name, noticed=1, open=2)
+    reconcilers.watch_replicas()
+    bring_about(first)
+    assert (first.state, first.desired) == ("draining", "gone")
+    steer(endpoint)
+    (second,) = live(endpoint)
+    bring_about(second)
+    assert second.state == "ready"
+    assert bring_about(first, seconds=10).state == "draining"  # two requests are open
+    stage.driver.set_engine(first.engine_name, open=0)
+    bring_about(first, seconds=20)
+    bring_about(first, seconds=21)
+    assert first.state == "preempted"
+    assert first.released_at is not None
+
+
+def test_what_the_provider_took_back_is_preempted_and_replaced(stage):
+    endpoint = stage.ready()
+    (first,) = made.replicas(endpoint)
+    stage.driver.set_engine(first.engine_name, reclaimed=1)
+    bring_about(first)
+    bring_about(first)
+    assert first.state == "preempted"
+    assert work_off(endpoint).state == "ready"
+
+
+def test_a_drain_waits_for_open_requests_but_not_for_ever(stage):
+    endpoint = stage.ready(drain_seconds=30)
+    (replica,) = made.replicas(endpoint)
+    stage.driver.set_engine(replica.engine_name, open=1)
+    endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    steer(endpoint)
+    assert bring_about(replica).state == "draining"
+    assert route_of(endpoint) is None
+    assert bring_about(replica, seconds=20).state == "draining"
+    assert stage.driver.engine_names() == [replica.engine_name]
+    bring_about(replica, seconds=31)
+    assert bring_about(replica, seconds=32).state == "stopped"
+    assert steer(endpoint).state == "deleted"
+    assert operation_of(endpoint).state == "succeeded"
+
+
+def test_in_a_frozen_region_nothing_is_touched(stage):
+    endpoint = stage.launch()
+    Region.objects.filter(pk=stage.region.pk).update(frozen_at=db_now())
+    (replica,) = made.replicas(endpoint)
+    assert bring_about(replica).state == "pending"
+    assert stage.driver.engine_names() == []
+
+
+# ------------------------------------------------------------------ money
+
+
+def test_time_is_charged_from_readiness_to_the_proof_of_absence(stage):
+    endpoint = stage.launch()
+    (replica,) = made.replicas(endpoint)
+    assert Hold.objects.filter(pk=str(replica.pk)).exists()
+    assert not Meter.objects.filter(pk=str(replica.pk)).exists()
+    work_off(endpoint)
+    meter = Meter.objects.get(pk=str(replica.pk))
+    assert meter.rates == [[stage.hardware.product, "1"]]
+    replica.refresh_from_db()
+    assert meter.started_at == replica.started_at
+    endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    steer(endpoint)
+    stage.driver.set_engine(replica.engine_name, open=1)
+    bring_about(replica, seconds=5)
+    assert Meter.objects.get(pk=str(replica.pk)).ended_at is None
+    stage.driver.set_engine(replica.engine_name, open=0)
+    bring_about(replica, seconds=10)
+    bring_about(replica, seconds=11)
+    assert replica.state == "stopped"
+    meter.refresh_from_db()
+    assert meter.ended_at == replica.released_at
+    assert not Hold.objects.filter(pk=str(replica.pk)).exists()
+    assert MeterChange.objects.filter(resource_id=str(replica.pk)).count() == 2
+
+
+def test_a_launch_that_cannot_be_paid_is_refused_whole(tmp_path):
+    stage = make_stage(tmp_path, balance="0.01")
+    with pytest.raises(NoHeadroom):
+        stage.launch()
+    assert not Endpoint.objects.exists()
+    assert not Replica.objects.exists()
+
+
+def test_a_failed_launch_costs_nothing(stage):
+    stage.driver.world.inject(Fault.BOOT_FAILURE, method="launch_engine", times=None)
+    endpoint = stage.launch()
+    for _attempt in range(4):
+        work_off(endpoint, passes=2)
+    assert not Meter.objects.exists()
+    assert not Hold.objects.filter(pk__in=[str(one.pk) for one in made.replicas(endpoint)]).exists()
+
+
+def test_without_money_it_rests_and_comes_back_with_it(stage):
+    endpoint = stage.ready()
+    (replica,) = made.replicas(endpoint)
+    replicas.rest_unpaid(replica_id=str(replica.pk))
+    hold_all_money(stage)
+    work_off(endpoint, seconds=10)
+    assert stage.driver.engine_names() == []
+    Endpoint.objects.filter(pk=endpoint.pk).update(retry_at=None)
+    steer(endpoint)
+    assert not live(endpoint)
+    assert "Add funds" in endpoint.message
+    made.wallets.top_up(actor=SYSTEM, team=stage.team, amount=Decimal(100), reason="test")
+    Endpoint.objects.filter(pk=endpoint.pk).update(retry_at=None)
+    assert work_off(endpoint).state == "ready"
+
+
+def hold_all_money(stage):
+    """Something else holds all that is left."""
+    wallet = Wallet.objects.get(team_id=stage.team.pk)
+    make_price("type:everything", str((wallet.balance - wallet.held) * 6))
+    rates = [Rate("type:everything")]
+    charging.reserve(team_id=stage.team.pk, resource_id="ins_all", rates=rates, now=db_now())
+
+
+# ------------------------------------------------------------------ what the database refuses
+
+
+def test_a_public_endpoint_is_the_providers_and_charged_by_token(stage):
+    stage.version = make_version(None)
+    endpoint = stage.ready(public=True)
+    assert (endpoint.visibility, endpoint.metering, endpoint.team_id) == ("public", "tokens", None)
+    assert endpoint in reading.list_callable(actor=stage.actor)
+    assert endpoint not in reading.list_endpoints(actor=stage.actor)
+    assert not Meter.objects.exists()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Endpoint.objects.filter(pk=endpoint.pk).update(metering="time")
+
+
+def test_a_replica_is_never_released_without_proof(stage):
+    endpoint = stage.ready()
+    rows = Replica.objects.filter(endpoint=endpoint)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rows.update(released_at=db_now())
+    assert Revision.objects.filter(endpoint=endpoint).count() == 1
