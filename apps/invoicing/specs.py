@@ -111,6 +111,21 @@ class Sums:
         return self.subtotal - self.exact + (ZERO if self.is_inclusive else self.tax)
 
 
+_NAMES = {"type": "Machine", "gpu": "GPU", "engine": "Inference engine", "fee": "Fee", "pool": "GPU pool"}
+_TOKENS = {"input": "input", "cached": "cached input", "output": "output", "embedding": "embedding"}
+
+
+def describe(product: str) -> str:
+    """A product in words, as invoices print it."""
+    head, _colon, rest = product.partition(":")
+    if head == "tokens":
+        slug, _colon, kind = rest.rpartition(":")
+        return f"{slug}, {_TOKENS.get(kind, kind)} tokens"
+    if head in _NAMES and rest:
+        return f"{_NAMES[head]} {rest}"
+    return {"disk": "Disk", "ip": "Public address"}.get(product, product)
+
+
 def floor_minor(amount: Decimal, currency: str) -> Decimal:
     """The amount in whole minor units, downwards."""
     return amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_FLOOR)

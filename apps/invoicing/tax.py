@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 
 from apps.core.money import ZERO, round_minor
-from apps.invoicing.specs import Line, Sums, TaxRule, Usage, allocate
+from apps.invoicing.specs import Line, Sums, TaxRule, Usage, allocate, describe
 from apps.invoicing.states import LineKind
 
 
@@ -95,7 +95,7 @@ Rate = tuple[str, Decimal, str]
 def _line(usage: Usage, decision: Decision, currency: str) -> Line:
     return Line(
         kind=usage.kind,
-        description=usage.product,
+        description=describe(usage.product),
         exact=usage.amount,
         amount=round_minor(usage.amount, currency),
         product=usage.product,
@@ -122,7 +122,7 @@ def _promotions(groups: dict[Rate, list[Line]], discount: Decimal, currency: str
     weights = [sum((line.amount for line in group), ZERO) for group in groups.values()]
     parts = allocate(discount, weights, currency)
     return [
-        Line(LineKind.PROMOTION, "", -part, -part, tax_name=name, tax_rate=rate, tax_note=note)
+        Line(LineKind.PROMOTION, "Granted credit", -part, -part, tax_name=name, tax_rate=rate, tax_note=note)
         for (name, rate, note), part in zip(groups, parts, strict=True)
     ]
 

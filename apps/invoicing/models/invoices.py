@@ -62,8 +62,9 @@ class Invoice(models.Model):
     """What a team is asked to pay for a period.
 
     A draft holds nothing but its period; all else is written when it becomes final and then stays.
-    `due_receivable` and `due_balance` are the two parts of what is left to pay: what was posted as
-    receivable, and what the team's balance owes below zero.
+    `due_receivable` and `due_balance` are the two parts of what was left to pay then: what was posted as
+    receivable, and what the team's balance owed below zero. `amount_credited` is what credit notes took
+    off that.
     """
 
     id = IdField("inv", primary_key=True)
@@ -112,7 +113,7 @@ class Invoice(models.Model):
             models.CheckConstraint(
                 condition=Q(due_receivable__gte=0, due_balance__gte=0, amount_paid__gte=0)
                 & Q(amount_credited__gte=0)
-                & Q(amount_paid__lte=F("due_receivable") + F("due_balance")),
+                & Q(amount_paid__lte=F("due_receivable") + F("due_balance") - F("amount_credited")),
                 name="invoicing_amounts",
             ),
         ]
@@ -149,8 +150,14 @@ class Invoice(models.Model):
         """What is still to be paid."""
         if self.state not in (InvoiceState.OPEN, InvoiceState.UNCOLLECTIBLE):
             return ZERO
-        due: Decimal = self.due_receivable + self.due_balance - self.amount_paid
+        due: Decimal = self.due_receivable + self.due_balance - self.amount_paid - self.amount_credited
         return due
+
+    @property
+    def receivable_left(self) -> Decimal:
+        """What of it stands on the receivable account: that part is paid first."""
+        left: Decimal = self.due_receivable - self.amount_paid - self.amount_credited
+        return max(left, ZERO)
 
     @property
     def from_balance(self) -> Decimal:

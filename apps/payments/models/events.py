@@ -1,6 +1,6 @@
 """What providers told us, and how their books compare with ours."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
@@ -12,7 +12,7 @@ from apps.core.permissions import Permission
 from apps.payments.states import Provider
 
 
-class OfStaffQuerySet(models.QuerySet["models.Model"]):
+class OfStaffQuerySet(models.QuerySet[Any]):
     """Rows of the platform, for those of its staff who may read money."""
 
     def visible_to(self, actor: Actor, permission: Permission | None = None) -> "OfStaffQuerySet":

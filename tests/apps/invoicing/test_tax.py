@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.core.money import round_minor
@@ -71,6 +71,10 @@ def test_granted_credit_is_taken_off_before_tax():
     assert sums.total == D("138.00")
 
 
+SLOWLY = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+
+
+@SLOWLY
 @given(
     st.lists(st.decimals("0", "10000", places=7), min_size=1, max_size=12),
     st.decimals("0", "20000", places=2),
@@ -92,6 +96,7 @@ def test_the_parts_always_add_up(amounts, granted, currency, inclusive):
     assert sums.total == round_minor(sums.total, currency)
 
 
+@SLOWLY
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=9), st.integers(0, 100_000))
 def test_allocation_loses_nothing(weights, total):
     parts = allocate(D(total), [D(weight) for weight in weights], "JPY")

@@ -1,0 +1,134 @@
+"""Work that comes round: months begin by themselves, drafts become final, invoices are mailed and settled."""
+
+from datetime import datetime
+
+import structlog
+from django.core.mail import EmailMessage
+from django.db import DatabaseError, transaction
+from django.db.models import Count, Q
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from apps.core.actor import SYSTEM
+from apps.core.clock import db_now
+from apps.core.errors import DomainError
+from apps.core.failpoints import failpoint
+from apps.invoicing import services
+from apps.invoicing.models import BillingProfile, Invoice, InvoiceRun, LegalEntity
+from apps.invoicing.selectors import paper
+from apps.invoicing.specs import Period
+from apps.invoicing.states import RUN, InvoiceState, RunState
+from apps.operations import services as operations
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+
+
+def begin_month(*, now: datetime | None = None) -> bool:
+    """Open last month's run once it is over; not before there is a company that bills."""
+    now = now or db_now()
+    period = Period.before(now)
+    if not LegalEntity.objects.exists() or InvoiceRun.objects.filter(period_end=period.end).exists():
+        return False
+    services.open_run(actor=SYSTEM, period=period, now=now)
+    return True
+
+
+def advance_runs(*, now: datetime | None = None) -> int:
+    """Finalize the drafts of every run whose grace period is over; how many became final.
+
+    Several workers share the drafts; each takes rows that no other has, and may die at any moment.
+    """
+    moment, done = now or db_now(), 0
+    rows = InvoiceRun.objects.exclude(state=RunState.DONE).filter(finalize_at__lte=moment)
+    for run in rows.order_by("period_end"):
+        _begin(run)
+        done += _finalize_drafts(run, moment)
+        failpoint("invoicing.run.drafts_done")
+        _finish(run)
+    return done
+
+
+def settle_open() -> int:
+    """Pay open invoices from balances that cover them by now."""
+    rows = Invoice.objects.unpaid().order_by("period_end").values_list("pk", flat=True)
+    return sum(services.settle_from_balance(actor=SYSTEM, invoice_id=pk) for pk in rows[:1000])
+
+
+def mail_due() -> int:
+    """Mail every final invoice once to the address of its team's profile."""
+    rows = Invoice.objects.final().filter(sent_at=None).select_related("team").order_by("finalized_at")
+    sent = 0
+    for invoice in rows[:BATCH]:
+        address = BillingProfile.objects.filter(team_id=invoice.team_id).values_list("email", flat=True)
+        to = next(iter(address), "")
+        if not to or _mail(invoice, to):
+            Invoice.objects.filter(pk=invoice.pk).update(sent_at=db_now())
+            sent += bool(to)
+    return sent
+
+
+def _begin(run: InvoiceRun) -> None:
+    if run.state == RunState.WAITING:
+        InvoiceRun.objects.filter(pk=run.pk, state=RunState.WAITING).update(
+            state=RUN.target("begin", RunState.WAITING)
+        )
+        if run.operation_id:
+            operations.advance(operation_id=run.operation_id, step="finalize")
+        run.state = RunState.RUNNING
+
+
+def _finalize_drafts(run: InvoiceRun, now: datetime) -> int:
+    """In batches of ids, so that workers that start together soon part ways."""
+    done = 0
+    tried: set[str] = set()
+    while True:
+        drafts = run.invoices.filter(state=InvoiceState.DRAFT, parked_because="").order_by("pk")
+        fresh = [pk for pk in drafts.values_list("pk", flat=True)[: BATCH + len(tried)] if pk not in tried]
+        if not fresh:
+            return done
+        for pk in fresh:
+            tried.add(pk)
+            done += _finalize(pk, now)
+
+
+def _finalize(invoice_id: str, now: datetime) -> bool:
+    """One invoice; what cannot be made is parked with its reason, so that it holds up no other."""
+    try:
+        made = services.finalize_invoice(actor=SYSTEM, invoice_id=invoice_id, now=now)
+    except (DomainError, DatabaseError) as error:
+        log.exception("invoice_parked", invoice=invoice_id)
+        Invoice.objects.filter(pk=invoice_id, state=InvoiceState.DRAFT).update(
+            parked_because=str(error)[:300]
+        )
+        return False
+    return made is not None and made.state != InvoiceState.DRAFT
+
+
+@transaction.atomic
+def _finish(run: InvoiceRun) -> None:
+    """The run is over when no draft is left; parked ones keep it open."""
+    locked = InvoiceRun.objects.select_for_update().get(pk=run.pk)
+    left = run.invoices.aggregate(drafts=Count("pk", filter=Q(state=InvoiceState.DRAFT)))["drafts"]
+    if left or locked.state != RunState.RUNNING:
+        return
+    locked.state = RUN.target("finish", locked.state)
+    locked.finished_at = db_now()
+    locked.save(update_fields=["state", "finished_at"])
+    if locked.operation_id:
+        operations.finish(operation_id=locked.operation_id)
+
+
+def _mail(invoice: Invoice, to: str) -> bool:
+    words = {"invoice": invoice, "team": invoice.team}
+    body = render_to_string("emails/invoice.txt", words)
+    subject = _("Invoice %(number)s") % {"number": invoice.number}
+    mail = EmailMessage(subject, body, None, [to])
+    mail.attach(f"{invoice.number}.pdf", paper.pdf(invoice), "application/pdf")
+    try:
+        mail.send()
+    except OSError as error:  # SMTPException is one
+        log.warning("invoice_not_mailed", invoice=invoice.pk, error=str(error))
+        return False
+    return True
