@@ -1,4 +1,4 @@
-"""The front door: each person is sent to their panel."""
+"""The front door: visitors see what there is, each person is sent to their panel."""
 
 from typing import Any
 
@@ -10,14 +10,15 @@ from django.views.generic import View
 from apps.core.actor import PLATFORM
 from apps.panels.kit.places import Place, panels_of, regions_of, workspaces_of
 from apps.panels.kit.shell import account_links, theme
+from apps.panels.public import landing
 
 
 class Home(View):
-    """Signed out: to the sign-in page. Signed in: to the first panel one may open."""
+    """Signed out: the landing page. Signed in: to the first panel one may open."""
 
     def get(self, request: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
-            return HttpResponseRedirect(reverse("account_login"))
+            return landing(request)
         place = Place(
             "", PLATFORM, workspaces=workspaces_of(request.actor), regions=regions_of(request.actor)
         )

@@ -6,9 +6,11 @@ from apps.panels.account import pages
 from apps.panels.home import Home
 from apps.panels.kit.palette import Palette
 from apps.panels.live import Live
+from apps.panels.public import Status
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", Home.as_view(), name="home"),
+    path("status", Status.as_view(), name="status"),
     path("account", pages.Profile.as_view(), name="account-profile"),
     path("account/security", pages.Security.as_view(), name="account-security"),
     path("account/teams/new", pages.TeamCreate.as_view(), name="team-create"),

@@ -37,7 +37,10 @@ class Visitor:
         return "\n".join([*self.errors, f"(picture: {picture})", re.sub(r"\s*\n\s*", "\n", shown)[:4000]])
 
     def sign_in(self, address: str, password: str = DEMO_PASSWORD) -> None:
+        """Sign in, unless one is already."""
         self.page.goto("/accounts/login/")
+        if "/accounts/login/" not in self.page.url:
+            return
         self.page.locator("#id_login").fill(address)
         self.page.locator("#id_password").fill(password)
         self.page.get_by_role("button", name="Sign in", exact=True).click()

@@ -35,9 +35,7 @@ def sign_up(visitor: Visitor, address: str) -> None:
     page.goto(visitor.stack.link_for(address, "/accounts/confirm-email/"))
     page.get_by_role("main").get_by_role("button").first.click()
     expect(page).not_to_have_url(re.compile("/confirm-email/"))
-    page.goto("/")
-    if "/accounts/login/" in page.url:
-        visitor.sign_in(address, PASSWORD)
+    visitor.sign_in(address, PASSWORD)
 
 
 def arrive(visitor: Visitor) -> None:

@@ -89,7 +89,7 @@ def test_the_pages_of_a_panel_are_sound(visit: Any, person: str, start: str, lea
 def test_the_pages_at_the_door_are_sound(visit: Any) -> None:
     visitor: Visitor = visit()
     visitor.page.add_init_script(AXE)
-    paths_there = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
+    paths_there = ("/", "/status", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/")
     wrong = {path: found for path in paths_there if (found := faults(visitor.page, path))}
     assert wrong == {}
     assert visitor.errors == []

@@ -15,6 +15,7 @@ from apps.regions.models import Region
 from apps.teams.models import Team, Workspace
 
 ADDRESS_PARTS = ("team", "workspace", "region")
+PARTS = {"console": ("team", "workspace"), "cluster": ("region",), "admin": ()}  # of each panel's addresses
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Place:
 def place_of_query(request: Any) -> Place:
     """The place that a query string names (`Place.query`), or 404."""
     panel = request.GET.get("panel", "")
-    wanted = {"console": ("team", "workspace"), "cluster": ("region",), "admin": ()}.get(panel)
+    wanted = PARTS.get(panel)
     if wanted is None:
         raise Http404(_("There is no such page."))
     return place_for(panel, request.actor, {part: request.GET.get(part, "") for part in wanted})
