@@ -52,6 +52,7 @@ class Product:
             "PUBLIC_URL": env.get("PUBLIC_URL") or self.address,
             "HOSTEDAI_VAR": str(paths.VAR),
             "DB_SCOPE": scope,
+            "HOSTEDAI_LEASH": str(os.getpid()),  # what our workers start ends with us
             "PATH": f"{paths.VENV / 'bin'}:{env.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",

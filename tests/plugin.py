@@ -35,6 +35,7 @@ def _prepare() -> None:
         os.environ.pop(name, None)
     os.environ.update(known["environment"])
     os.environ["DB_SCOPE"] = "*"
+    os.environ["HOSTEDAI_LEASH"] = str(os.getpid())  # engines end with this process, however it ends
     os.environ["HOSTEDAI_VAR"] = str(Path(known["folder"]) / "files")
     os.environ["DJANGO_SETTINGS_MODULE"] = "hostedai.settings.test"
     if "REDIS_URL" in os.environ:

@@ -14,7 +14,7 @@ from apps.drivers.engines import EngineSpec, ModelFile, Phase
 from apps.drivers.errors import NoCapacity, Rejected
 from apps.drivers.registry import driver_for
 from tests.drivers.lab import INSTALLATION, wait_for
-from tests.factories.engines import TINY, leash
+from tests.factories.engines import TINY
 
 NAME = "hai-rep_contract"
 
@@ -29,8 +29,7 @@ def spec_of(model: Path, **wishes) -> EngineSpec:
 
 
 @pytest.fixture(params=["sim", "local"])
-def driver(request, tmp_path, monkeypatch):
-    leash(monkeypatch)
+def driver(request, tmp_path):
     configs = {
         "sim": {"path": str(tmp_path / "world.sqlite"), "boot_seconds": 0.2, "delete_seconds": 0.1},
         "local": {"folder": str(tmp_path / "engines"), "most_engines": 2},
@@ -114,8 +113,7 @@ def test_what_is_gone_can_be_launched_again(driver):
 
 
 @pytest.fixture
-def local(tmp_path, monkeypatch):
-    leash(monkeypatch)
+def local(tmp_path):
     made = driver_for("local", {"folder": str(tmp_path / "engines"), "most_engines": 2})
     yield made
     for ref in made.list_engines().machines:

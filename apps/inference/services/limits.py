@@ -1,5 +1,7 @@
 """Limits are set: by staff for the platform, the levels and teams, by a team for its workspaces and keys."""
 
+from typing import Any
+
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -71,7 +73,8 @@ def _write(actor: Actor, level: LimitLevel, subject_id: str, team: Team | None, 
     )
     row.refresh_from_db()
     numbers = {"requests_per_minute": limits.requests_per_minute, "tokens_per_day": limits.tokens_per_day}
-    audit.record(actor=actor, action="limit.set", target=row, level=str(level), subject=subject_id, **numbers)
+    about: dict[str, Any] = {"level": str(level), "subject": subject_id, **numbers}
+    audit.record(actor=actor, action="limit.set", target=row, **about)
     emit(
         type="limit.set",
         subject=subject_id or str(level),

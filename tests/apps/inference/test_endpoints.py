@@ -207,8 +207,8 @@ def test_new_rules_hold_at_once(stage):
     rules = ScaleRules(least=2, most=3)
     endpoints.set_scale(actor=stage.actor, endpoint_id=str(endpoint.pk), scale=rules)
     assert len(route_of(work_off(endpoint)).replicas) == 2
+    viewer = actor_of(stage.team, member_of(stage.team, "team_viewer"))
     with pytest.raises(NotPermitted):
-        viewer = actor_of(stage.team, member_of(stage.team, "team_viewer"))
         endpoints.set_scale(actor=viewer, endpoint_id=str(endpoint.pk), scale=rules)
 
 
