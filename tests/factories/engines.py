@@ -1,4 +1,4 @@
-"""Engines for tests: the demonstration model. What is started ends with the test process (`tests/plugin.py`)."""
+"""Engines for tests: the demonstration model. `tests/plugin.py` ends what is started with the process."""
 
 from pathlib import Path
 

@@ -4,7 +4,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
-from apps.core.errors import NotFound
+from apps.core.errors import Invalid, NotFound
 from apps.inference.models import Endpoint, EndpointQuerySet, Hardware, Replica, ReplicaQuerySet, Revision
 from apps.inference.states import Desired, ReplicaState
 
@@ -70,3 +70,12 @@ def names_serving(*, version_id: str) -> list[str]:
     rows = Endpoint.objects.live().filter(desired=Desired.RUNNING)
     using = rows.filter(Q(revision__version_id=version_id) | Q(canary__version_id=version_id))
     return list(using.order_by("slug").values_list("slug", flat=True))
+
+
+def hardware_named(name: str, *, kind: str | None = None) -> Hardware:
+    """Hardware by its short name or its provider's own; raises Invalid."""
+    rows = Hardware.objects.filter(Q(slug=name) | Q(provider_type=name), is_active=True)
+    found: Hardware | None = (rows.filter(kinds__contains=[kind]) if kind else rows).first()
+    if found is None:
+        raise Invalid(_("There is no such hardware."), field="instance_type")
+    return found

@@ -1,0 +1,147 @@
+"""Endpoints and replicas everywhere, and launches as the older systems' clients ask for them."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.base import Call, PlatformViewSet
+from apps.api.endpoints import (
+    READ,
+    REFUSALS,
+    EndpointIn,
+    ReplicaActions,
+    StaffEndpointFilters,
+    StaffEndpointOut,
+    StaffReplicaOut,
+    replica_calls,
+    spec_of,
+)
+from apps.api.fields import In, Out, TypedIdField
+from apps.api.operations import StepOut
+from apps.core.errors import Invalid
+from apps.core.permissions import Permission
+from apps.inference.selectors import reading
+from apps.inference.selectors.launches import version_named
+from apps.inference.services import endpoints, making
+from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
+from apps.operations import selectors as operations
+from apps.operations.states import State
+
+
+class EndpointViewSet(PlatformViewSet):
+    """Endpoints of all teams, and the provider's own."""
+
+    id_prefix = "end"
+    filters = StaffEndpointFilters
+    calls = {
+        "list": Call(READ, StaffEndpointOut, summary="List endpoints"),
+        "retrieve": Call(READ, StaffEndpointOut, summary="Look at an endpoint"),
+        "create": Call(
+            Permission.ENDPOINT_CREATE, StaffEndpointOut, EndpointIn, 202, "Launch a public model",
+            own_errors=REFUSALS,
+        ),
+        "destroy": Call(Permission.ENDPOINT_DELETE, StaffEndpointOut, None, 202, "Delete an endpoint"),
+    }  # fmt: skip
+
+    def list(self, request: Request) -> Response:
+        """All that have not been deleted, newest first."""
+        return self.page(reading.list_endpoints(actor=self.actor))
+
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Deleted ones are still there to be looked at."""
+        return self.answer(reading.get_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id)))
+
+    def create(self, request: Request) -> Response:
+        """The provider's own: everybody may call it, and pays by token."""
+        made = making.create_endpoint(actor=self.actor, team=None, workspace=None, spec=spec_of(self.body()))
+        return self.retrieve(request, str(made.pk))
+
+    def destroy(self, request: Request, id: str) -> Response:
+        """For good: open requests are finished, then every engine goes."""
+        endpoints.delete_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id))
+        return self.retrieve(request, id)
+
+
+class ReplicaViewSet(ReplicaActions, PlatformViewSet):
+    """The fleet: every engine, wherever it is."""
+
+    calls = replica_calls(StaffReplicaOut)
+
+
+class LaunchIn(In):
+    """A model, where and on what. `model` is a version's id, or a model's short name (its newest version)."""
+
+    model = serializers.CharField(max_length=80)
+    provider = serializers.CharField(
+        required=False, max_length=40, help_text="Kind of cluster: `local`."
+    )
+    region = serializers.CharField(max_length=40)
+    instance_type = serializers.CharField(max_length=60, help_text="Short name of the hardware.")
+    name = serializers.CharField(required=False, max_length=63, help_text="Without it, the model's.")
+    use_spot = serializers.BooleanField(required=False)
+    replicas = serializers.IntegerField(required=False, min_value=1, max_value=64)
+
+
+class LaunchOut(Out):
+    """Where to ask how it goes."""
+
+    job_id = TypedIdField("op")
+    endpoint_id = TypedIdField("end")
+    state = serializers.ChoiceField(choices=State.choices)
+
+
+class JobOut(LaunchOut):
+    """How a launch goes; `progress` is in percent."""
+
+    progress = serializers.IntegerField()
+    error = serializers.CharField(allow_blank=True)
+    steps = StepOut(many=True)
+
+
+class LaunchViewSet(PlatformViewSet):
+    """Launches at the addresses that older clients know: a job to start, and a job to ask about."""
+
+    scope_parameters = frozenset({"job_id"})
+    calls = {
+        "create": Call(
+            Permission.ENDPOINT_CREATE, LaunchOut, LaunchIn, 202, "Launch a model", own_errors=REFUSALS
+        ),
+        "retrieve": Call(READ, JobOut, summary="See how a launch goes"),
+    }
+
+    def create(self, request: Request) -> Response:
+        """A public endpoint of the provider's; `job_id` is its operation."""
+        given = self.body()
+        made = making.create_endpoint(actor=self.actor, team=None, workspace=None, spec=self._spec(given))
+        return self.answer({"job_id": made.operation_id, "endpoint_id": str(made.pk), "state": State.PENDING})
+
+    def retrieve(self, request: Request) -> Response:
+        """`?job_id=` is what the launch answered."""
+        job = request.query_params.get("job_id")
+        if not job:
+            raise Invalid("Say which job: `?job_id=op_…`.", field="job_id")
+        found = operations.get_operation(actor=self.actor, operation_id=self.id_of("op", job))
+        return self.answer(
+            {
+                "job_id": str(found.pk),
+                "endpoint_id": found.target_id,
+                "state": found.state,
+                "progress": found.progress,
+                "error": found.error_message,
+                "steps": found.steps.all(),
+            }
+        )
+
+    def _spec(self, given: dict[str, Any]) -> EndpointSpec:
+        version = version_named(actor=self.actor, text=given["model"])
+        hardware = reading.hardware_named(given["instance_type"], kind=given.get("provider"))
+        least = given.get("replicas", 1)
+        share = 100 if given.get("use_spot") else 0
+        return EndpointSpec(
+            slug=given.get("name") or version.model.slug,
+            region=given["region"],
+            recipe=Recipe(version=str(version.pk), hardware=hardware.slug),
+            scale=ScaleRules(least=least, most=least, spot_percent=share),
+        )
