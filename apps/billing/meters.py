@@ -1,7 +1,11 @@
 """What can be reported as usage: each meter's unit, its limits, and the product that is charged for it."""
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE
@@ -83,3 +87,119 @@ METERS: dict[str, MeterKind] = {
         MeterKind("terminal_minutes", "terminal", "minute", "hour", Decimal(60)),
     )
 }
+
+
+LATEST = timedelta(minutes=5)
+OLDEST = timedelta(days=35)
+_NAME = re.compile(r"^[\x21-\x7e][\x20-\x7e]*$")
+
+
+class BadEvent(ValueError):
+    """An event that is refused: `reason` is stable, the text for whoever sent it."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An event as it was understood: so much of a meter for a team at a moment, under the source's own id."""
+
+    source: str
+    event_id: str
+    team_id: str
+    workspace_id: str | None
+    meter: MeterKind
+    product: str
+    resource: str
+    quantity: Decimal
+    at: datetime
+    attributes: dict[str, str]
+    supersedes: str | None
+
+    @property
+    def key(self) -> bytes:
+        """What makes it this event and no other."""
+        return key_of(self.team_id, self.source, self.event_id)
+
+    @property
+    def content(self) -> bytes:
+        """The same for reports that say the same, however they are written."""
+        said = (
+            self.meter.key, self.at.astimezone(UTC).isoformat(), self.resource, self.workspace_id,
+            format(self.quantity.normalize(), "f"), sorted(self.attributes.items()), self.supersedes,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(said).encode()).digest()
+
+
+def key_of(team_id: str, source: str, event_id: str) -> bytes:
+    return hashlib.sha256("\n".join((team_id, source, event_id)).encode()).digest()[:16]
+
+
+def read_event(raw: object, now: datetime) -> Report:
+    """The event that this JSON value is (CloudEvents' names); raises BadEvent, saying why not."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("data"), dict):
+        raise BadEvent("malformed", "An event is an object with id, source, type, time, team and data.")
+    meter = METERS.get(str(raw.get("type")))
+    if meter is None:
+        raise BadEvent("unknown_meter", "There is no such meter.")
+    attributes = {name: _text(value) for name, value in raw["data"].items() if name != "quantity"}
+    try:
+        product = meter.product_of(attributes)
+    except BadAttributes as bad:
+        raise BadEvent("malformed", str(bad)) from None
+    supersedes = raw.get("supersedes")
+    return Report(
+        source=_named(raw, "source", 80),
+        event_id=_named(raw, "id", 100),
+        team_id=_named(raw, "team", 40),
+        workspace_id=_named(raw, "workspace", 40) if raw.get("workspace") else None,
+        meter=meter,
+        product=product[:80],
+        resource=_named(raw, "subject", 120) if raw.get("subject") else meter.key,
+        quantity=_quantity(raw["data"].get("quantity"), meter),
+        at=_time(raw.get("time"), now),
+        attributes=attributes,
+        supersedes=_named(raw, "supersedes", 100) if supersedes is not None else None,
+    )
+
+
+def _named(raw: Mapping[str, object], name: str, most: int) -> str:
+    value = raw.get(name)
+    if not isinstance(value, str) or len(value) > most or not _NAME.match(value):
+        raise BadEvent("malformed", f"{name} is a text of 1 to {most} printable characters.")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | int | bool) or len(str(value)) > 200:
+        raise BadEvent("malformed", "Attributes are short texts or whole numbers.")
+    return str(value)
+
+
+def _quantity(value: object, meter: MeterKind) -> Decimal:
+    """An exact number: a text or a whole number, for a float is neither."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadEvent("quantity", "quantity is a decimal number in quotes, or a whole number.")
+    try:
+        found = Decimal(value)
+    except ArithmeticError:
+        raise BadEvent("quantity", "quantity is not a number.") from None
+    if not found.is_finite() or not 0 <= found <= meter.most:
+        raise BadEvent("quantity", f"quantity is between 0 and {meter.most:f}.")
+    if found != found.quantize(Decimal(1 if meter.is_whole else "1e-12")):
+        raise BadEvent("quantity", "quantity has too many decimals for this meter.")
+    return found
+
+
+def _time(value: object, now: datetime) -> datetime:
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise BadEvent("time", "time is RFC 3339 with a time zone.")
+    if not now - OLDEST <= at <= now + LATEST:
+        raise BadEvent("time", "time is at most 35 days ago and 5 minutes ahead.")
+    return at

@@ -5,6 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.billing import reconcilers
+from apps.billing.services import charges
 from apps.operations.schedule import periodic
 
 
@@ -21,3 +22,8 @@ def cut() -> None:
 @periodic("billing.release", every=timedelta(seconds=10))
 def release() -> None:
     reconcilers.release_expired()
+
+
+@periodic("billing.rate", every=timedelta(seconds=5))
+def rate() -> None:
+    charges.rate_pending()

@@ -5,14 +5,17 @@ Whoever calls holds the meters' and the wallets' row locks, taken in this order,
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from apps.billing.models import AccountKind
+from apps.billing.models import AccountKind, TransactionKind, Wallet
 from apps.billing.specs import EPOCH, derived_uuid
 from apps.core import statements
+from apps.core.ids import decode
+from apps.core.money import ZERO
 
 # Each part of the statement: the columns of its rows, and what is done with them (`rows`).
 _PARTS = {
@@ -29,10 +32,11 @@ _PARTS = {
     "lines": (
         "interval_id uuid, event_id uuid, transaction_id uuid, team_id uuid, workspace_id uuid,"
         " resource_id text, product text, unit text, version_id uuid, started_at timestamptz,"
-        " seconds numeric, quantity numeric, unit_price numeric, position numeric, amount numeric",
+        " seconds numeric, quantity numeric, unit_price numeric, position numeric, amount numeric,"
+        " reverses bigint",
         "INSERT INTO billing_ratedusage (interval_id, event_id, transaction_id, team_id, workspace_id,"
         " resource_id, product, unit, version_id, started_at, seconds, quantity, unit_price, position,"
-        " amount) SELECT * FROM rows",
+        " amount, reverses) SELECT * FROM rows",
     ),
     "days": (
         "team_id uuid, workspace_id uuid, resource_id text, product text, day date, seconds numeric,"
@@ -57,8 +61,9 @@ _PARTS = {
     ),
     "wallets": (
         "team_id uuid, balance numeric, held numeric",
-        "UPDATE billing_wallet AS w SET balance = w.balance + rows.balance, held = w.held + rows.held"
-        " FROM rows WHERE w.team_id = rows.team_id",
+        "UPDATE billing_wallet AS w SET balance = w.balance + s.balance, held = w.held + s.held FROM ("
+        " SELECT team_id, sum(balance) AS balance, sum(held) AS held FROM rows GROUP BY 1) s"
+        " WHERE w.team_id = s.team_id",
     ),
     "holds": (
         "resource_id text, team_id uuid, amount numeric, expires_at timestamptz",
@@ -87,6 +92,17 @@ _PARTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What a transaction of usage is called, and its id."""
+
+    id: UUID
+    at: datetime
+    reference: str
+    description: str = ""
+    kind: TransactionKind = TransactionKind.USAGE
+
+
 @dataclass(slots=True)
 class Batch:
     """Rows to write together, in the columns that `_PARTS` names."""
@@ -113,6 +129,27 @@ class Batch:
         """A transaction (its columns) and its postings (account, team, amount); zero amounts are left out."""
         self.transactions.append(transaction)
         self.postings.extend((transaction[0], *posting) for posting in postings if posting[2])
+
+
+def charge_usage(batch: Batch, wallet: Wallet, *, texts: Texts, amount: Decimal, covered: Decimal) -> None:
+    """Post what a team has used besides time: paid from what is free and from the holds that covered it.
+
+    What neither covers is uncollected; a negative amount is a correction and comes back to the team. The
+    wallet is locked and is kept in step, so that several charges of a batch see one another.
+    """
+    if not amount:
+        return
+    team = decode("team", wallet.team_id)
+    paid = min(amount, max(wallet.available, ZERO) + covered)
+    batch.post(
+        (texts.id, str(texts.kind), team, wallet.currency, texts.reference, texts.description, "", texts.at),
+        (decode("acc", wallet.account_id), team, -paid),
+        (batch.business_account(AccountKind.UNCOLLECTED, wallet.currency), None, paid - amount),
+        (batch.business_account(AccountKind.REVENUE, wallet.currency), None, amount),
+    )
+    batch.wallets.append((team, -paid, -covered))
+    wallet.balance -= paid
+    wallet.held -= covered
 
 
 def write(batch: Batch) -> int:

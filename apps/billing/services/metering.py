@@ -210,7 +210,7 @@ def _note_usage(batch: Batch, cut: Cut, lines: Sequence[Line], usage: UUID) -> N
     batch.intervals.append((usage, meter.resource_id, *owner, region, rates, *span))
     for line in lines:
         what = (meter.resource_id, line.product, "hour", decode("prv", line.version_id), line.start)
-        cost = (line.seconds, line.quantity, line.unit_price, line.position, line.amount)
+        cost = (line.seconds, line.quantity, line.unit_price, line.position, line.amount, None)
         batch.lines.append((usage, None, usage, *owner, *what, *cost))
         day = (meter.resource_id, line.product, line.start.date())
         batch.days.append((*owner, *day, line.seconds, line.unit_seconds, ZERO, line.amount))

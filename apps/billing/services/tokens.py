@@ -14,11 +14,11 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from apps.billing import rating
-from apps.billing.models import AccountKind, Hold, PriceVersion, TransactionKind, Wallet
+from apps.billing.models import Hold, PriceVersion, Wallet
 from apps.billing.rating import token_cost
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services import booking, budgets, quarantine
-from apps.billing.services.booking import Batch
+from apps.billing.services.booking import Batch, Texts, charge_usage
 from apps.billing.services.leases import lease, release, renew
 from apps.billing.services.quarantine import Refused
 from apps.billing.specs import (
@@ -332,7 +332,9 @@ def _note_lines(batch: Batch, one: Used) -> None:
         price = _known_versions[encode("prv", version)].unit_price
         what = (resource, product, UNIT, version, one.first_at)
         units = count / TOKENS_PER_PRICE
-        batch.lines.append((None, None, one.transaction, *owner, *what, ZERO, units, price, None, amount))
+        batch.lines.append(
+            (None, None, one.transaction, *owner, *what, ZERO, units, price, None, amount, None)
+        )
         batch.days.append((*owner, resource, product, one.day, ZERO, ZERO, units, amount))
 
 
@@ -343,7 +345,7 @@ def _charge(
     amount = sum((one.amount for one in used), ZERO)
     if not amount:
         return
-    team, currency, covered = used[0].team, wallet.currency, ZERO
+    team, covered = used[0].team, ZERO
     own = {lease: hold for lease, hold in holds.items() if hold.team_id == wallet.team_id}
     for one in used:
         if one.lease in own:
@@ -351,13 +353,6 @@ def _charge(
             own[one.lease].amount -= part
             covered += part
     batch.holds += [(hold.resource_id, team, hold.amount, hold.expires_at) for hold in own.values()]
-    paid = min(amount, max(wallet.available, ZERO) + covered)
     requests = sum(one.requests for one in used)
-    texts = (currency, "tokens", f"{requests} requests", "")
-    batch.post(
-        (used[0].transaction, str(TransactionKind.USAGE), team, *texts, now),
-        (decode("acc", wallet.account_id), team, -paid),
-        (batch.business_account(AccountKind.UNCOLLECTED, currency), None, paid - amount),
-        (batch.business_account(AccountKind.REVENUE, currency), None, amount),
-    )
-    batch.wallets.append((team, -paid, -covered))
+    texts = Texts(used[0].transaction, now, "tokens", f"{requests} requests")
+    charge_usage(batch, wallet, texts=texts, amount=amount, covered=covered)

@@ -1,0 +1,219 @@
+"""Charging usage events: rated in the order they came in, one ledger transaction per team and batch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from apps.billing.meters import METERS
+from apps.billing.models import RatedUsage, UnratedEvent, Wallet
+from apps.billing.rating import PLACES, Version
+from apps.billing.selectors import books
+from apps.billing.services import booking, budgets, quarantine
+from apps.billing.services.booking import Batch, Texts, charge_usage
+from apps.billing.services.positions import Positions
+from apps.billing.services.quarantine import Refused
+from apps.billing.specs import SECONDS_PER_HOUR, Spender
+from apps.billing.states import QuarantineReason
+from apps.core.clock import db_now
+from apps.core.failpoints import failpoint
+from apps.core.ids import decode, encode, new_uuid
+from apps.core.money import ZERO
+
+BATCH = 2000
+TEAMS = 100
+_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+_WAITING = "SELECT DISTINCT team_id FROM billing_unratedevent LIMIT %s"
+_TAKE = """
+WITH mine AS (
+    DELETE FROM billing_unratedevent WHERE event_id IN (
+        SELECT event_id FROM billing_unratedevent WHERE team_id = %s ORDER BY event_id LIMIT %s)
+    RETURNING event_id)
+SELECT e.id, e.team_id, e.workspace_id, e.source, e.event_id, e.meter, e.product, e.resource_id,
+       e.quantity, e.at, e.attributes, e.supersedes
+  FROM billing_usageevent e JOIN mine ON mine.event_id = e.id ORDER BY e.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it is charged."""
+
+    id: UUID
+    team: UUID
+    workspace: UUID
+    source: str
+    event_id: str
+    meter: str
+    product: str
+    resource: str
+    quantity: Decimal
+    at: datetime
+    attributes: dict[str, str]
+    supersedes: UUID | None
+
+    @property
+    def units(self) -> Decimal:
+        return METERS[self.meter].units(self.quantity)
+
+
+@dataclass(slots=True)
+class Charge:
+    """The batch of one team: what is to be written, and what it comes to."""
+
+    team_id: str
+    team: UUID
+    transaction: UUID
+    batch: Batch
+    positions: Positions
+    amount: Decimal = ZERO
+
+
+def rate_pending(*, limit: int = BATCH) -> int:
+    """Charge all events that wait, team by team; how many. Several pollers may do so side by side."""
+    done = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_WAITING, [TEAMS])
+            teams = [row[0] for row in cursor.fetchall()]
+        if not teams:
+            return done
+        done += sum(_rate_team(team, limit) for team in sorted(teams))
+
+
+def _rate_team(team: UUID, limit: int) -> int:
+    """One batch of a team, in one transaction, under the lock of its wallet: so in order, and once."""
+    with transaction.atomic():
+        wallet: Wallet = Wallet.objects.select_for_update().get(team_id=encode("team", team))
+        events = _take(team, limit)
+        if not events:
+            return 0
+        events = _put_back_later(events)
+        failpoint("billing.events.taken")
+        charge = Charge(wallet.team_id, team, new_uuid(), Batch(), Positions())
+        _rate(charge, events, wallet.currency)
+        failpoint("billing.events.rated")
+        now = db_now()
+        texts = Texts(charge.transaction, now, "events", f"{len(events)} events")
+        charge_usage(charge.batch, wallet, texts=texts, amount=charge.amount, covered=ZERO)
+        booking.write(charge.batch)
+        budgets.note(spent=_spent(charge), now=now)
+        failpoint("billing.events.posted")
+    return len(events)
+
+
+def _put_back_later(events: list[Event]) -> list[Event]:
+    """The events without those that correct another of this batch; they wait until that one is charged."""
+    ids = {event.id for event in events}
+    later = [event for event in events if event.supersedes in ids]
+    if later:
+        UnratedEvent.objects.bulk_create(
+            UnratedEvent(event_id=encode("uev", event.id), team_id=encode("team", event.team))
+            for event in later
+        )
+    return [event for event in events if event.supersedes not in ids]
+
+
+def _take(team: UUID, limit: int) -> list[Event]:
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [team, limit])
+        rows = cursor.fetchall()
+    return [Event(*row[:10], attributes=json.loads(row[10]), supersedes=row[11]) for row in rows]
+
+
+def _rate(charge: Charge, events: Sequence[Event], currency: str) -> None:
+    """The lines of every event; one that has no price is set aside, not guessed at."""
+    span = {"start": min(event.at for event in events), "end": max(event.at for event in events)}
+    book: dict[str, list[Version]] = {}
+    products = {event.product for event in events}
+    for version in books.versions(products, {charge.team_id: currency}, **span)[charge.team_id]:
+        book.setdefault(version.product, []).append(version)
+    replaced = _replaced(events)
+    refused: list[Refused] = []
+    for event in events:
+        found = _in_force(book.get(event.product, ()), event.at)
+        if found is None:
+            refused.append(_unpriced(charge, event))
+            continue
+        if event.supersedes in replaced:
+            _take_back(charge, replaced[event.supersedes])
+        _add(charge, event, found)
+    quarantine.put(refused)
+
+
+def _in_force(versions: Sequence[Version], at: datetime) -> Version | None:
+    for version in versions:
+        if version.start <= at and (version.end is None or at < version.end):
+            return version
+    return None
+
+
+def amount_of(event_quantity: Decimal, meter: str, version: Version, position: Decimal | None) -> Decimal:
+    """What an event costs: quantity × price, or what the price curve gains by it from its position on."""
+    kind = METERS[meter]
+    if version.curve is not None:
+        seconds = kind.units(event_quantity) * SECONDS_PER_HOUR
+        return version.curve.cost_between(position or ZERO, seconds)
+    with localcontext(_CONTEXT):
+        return (event_quantity * version.unit_price / kind.per).quantize(PLACES)
+
+
+def _add(charge: Charge, event: Event, version: Version) -> None:
+    units, day, position = event.units, event.at.date(), None
+    if version.curve is not None:
+        position = charge.positions.take(charge.team_id, event.product, day, units * SECONDS_PER_HOUR)
+    amount = amount_of(event.quantity, event.meter, version, position)
+    what = (event.resource, event.product, METERS[event.meter].unit, decode("prv", version.id), event.at)
+    cost = (ZERO, units, version.unit_price, position, amount, None)
+    owner = (charge.team, event.workspace)
+    charge.batch.lines.append((None, event.id, charge.transaction, *owner, *what, *cost))
+    charge.batch.days.append((*owner, event.resource, event.product, day, ZERO, ZERO, units, amount))
+    charge.amount += amount
+
+
+def _replaced(events: Sequence[Event]) -> dict[UUID, RatedUsage]:
+    """The lines that events of this batch take back, by the event they were charged for."""
+    ids = [encode("uev", event.supersedes) for event in events if event.supersedes]
+    rows = RatedUsage.objects.filter(event_id__in=ids) if ids else ()
+    return {decode("uev", row.event_id): row for row in rows}
+
+
+def _take_back(charge: Charge, row: RatedUsage) -> None:
+    """A line that undoes another, as it was: never reckoned anew."""
+    owner = (decode("team", row.team_id), decode("wks", row.workspace_id))
+    version: Any = decode("prv", row.version_id) if row.version_id else None
+    what = (row.resource_id, row.product, row.unit, version, row.started_at)
+    cost = (ZERO, -row.quantity, row.unit_price, None, -row.amount, row.pk)
+    charge.batch.lines.append((None, None, charge.transaction, *owner, *what, *cost))
+    day = row.started_at.date()
+    charge.positions.take(charge.team_id, row.product, day, -row.quantity * SECONDS_PER_HOUR)
+    counted = (ZERO, ZERO, -row.quantity, -row.amount)
+    charge.batch.days.append((*owner, row.resource_id, row.product, day, *counted))
+    charge.amount -= row.amount
+
+
+def _unpriced(charge: Charge, event: Event) -> Refused:
+    payload = {
+        "id": event.event_id, "source": event.source, "type": event.meter, "time": event.at.isoformat(),
+        "subject": event.resource, "event": encode("uev", event.id), "product": event.product,
+        "data": {"quantity": str(event.quantity), **event.attributes},
+    }  # fmt: skip
+    detail = f"{event.product} has no price at {event.at.isoformat()}"
+    about = (event.source, event.event_id, charge.team_id, event.meter)
+    return Refused(*about, QuarantineReason.NO_PRICE, payload, detail)
+
+
+def _spent(charge: Charge) -> list[tuple[Spender, Decimal]]:
+    sums: dict[tuple[UUID, str], Decimal] = {}
+    for _interval, _event, _ltx, _team, workspace, resource, *_what, amount, _reverses in charge.batch.lines:
+        sums[workspace, resource] = sums.get((workspace, resource), ZERO) + amount
+    return [
+        (Spender(charge.team_id, encode("wks", workspace), None, resource), amount)
+        for (workspace, resource), amount in sums.items()
+    ]
