@@ -6,7 +6,7 @@ from typing import Any
 from allauth.usersessions.models import UserSession
 from django.db.models import QuerySet
 
-from apps.core.actor import PLATFORM, Actor
+from apps.core.actor import PLATFORM, Actor, region_scope
 from apps.core.errors import NotFound
 from apps.core.permissions import Permission, Role
 from apps.users.models import SshKey, StaffRole, User
@@ -32,6 +32,13 @@ def staff_roles(actor: Actor) -> QuerySet[StaffRole]:
     if actor.can(Permission.STAFF_READ, PLATFORM):
         return rows
     return rows.filter(user_id=actor.user_id or None)
+
+
+def staff_of_region(actor: Actor, region_id: str) -> QuerySet[StaffRole]:
+    """Who holds a role in one region, for those who have one there."""
+    actor.require(Permission.REGION_READ, region_scope(region_id))
+    rows = StaffRole.objects.filter(region_id=region_id).select_related("user")
+    return rows.order_by("user__email", "role")
 
 
 def staff_role(actor: Actor, role_id: str) -> StaffRole:

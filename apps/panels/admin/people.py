@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.audit.selectors import records
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission, Role
+from apps.panels import staff
 from apps.panels.account.recent import confirm_first
 from apps.panels.audit import AuditList, action_of
 from apps.panels.kit import (
@@ -239,36 +240,7 @@ class StaffList(Resource):
     )
     actions = (REVOKE,)
     links = (Link(_("Grant a role"), "staff-new", Permission.STAFF_MANAGE),)
-    columns = (
-        Column(
-            "email",
-            _("Person"),
-            lambda one: cells.two_lines(one.user.label, one.user.email),
-            sort="user__email",
-            main=True,
-            text=lambda one: one.user.email,
-        ),
-        Column("role", _("Role"), lambda one: role_of(one.role), sort="role"),
-        Column(
-            "where",
-            _("Where"),
-            lambda one: one.region_slug or _("The platform"),
-            sort="region_slug",
-            text=lambda one: one.region_slug,
-        ),
-        Column(
-            "by", _("Granted by"), lambda one: one.granted_by, priority=3, text=lambda one: one.granted_by
-        ),
-        Column(
-            "since",
-            _("Since"),
-            lambda one: cells.when(one.created_at),
-            sort="created_at",
-            num=True,
-            priority=2,
-            text=lambda one: one.created_at.isoformat(),
-        ),
-    )
+    columns = (staff.PERSON, staff.ROLE, staff.WHERE, staff.GRANTED_BY, staff.SINCE)
 
     def rows(self) -> QuerySet[Any]:
         return selectors.staff_roles(self.actor)

@@ -12,6 +12,7 @@ from apps.panels.cluster import (
     nodes,
     operations,
     region_map,
+    staff,
     stores,
 )
 
@@ -41,5 +42,6 @@ urlpatterns: list[URLPattern] = [
     path("operations", operations.OperationList.as_view(), name="operations"),
     path("operations/<str:pk>", operations.OperationDetail.as_view(), name="operation"),
     path("events", operations.EventList.as_view(), name="events"),
+    path("staff", staff.StaffList.as_view(), name="staff"),
     path("audit", audit.AuditPage.as_view(), name="audit"),
 ]

@@ -73,6 +73,7 @@ ADMIN: tuple[Group, ...] = (
             Item("regions", _("Regions"), "globe", P.REGION_READ, ("region", "region-new", "zones")),
             Item("clusters", _("Clusters"), "boxes", P.CLUSTER_READ, ("cluster", "cluster-new")),
             Item("nodes", _("Nodes"), "server", P.NODE_READ, ("node",)),
+            Item("gpus", _("GPUs"), "cpu", P.GPU_READ, ("gpu",)),
             Item("gpu-pools", _("GPU pools"), "layers", P.POOL_READ, ("gpu-pool", "gpu-pool-new")),
             Item("instances", _("Instances"), "box", P.INSTANCE_READ, ("instance",)),
             Item("volumes", _("Volumes"), "hard-drive", P.VOLUME_READ),
@@ -142,6 +143,7 @@ CLUSTER: tuple[Group, ...] = (
         (
             Item("operations", _("Operations"), "list-checks", P.OPERATION_READ, ("operation",)),
             Item("events", _("Events"), "activity", P.EVENT_READ),
+            Item("staff", _("Staff"), "shield", P.REGION_READ),
             Item("audit", _("Audit log"), "scroll-text", P.AUDIT_READ),
         ),
     ),
