@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.ids import IdField
 from apps.core.permissions import PLATFORM_ROLES, REGION_ROLES, Role
+from apps.users.specs import LONGEST_LIST_NAME, LONGEST_LIST_QUERY
 
 
 class UserManager(BaseUserManager["User"]):
@@ -140,6 +141,26 @@ class SshKey(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "name"], name="users_ssh_key_name"),
             models.UniqueConstraint(fields=["user", "fingerprint"], name="users_ssh_key_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SavedList(models.Model):
+    """A list as a person likes to see it: its filters, order and columns under a name."""
+
+    id = IdField("list", primary_key=True)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    page = models.CharField(max_length=80)  # the panel and the route of the list
+    name = models.CharField(_("name"), max_length=LONGEST_LIST_NAME)
+    query = models.CharField(max_length=LONGEST_LIST_QUERY)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ("name",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "page", "name"], name="users_list_name"),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from apps.core.actor import PLATFORM, Actor, region_scope
 from apps.core.errors import NotFound
 from apps.core.permissions import Permission, Role
-from apps.users.models import SshKey, StaffRole, User
+from apps.users.models import SavedList, SshKey, StaffRole, User
 
 
 def people(actor: Actor) -> QuerySet[User]:
@@ -82,3 +82,8 @@ def proven_at(session: Mapping[str, Any], user_id: str) -> float:
 def has_full_administrator() -> bool:
     """Whether the platform has anybody in charge yet."""
     return StaffRole.objects.filter(role=Role.FULL_ADMINISTRATOR, user__is_active=True).exists()
+
+
+def saved_lists(actor: Actor, page: str) -> QuerySet[SavedList]:
+    """How the actor likes to see one list."""
+    return SavedList.objects.filter(user_id=actor.user_id or None, page=page)

@@ -15,10 +15,11 @@ from apps.core.errors import Conflict, Invalid, NotFound, NotPermitted
 from apps.core.permissions import PLATFORM_ROLES, REGION_ROLES, Permission, Role
 from apps.users import signals
 from apps.users.errors import DuplicateKey, EmailTaken, LastAdministrator
-from apps.users.models import SshKey, StaffRole, User
-from apps.users.specs import parse_public_key
+from apps.users.models import SavedList, SshKey, StaffRole, User
+from apps.users.specs import LONGEST_LIST_NAME, LONGEST_LIST_QUERY, parse_public_key
 
 MOST_SSH_KEYS = 50
+MOST_SAVED_LISTS = 12  # of one page: they stand beside one another as tabs
 
 
 @transaction.atomic
@@ -220,3 +221,28 @@ def _keeping_an_administrator(trigger: str) -> Iterator[None]:
             yield
     except IntegrityError as error:
         raise LastAdministrator("This is the last full administrator; name another one first.") from error
+
+
+@transaction.atomic
+def save_list(*, actor: Actor, page: str, name: str, query: str) -> SavedList:
+    """Keep a list's filters, order and columns under a name; the same name again replaces them."""
+    user = _own_row(actor)
+    name = name.strip()
+    if not name:
+        raise Invalid("Give the view a name.", field="name")
+    if len(name) > LONGEST_LIST_NAME or len(query) > LONGEST_LIST_QUERY:
+        raise Invalid("This is too long to keep.", field="name")
+    others = SavedList.objects.filter(user=user, page=page).exclude(name=name)
+    if others.count() >= MOST_SAVED_LISTS:
+        raise Conflict(f"A list keeps {MOST_SAVED_LISTS} views; remove one first.")
+    kept, _made = SavedList.objects.update_or_create(
+        user=user, page=page, name=name, defaults={"query": query}
+    )
+    return kept
+
+
+@transaction.atomic
+def forget_list(*, actor: Actor, page: str, list_id: str) -> None:
+    """Remove a saved view of one's own."""
+    user = _own_row(actor)
+    SavedList.objects.filter(user=user, page=page, pk=list_id).delete()

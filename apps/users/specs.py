@@ -20,6 +20,8 @@ KINDS = frozenset(
 SMALLEST_RSA = 2048
 LARGEST_TEXT = 16_384
 
+LONGEST_LIST_NAME, LONGEST_LIST_QUERY = 40, 1000  # of a saved view of a list
+
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:

@@ -253,3 +253,39 @@ def test_the_live_stream_is_for_those_who_are_there(team: Team, browser: Client)
     stranger.force_login(UserFactory())
     assert stranger.get(f"/events?{query}").status_code == 404
     assert browser.get(f"/events?{query}").headers["Content-Type"] == "text/event-stream"
+
+
+def test_columns_can_be_left_out_and_the_file_follows(browser: Client, team: Team) -> None:
+    make(team, "one")
+    whole = browser.get(address(team)).content.decode()
+    heads = re.findall(r'<th scope="col"[^>]*>(?:<a [^>]*>)?([^<]+)', whole)
+    left_out = pages.KeyList.columns[-1]
+    page = browser.get(address(team), {"hide": f"{left_out.name},name,no-such"}).content.decode()
+    left = re.findall(r'<th scope="col"[^>]*>(?:<a [^>]*>)?([^<]+)', page)
+    assert left == [head for head in heads if head != str(left_out.label)]
+    file = b"".join(browser.get(address(team), {"hide": left_out.name, "format": "csv"}).streaming_content)
+    assert str(left_out.label) not in file.decode().splitlines()[0]
+
+
+def test_a_view_is_kept_for_one_person_alone(browser: Client, team: Team) -> None:
+    kept = address(team, "test-keys?q=one&hide=prefix")
+    browser.post(kept, {"do": "keep-view", "name": "My one"})
+    page = browser.get(address(team)).content.decode()
+    assert re.search(r'<a href="[^"]*q=one&amp;hide=prefix"[^>]*>My one</a>', page)
+    shown = browser.get(kept).content.decode()
+    assert re.search(r'aria-current="true">My one</a>', shown)
+    stranger = Client()
+    stranger.force_login(member_of(team, Role.TEAM_ADMIN))
+    assert "My one" not in stranger.get(address(team)).content.decode()
+    forget = re.search(r'value="(forget-view:[^"]+)"', shown)
+    assert forget is not None
+    stranger.post(kept, {"do": forget[1]})
+    assert "My one" in browser.get(address(team)).content.decode()
+    browser.post(kept, {"do": forget[1]})
+    assert "My one" not in browser.get(address(team)).content.decode()
+
+
+def test_a_view_without_a_fit_name_is_refused(browser: Client, team: Team) -> None:
+    for name in ("", " ", "x" * 41):
+        browser.post(address(team, "test-keys?q=one"), {"do": "keep-view", "name": name})
+    assert "q=one" not in browser.get(address(team)).content.decode()

@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from apps.panels.kit import actions, csvfile, shell
 from apps.panels.kit.actions import Action
 from apps.panels.kit.columns import Column, Empty, Filter, Link, SavedView
-from apps.panels.kit.views import PanelView
+from apps.panels.kit.shaping import ShapedList
 
 PER_PAGE = (25, 50, 100)
 MAX_SEARCH = 100
@@ -44,7 +44,7 @@ class CountedPaginator(Paginator):  # type: ignore[type-arg]
         return self.known
 
 
-class Resource(PanelView):
+class Resource(ShapedList):
     """The list of one noun. Its rows are `model`'s, visible to the actor and inside the place;
     there is no way to leave that scope: counts, options, CSV and bulk buttons start from it."""
 
@@ -74,13 +74,13 @@ class Resource(PanelView):
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.GET.get("format") == "csv":
-            return csvfile.stream(self, self.columns, self.sorted(self.refine(self.found())))
+            return csvfile.stream(self, self.shown, self.sorted(self.refine(self.found())))
         if self.is_partial:
             return self.render_part("kit/_list.html", self.context())
         return self.render("kit/list.html", self.context())
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        return actions.perform(self, self.actions)
+        return self.shape() or actions.perform(self, self.actions)
 
     def targets(self, ids: Sequence[str]) -> list[Any]:
         """The rows with these ids, as far as they are in scope."""
@@ -188,7 +188,7 @@ class Resource(PanelView):
             {
                 "row": row,
                 "name": actions.name_of(row),
-                "cells": [(column.css, column.value(row, self)) for column in self.columns],
+                "cells": [(column.css, column.value(row, self)) for column in self.shown],
                 "buttons": actions.buttons(self, [one for one in self.actions if one.row], row),
             }
             for row in self.page.object_list
@@ -210,18 +210,16 @@ class Resource(PanelView):
     @property
     def heads(self) -> list[dict[str, Any]]:
         wanted = self.asked.sort or self.order
-        return [_head(self, column, wanted) for column in self.columns]
+        return [_head(self, column, wanted) for column in self.shown]
 
     @property
     def tabs(self) -> list[dict[str, Any]]:
-        if not self.views:
-            return []
         return [
             {
                 "label": view.label,
                 "url": self.query(view=view.name if at else None),
                 "n": self.counts[f"view_{view.name}"],
-                "on": view is self.saved_view,
+                "on": view is self.saved_view and self.own_view is None,
             }
             for at, view in enumerate(self.views)
         ]

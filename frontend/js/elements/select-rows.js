@@ -4,7 +4,13 @@ import { $, $$, define } from "../dom.js";
 define("ui-select-rows", class extends HTMLElement {
   connectedCallback() {
     this.onchange = event => this.count(event.target);
-    this.onkeydown = event => this.key(event);
+    // The keys work from anywhere on the page that has no use of its own for them.
+    this.heard = event => (event.target === document.body || this.contains(event.target)) && this.key(event);
+    document.addEventListener("keydown", this.heard);
+  }
+
+  disconnectedCallback() {
+    document.removeEventListener("keydown", this.heard);
   }
 
   count(changed) {
