@@ -26,7 +26,17 @@ class Malformed(Exception):
 class Head:
     """What a request says before its body; only the headers that the gateway asks for are kept."""
 
-    __slots__ = ("authorization", "expects", "length", "method", "peer", "session", "target", "wants")
+    __slots__ = (
+        "authorization",
+        "expects",
+        "is_old",
+        "length",
+        "method",
+        "peer",
+        "session",
+        "target",
+        "wants",
+    )
 
     def __init__(self) -> None:
         self.method = b""
@@ -34,6 +44,7 @@ class Head:
         self.authorization: bytes | None = None
         self.length = -1
         self.expects = False
+        self.is_old = False  # HTTP/1.0: no chunks in the answer
         self.peer: bytes | None = None
         self.session: bytes | None = None
         self.wants: bytes | None = None
@@ -132,7 +143,7 @@ class RequestParser:
             raise Malformed(400, "malformed", "HTTP/1.0 knows no chunked bodies.")
         if parser.should_upgrade():
             raise Malformed(400, "malformed", "This connection cannot be upgraded.")
-        head.method = parser.get_method()
+        head.method, head.is_old = parser.get_method(), version == "1.0"
         self._in_body = True
         self._most = self._sink.on_head(head)
         if head.length > self._most:

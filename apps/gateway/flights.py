@@ -1,0 +1,217 @@
+"""The spool: what is under way and what is done but not yet settled, in a file that outlives the process.
+
+A segment is a memory-mapped file: first one byte of state per slot, then the slots. A worker opens a slot
+before it forwards a request, notes in it what it has passed on, and closes it when the request is over;
+writing is copying memory, no system call. The settler reads closed slots, settles them, and frees them. When
+a worker is killed, its open slots say how far each request had come: they are settled as that.
+
+The worker moves a slot free → open → closed, the settler closed → free, and nobody else touches it; a slot
+that is settled twice is found out by the request's id.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+FREE, OPEN, CLOSED = 0, 1, 2
+SLOTS = 4096
+SLOT = 1024
+_TAIL, _TAIL_MOST = 96, 288
+_FACTS = 384
+FACTS_MOST = SLOT - _FACTS
+# outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
+# pieces passed on, tokens of engines before, replica, lease
+_HEAD = struct.Struct("<BBBxHH16sqqIIIIII16s16s")
+_COUNTS = struct.Struct("<IIII")
+_PROGRESS = struct.Struct("<I")
+_AT_OUTCOME, _AT_HAS_COUNTS, _AT_TAIL_LENGTH = 0, 2, 6
+_AT_FINISHED, _AT_COUNTS, _AT_PIECES, _AT_BEFORE, _AT_REPLICA = 32, 40, 56, 60, 64
+_U16, _I64 = struct.Struct("<H"), struct.Struct("<q")
+NOBODY = bytes(16)
+
+OUTCOMES = ("under way", "completed", "client_gone", "engine_failed", "lost", "cut", "timeout", "refused")
+COMPLETED, CLIENT_GONE, ENGINE_FAILED, LOST, CUT, TIMEOUT, REFUSED = range(1, 8)
+
+
+class Facts(msgspec.Struct, array_like=True, frozen=True):
+    """What is the same for all requests of a key to an endpoint at a price."""
+
+    key_id: str
+    team_id: str
+    workspace_id: str
+    endpoint_id: str
+    slug: str
+    digest: str
+    is_metered: bool
+    currency: str
+    prices: tuple[str, str, str, str]
+    version_ids: tuple[str | None, ...]
+    is_embedding: bool
+
+
+class Flight(msgspec.Struct, frozen=True):
+    """One slot, read back. `counts` is None when the request was never closed or no counts were known."""
+
+    place: tuple[int, int]
+    request_id: bytes
+    outcome: str
+    is_stream: bool
+    facts: bytes
+    tail: bytes
+    started_us: int
+    finished_us: int
+    counts: tuple[int, int, int, int] | None
+    pieces: int
+    before: int
+    replica: bytes
+    lease: bytes
+
+
+class Segment:
+    """One file of slots."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        size = SLOTS + SLOTS * SLOT
+        with path.open("a+b") as file:
+            if file.seek(0, os.SEEK_END) < size:
+                file.truncate(size)
+            self.map = mmap.mmap(file.fileno(), size)
+        self.cursor = 0
+
+    def take(self) -> int:
+        """The number of a free slot, or -1."""
+        found = self.map.find(b"\0", self.cursor, SLOTS)
+        if found < 0:
+            found = self.map.find(b"\0", 0, self.cursor)
+        self.cursor = found + 1 if 0 <= found < SLOTS - 1 else 0
+        return found
+
+    def is_idle(self) -> bool:
+        """Whether every slot is free."""
+        return self.map[:SLOTS] == bytes(SLOTS)
+
+    def having(self, state: int) -> Iterator[int]:
+        """The slots in a state."""
+        mark, at = bytes((state,)), -1
+        while (at := self.map.find(mark, at + 1, SLOTS)) >= 0:
+            yield at
+
+    def free(self, slot: int) -> None:
+        self.map[slot] = FREE
+
+    def read(self, number: int, slot: int) -> Flight:
+        """What a slot holds."""
+        at = SLOTS + slot * SLOT
+        (
+            outcome, stream, has_counts, facts, tail, request, started, finished,
+            *counts, pieces, before, replica, lease,
+        ) = _HEAD.unpack_from(self.map, at)  # fmt: skip
+        return Flight(
+            place=(number, slot),
+            request_id=request,
+            outcome=OUTCOMES[outcome],
+            is_stream=bool(stream),
+            facts=self.map[at + _FACTS : at + _FACTS + facts],
+            tail=self.map[at + _TAIL : at + _TAIL + tail],
+            started_us=started,
+            finished_us=finished,
+            counts=(counts[0], counts[1], counts[2], counts[3]) if has_counts else None,
+            pieces=pieces,
+            before=before,
+            replica=replica,
+            lease=lease,
+        )
+
+
+class Spool:
+    """A worker's segments: as many as it needs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.segments = [Segment(folder / "flights-0")]
+
+    def open(self, request_id: bytes, facts: bytes, *, stream: bool, started_us: int) -> "Slot":
+        """A slot for a request that is about to be forwarded."""
+        segment = self.segments[-1]
+        number = segment.take()
+        if number < 0:
+            segment, number = self._elsewhere()
+        at = SLOTS + number * SLOT
+        memory = segment.map
+        _HEAD.pack_into(
+            memory,
+            at,
+            0,
+            stream,
+            0,
+            len(facts),
+            0,
+            request_id,
+            started_us,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            NOBODY,
+            NOBODY,
+        )
+        memory[at + _FACTS : at + _FACTS + len(facts)] = facts
+        memory[number] = OPEN
+        return Slot(memory, number, at)
+
+    def _elsewhere(self) -> tuple[Segment, int]:
+        for segment in self.segments:
+            number = segment.take()
+            if number >= 0:
+                return segment, number
+        made = Segment(self.folder / f"flights-{len(self.segments)}")
+        self.segments.append(made)
+        return made, made.take()
+
+
+class Slot:
+    """The place of one request in the spool."""
+
+    __slots__ = ("_at", "_map", "_number")
+
+    def __init__(self, memory: mmap.mmap, number: int, at: int):
+        self._map, self._number, self._at = memory, number, at
+
+    def engine(self, replica: bytes, lease: bytes, before: int) -> None:
+        """Who serves it, out of which lease, and how many tokens others have produced before."""
+        at, memory = self._at, self._map
+        memory[at + _AT_REPLICA : at + _AT_REPLICA + 32] = replica + lease
+        _PROGRESS.pack_into(memory, at + _AT_BEFORE, before)
+        _U16.pack_into(memory, at + _AT_TAIL_LENGTH, 0)
+
+    def said(self, usage: bytes) -> None:
+        """What the engine said last of how much it has used."""
+        at, memory = self._at, self._map
+        usage = usage[:_TAIL_MOST]
+        memory[at + _TAIL : at + _TAIL + len(usage)] = usage
+        _U16.pack_into(memory, at + _AT_TAIL_LENGTH, len(usage))
+
+    def passed(self, pieces: int) -> None:
+        """How many pieces of text the caller has been sent."""
+        _PROGRESS.pack_into(self._map, self._at + _AT_PIECES, pieces)
+
+    def close(self, outcome: int, counts: tuple[int, int, int, int], finished_us: int) -> None:
+        """The request is over: it used this much."""
+        at, memory = self._at, self._map
+        _COUNTS.pack_into(memory, at + _AT_COUNTS, *counts)
+        _I64.pack_into(memory, at + _AT_FINISHED, finished_us)
+        memory[at + _AT_HAS_COUNTS] = 1
+        memory[at + _AT_OUTCOME] = outcome
+        memory[self._number] = CLOSED
+
+    def drop(self) -> None:
+        """The request came to nothing; there is nothing to settle."""
+        self._map[self._number] = FREE

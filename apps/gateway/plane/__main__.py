@@ -1,0 +1,5 @@
+"""Started by the steward."""
+
+from apps.gateway.plane.worker import main
+
+main()

@@ -1,0 +1,112 @@
+"""What a caller asks for: the few fields of a body that the gateway reads, and the few it changes."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from apps.gateway.plane.refusals import Refusal, refusal
+
+Kind = Literal["chat", "completion", "embedding"]
+_IMAGES = (b'"image_url"', b'"input_audio"', b'"video_url"')
+# Beside the prompt's own bytes a chat template writes a few tokens around every message.
+_TEMPLATE = 64
+_USAGE_WISH = (
+    b',"stream_options":{"include_usage":true,"continuous_usage_stats":true},"timings_per_token":true}'
+)
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class Ask(msgspec.Struct):
+    """A body's fields that decide; `max_tokens` is the older name of `max_completion_tokens`."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+    temperature: float | None = None
+    tools: msgspec.Raw | None = None
+    prompt: msgspec.Raw | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def most(self) -> int | None:
+        """How many tokens the caller wants at most; None when it did not say."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+
+_decoder = msgspec.json.Decoder(Ask)
+_anything = msgspec.json.Decoder()
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Unreadable(Exception):
+    """The body cannot be taken; `refusal` says why."""
+
+    def __init__(self, refused: Refusal):
+        super().__init__(refused.message)
+        self.refusal = refused
+
+
+def read_ask(body: bytes) -> Ask:
+    """The body's fields; raises Unreadable."""
+    try:
+        ask = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else None
+        raise Unreadable(refusal("invalid", f"The body is wrong: {error}.", param=field)) from None
+    except _UNREADABLE:
+        raise Unreadable(refusal("malformed")) from None
+    for name, value in (("max_tokens", ask.most), ("n", ask.n), ("best_of", ask.best_of)):
+        if value is not None and not 1 <= value <= 10_000_000:
+            raise Unreadable(refusal("invalid", f"`{name}` must be at least 1.", param=name))
+    return ask
+
+
+def answers_of(ask: Ask, kind: Kind) -> int:
+    """How many answers are asked for at once."""
+    each = max(ask.n or 1, ask.best_of or 1)
+    prompt = ask.prompt
+    if kind != "completion" or prompt is None or bytes(prompt).lstrip()[:1] != b"[":
+        return each
+    prompts = _anything.decode(prompt)
+    several = len(prompts) if prompts and not isinstance(prompts[0], int) else 1
+    return each * max(several, 1)
+
+
+def input_bound(body: bytes, context_length: int) -> int:
+    """No fewer tokens than the prompt has: each has a byte at least, and no prompt exceeds the context."""
+    if any(mark in body for mark in _IMAGES):
+        return context_length
+    return min(len(body) + _TEMPLATE, context_length)
+
+
+def ask_for_usage(body: bytes, ask: Ask) -> bytes:
+    """The body of a stream, asking the engine to say how much it uses; vLLM's and llama.cpp's ways."""
+    if ask.stream_options is None:
+        return body.rstrip()[:-1] + _USAGE_WISH
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    return changed(body, {"stream_options": options, "timings_per_token": True})
+
+
+def limit_tokens(body: bytes, ask: Ask, most: int) -> bytes:
+    """The body with at most so many tokens asked for, under whichever names it used."""
+    fields: dict[str, Any] = {"max_tokens": most}
+    if ask.max_completion_tokens is not None:
+        fields["max_completion_tokens"] = most
+    return changed(body, fields)
+
+
+def changed(body: bytes, fields: dict[str, Any]) -> bytes:
+    """The body with these fields; the rest is as it was."""
+    whole = _anything.decode(body)
+    whole.update(fields)
+    return msgspec.json.encode(whole)

@@ -1,0 +1,205 @@
+"""Engines and the endpoints they serve: which of them takes the next request."""
+
+import random
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+from urllib.parse import urlsplit
+
+from apps.gateway.messages import ReplicaRow, RouteRow
+
+FAILURES_IN_A_ROW = 5
+WINDOW = 20
+OPEN_SECONDS = 30.0
+MOST_IDLE = 256
+_EWMA = 0.2
+_clock = time.monotonic
+
+
+class Breaker:
+    """Closed while an engine answers; open for a while after 5 failures in a row or half of the last 20; then
+    one request at a time finds out whether it is well again."""
+
+    __slots__ = ("_failed", "_last", "_opened_at", "_probing", "on_open")
+
+    def __init__(self) -> None:
+        self._failed = 0
+        self._last: deque[bool] = deque(maxlen=WINDOW)
+        self._opened_at = 0.0
+        self._probing = False
+        self.on_open: Callable[[], None] | None = None
+
+    @property
+    def state(self) -> str:
+        if not self._opened_at:
+            return "closed"
+        return "half open" if _clock() - self._opened_at >= OPEN_SECONDS else "open"
+
+    def lets_through(self) -> bool:
+        if not self._opened_at:
+            return True
+        return not self._probing and _clock() - self._opened_at >= OPEN_SECONDS
+
+    def begin(self) -> None:
+        """A request goes to the engine."""
+        if self._opened_at:
+            self._probing = True
+
+    def succeed(self) -> None:
+        self._failed = 0
+        if self._opened_at:
+            self._opened_at, self._probing = 0.0, False
+            self._last.clear()
+        self._last.append(True)
+
+    def fail(self) -> None:
+        self._failed += 1
+        self._last.append(False)
+        self._probing = False
+        half = len(self._last) == WINDOW and self._last.count(False) * 2 > WINDOW
+        if self._opened_at or self._failed >= FAILURES_IN_A_ROW or half:
+            was_closed = not self._opened_at
+            self._opened_at = _clock()
+            if was_closed and self.on_open is not None:
+                self.on_open()
+
+
+class Engine:
+    """A replica: its address, connections that rest, and how it has been doing."""
+
+    __slots__ = (
+        *(
+            "api_head",
+            "base",
+            "breaker",
+            "host",
+            "idle",
+            "is_retired",
+            "key",
+            "latency",
+            "outstanding",
+            "port",
+        ),
+        *("row", "tls", "weighed"),
+    )
+
+    def __init__(self, row: ReplicaRow, key: bytes):
+        self.row, self.key = row, key
+        parts = urlsplit(row.url)
+        self.tls = parts.scheme == "https"
+        self.host = parts.hostname or "127.0.0.1"
+        self.port = parts.port or (443 if self.tls else 80)
+        base = parts.path.rstrip("/").removesuffix("/v1")
+        self.base = base.encode()
+        bearer = f"Authorization: Bearer {row.api_key}\r\n" if row.api_key else ""
+        self.api_head = f"Host: {parts.netloc}\r\n{bearer}Content-Type: application/json\r\n".encode()
+        self.idle: list[Any] = []
+        self.outstanding = 0
+        self.latency = 0.0
+        self.weighed = 0.0
+        self.breaker = Breaker()
+        self.is_retired = False
+
+    def takes(self) -> bool:
+        return self.breaker.lets_through()
+
+    def took(self, seconds: float) -> None:
+        """How long it took to the first byte."""
+        self.latency = seconds if not self.latency else self.latency + _EWMA * (seconds - self.latency)
+
+    def retire(self) -> None:
+        """It serves no more: what rests is closed, what runs is finished."""
+        self.is_retired = True
+        for connection in self.idle:
+            connection.close()
+        self.idle.clear()
+
+
+class Route:
+    """An endpoint while the worker runs."""
+
+    __slots__ = ("engines", "queue", "row", "seen_at", "tokens", "turns")
+
+    def __init__(self, row: RouteRow):
+        self.row = row
+        self.engines: list[Engine] = []
+        self.queue: deque[Callable[[], None]] = deque()
+        self.turns = count()
+        self.tokens = 0
+        self.seen_at = 0.0
+
+    def become(self, row: RouteRow, engines: list[Engine]) -> None:
+        self.row, self.engines = row, engines
+        if self.queue and any(engine.takes() for engine in engines):
+            waiting, self.queue = self.queue, deque()
+            for one in waiting:
+                one()
+
+    @property
+    def outstanding(self) -> int:
+        return sum(engine.outstanding for engine in self.engines)
+
+    def pick(self, tried: set[str], affinity: bytes, region: str) -> Engine | None:
+        """The engine for the next request, none of those that were tried; None when there is none."""
+        engines = self.engines
+        if len(engines) == 1:
+            only = engines[0]
+            return only if only.row.id not in tried and only.takes() else None
+        fit = [one for one in engines if one.takes() and one.row.id not in tried and one.row.weight > 0]
+        if not fit:
+            return None
+        staying = [one for one in fit if not one.row.is_leaving] or fit
+        near = [one for one in staying if one.row.region == region] if region else []
+        return _POLICIES.get(self.row.policy, _least_outstanding)(self, near or staying, affinity)
+
+
+Policy = Callable[[Route, list[Engine], bytes], Engine]
+
+
+def _round_robin(_route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
+    """In turns, in proportion to their weights and smoothly."""
+    whole = 0.0
+    for one in fit:
+        one.weighed += one.row.weight
+        whole += one.row.weight
+    best = max(fit, key=lambda one: one.weighed)
+    best.weighed -= whole
+    return best
+
+
+def _least_outstanding(route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
+    """The one with the fewest requests for its weight; in turns among equals."""
+    start, size = next(route.turns), len(fit)
+    best = fit[start % size]
+    for offset in range(1, size):
+        one = fit[(start + offset) % size]
+        if one.outstanding * best.row.weight < best.outstanding * one.row.weight:
+            best = one
+    return best
+
+
+def _least_latency(route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
+    """The quicker of two at random, each by how long it has taken and how many wait for it."""
+    if len(fit) == 1:
+        return fit[0]
+    one, other = random.sample(fit, 2)
+    return min(one, other, key=lambda it: (it.latency * (it.outstanding + 1), it.outstanding))
+
+
+def _prefix_affinity(route: Route, fit: list[Engine], affinity: bytes) -> Engine:
+    """The same engine for the same session or beginning of a prompt, so that its cache is warm; another when
+    that one has twice as much to do as the rest."""
+    best = max(fit, key=lambda one: zlib.crc32(affinity + one.key))
+    fair = sum(one.outstanding for one in fit) / len(fit)
+    return best if best.outstanding <= 2 * fair + 2 else _least_outstanding(route, fit, affinity)
+
+
+_POLICIES: dict[str, Policy] = {
+    "round_robin": _round_robin,
+    "least_outstanding": _least_outstanding,
+    "least_latency": _least_latency,
+    "prefix_affinity": _prefix_affinity,
+}

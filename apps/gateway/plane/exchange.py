@@ -1,0 +1,160 @@
+"""One request on its way in: who asks, for what, how often, and who pays. Callbacks all the way."""
+
+import hmac
+import time
+
+from apps.gateway import flights, messages
+from apps.gateway.plane import asks, pages
+from apps.gateway.plane.limits import Verdict
+from apps.gateway.plane.refusals import refusal
+from apps.gateway.plane.serving import Serving
+from apps.gateway.plane.tables import Key
+from apps.gateway.plane.tellers import ROUNDING, Held
+
+FREE = messages.PriceRow("", (0, 0, 0, 0), ("0", "0", "0", "0"), (None, None, None, None))
+FIRST_BYTE_SECONDS = 300.0
+BETWEEN_SECONDS = 60.0
+WAKE_SECONDS = 180.0
+_KINDS: dict[bytes, asks.Kind] = {
+    b"/v1/chat/completions": "chat",
+    b"/v1/completions": "completion",
+    b"/v1/embeddings": "embedding",
+}
+
+
+class Exchange(Serving):
+    """A request and its answer."""
+
+    __slots__ = ()
+
+    # Who asks, and for what.
+
+    def begin(self) -> None:
+        path = self.path = self.head.target.partition(b"?")[0]
+        kind = _KINDS.get(path)
+        if kind is None:
+            pages.serve(self)
+        elif self.head.method != b"POST":
+            self.refuse(refusal("method_not_allowed").with_headers(b"allow: POST\r\n"))
+        elif self.identify() is not None:
+            self._infer(kind)
+
+    def identify(self) -> Key | None:
+        """Whose key it is; refuses the request when it is nobody's."""
+        plane = self.plane
+        key = self.key = plane.tables.key_of(self.head.authorization)
+        if key is None:
+            code = "bad_key" if self.head.authorization else "no_key"
+            self.refuse(refusal(code if plane.tables.is_filled else "starting"))
+            return None
+        refused = key.refusal(time.time())
+        if refused is None and key.networks and not key.may_come_from(self._ip()):
+            refused = refusal("address_not_allowed")
+        if refused is not None:
+            self.refuse(refused)
+            return None
+        return key
+
+    def _ip(self) -> str:
+        """The caller's address; the portal, which proves itself, says for whom it asks."""
+        token, _blank, address = (self.head.peer or b"").partition(b" ")
+        if self.plane.peer_token and hmac.compare_digest(token, self.plane.peer_token):
+            return address.decode("ascii", "replace")
+        return self.client.ip
+
+    def _infer(self, kind: asks.Kind) -> None:
+        assert self.key is not None
+        try:
+            ask = self.ask = asks.read_ask(self._body)
+        except asks.Unreadable as unreadable:
+            self.refuse(unreadable.refusal)
+            return
+        route = self.plane.tables.route_for(self.key, ask.model)
+        if route is None:
+            self.refuse(refusal("model_not_found", f"There is no model `{ask.model[:80]}` for this key."))
+            return
+        self._kind, self.route = kind, route
+        price = self.plane.tables.price_of(self.key, route.row.slug) if route.row.is_metered else FREE
+        if price is None:
+            self.refuse(refusal("no_price"))
+            return
+        self._price = price
+        self.plane.exchanges.add(self)
+        self.plane.limiter.check(self.key, self._limited)
+
+    def _limited(self, verdict: Verdict) -> None:
+        if self.is_over:
+            return
+        self.headers = verdict.headers
+        if verdict.refusal is not None:
+            self.refuse(verdict.refusal)
+            return
+        self._hold()
+
+    # What it may cost.
+
+    def _hold(self) -> None:
+        ask, context = self.ask, self.route.row.context_length
+        into, cached, out, embedding = self._price.attos
+        if not (into or cached or out or embedding):
+            self._send_on()
+            return
+        assert self.key is not None
+        teller = self.plane.teller_of(self.key)
+        if self._kind == "embedding":
+            most = (len(self._body) + asks.input_bound(b"", context)) * embedding + ROUNDING
+            self._most, self._rest = most, (0, 1)
+            teller.hold(most, most, self._paid)
+            return
+        answers = asks.answers_of(ask, self._kind)
+        bound = asks.input_bound(self._body, context) if answers == 1 else len(self._body) + 64 * answers
+        prompt = bound * max(into, cached) + ROUNDING
+        most = prompt + min(ask.most or context, context) * answers * out
+        self._most, self._rest = most, (prompt, out * answers)
+        teller.hold(most, min(most, prompt + out * answers), self._paid)
+
+    def _paid(self, held: Held | None, code: str) -> None:
+        if held is None:
+            if not self.is_over:
+                self.refuse(refusal(code))
+            return
+        self._held = held
+        if self.is_over:
+            self._release(0)
+            return
+        if held.amount < self._most:
+            prompt, each = self._rest
+            most = max(1, (held.amount - prompt) // each) if each else 1
+            self._body = asks.limit_tokens(self._body, self.ask, most)
+            self.headers += b"x-hostedai-max-tokens: %d\r\n" % most
+        self._send_on()
+
+    # Looked at every second, and when the tables have changed.
+
+    def look(self, now: float) -> None:
+        """Has it waited too long, or may its key no longer?"""
+        if self._waits and now - self._waits > WAKE_SECONDS:
+            self.cut(refusal("no_engine"), flights.TIMEOUT)
+        elif self.relay is None and self.engine is not None and now - self._said_at > FIRST_BYTE_SECONDS:
+            self.cut(refusal("engine_slow"), flights.TIMEOUT)
+        elif self.relay is not None and not self.client.is_paused:
+            # Bytes set it to zero; so it is the time since the first look without any.
+            if self._said_at and now - self._said_at > BETWEEN_SECONDS:
+                self.cut(refusal("engine_slow"), flights.TIMEOUT)
+            self._said_at = self._said_at or now
+
+    def review(self) -> None:
+        """The tables have changed: may this go on?"""
+        key = self.key
+        if key is None or not hasattr(self, "route"):
+            return
+        now = self.plane.tables.keys.get(key.row.hash)
+        refused = refusal("bad_key") if now is None else now.refusal(time.time())
+        if refused is None and now is not None and now is not key:
+            self.key = now
+        if refused is None and now is not None:
+            route = self.plane.tables.route_for(now, self.ask.model)
+            if route is None or route.row.endpoint_id != self.route.row.endpoint_id:
+                refused = refusal("model_not_found", "This model may no longer be used.")
+        if refused is not None:
+            self.cut(refused)

@@ -1,0 +1,88 @@
+"""What is answered without an engine: the list of models, receipts, health, figures."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apps.gateway import messages
+from apps.gateway.plane.engines import Route
+from apps.gateway.plane.refusals import refusal
+
+if TYPE_CHECKING:
+    from apps.gateway.plane.exchange import Exchange
+
+_MODELS, _MODEL, _RECEIPTS = b"/v1/models", b"/v1/models/", b"/v1/receipts/"
+_RECEIPT = re.compile(rb"rcp_[0-9a-hjkmnp-tv-z]{26}")
+
+
+def serve(exchange: "Exchange") -> None:
+    """Answer a request that asks for no tokens."""
+    path = exchange.path
+    if path not in (b"/health", _MODELS) and not path.startswith((_MODEL, _RECEIPTS)):
+        exchange.refuse(refusal("not_found"))
+    elif exchange.head.method not in (b"GET", b"HEAD"):
+        exchange.refuse(refusal("method_not_allowed").with_headers(b"allow: GET\r\n"))
+    elif exchange.head.method == b"HEAD":
+        # An answer to HEAD has no body, and ours say how long theirs is: end the connection instead.
+        exchange.refuse(refusal("method_not_allowed").with_headers(b"allow: GET\r\n"), must_close=True)
+    elif path == b"/health":
+        exchange.answer(200, b'{"status":"ok"}')
+    elif exchange.identify() is not None:
+        _serve_known(exchange, path)
+
+
+def _serve_known(exchange: "Exchange", path: bytes) -> None:
+    if path == _MODELS:
+        _models(exchange)
+    elif path.startswith(_MODEL):
+        _model(exchange, path[len(_MODEL) :].decode("ascii", "replace"))
+    else:
+        _receipt(exchange, path[len(_RECEIPTS) :])
+
+
+def _shown(route: Route) -> dict[str, Any]:
+    row = route.row
+    owner = row.team_id or "platform"
+    return {"id": row.names[0], "object": "model", "created": row.created_at, "owned_by": owner}
+
+
+def _models(exchange: "Exchange") -> None:
+    assert exchange.key is not None
+    found = exchange.plane.tables.names_for(exchange.key)
+    shown = sorted((_shown(route) for route in found), key=lambda one: str(one["id"]))
+    exchange.answer(200, msgspec.json.encode({"object": "list", "data": shown}))
+
+
+def _model(exchange: "Exchange", name: str) -> None:
+    assert exchange.key is not None
+    route = exchange.plane.tables.route_for(exchange.key, name)
+    if route is None:
+        exchange.refuse(refusal("model_not_found"))
+    else:
+        exchange.answer(200, msgspec.json.encode(_shown(route) | {"id": name}))
+
+
+def _receipt(exchange: "Exchange", name: bytes) -> None:
+    """The steward has them; the answer comes by `found`."""
+    assert exchange.key is not None
+    plane = exchange.plane
+    if not _RECEIPT.fullmatch(name):
+        exchange.refuse(refusal("receipt_not_found"))
+        return
+    number = plane.next_number()
+    plane.receipts[number] = exchange
+    wanted = messages.ReceiptWanted(number, exchange.key.row.team_id, name.decode())
+    if not plane.send(wanted):
+        del plane.receipts[number]
+        exchange.refuse(refusal("billing_away"))
+
+
+def found(exchange: "Exchange", body: bytes) -> None:
+    """The steward has looked."""
+    if exchange.is_over:
+        return
+    if body:
+        exchange.answer(200, body)
+    else:
+        exchange.refuse(refusal("receipt_not_found"))

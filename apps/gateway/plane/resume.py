@@ -1,0 +1,161 @@
+"""Going on with an answer elsewhere when its engine dies in the middle.
+
+Only for requests that say so (`X-Hostedai-Resume: 1`) or whose answer is determined (temperature 0), with one
+answer and without tools. The new engine is given what the caller has already been sent and continues it; the
+caller sees one answer and pays for its tokens once.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from apps.gateway import usage
+
+if TYPE_CHECKING:
+    from apps.gateway.plane.relay import Stream
+    from apps.gateway.plane.serving import Serving
+
+_json = msgspec.json.Decoder()
+_DONE = b"[DONE]"
+
+
+def is_possible(exchange: "Serving") -> bool:
+    """Whether this request may be continued elsewhere."""
+    ask = exchange.ask
+    if (
+        ask.tools is not None
+        or (ask.n or 1) > 1
+        or (ask.best_of or 1) > 1
+        or exchange.path.endswith(b"embeddings")
+    ):
+        return False
+    wish = exchange.head.wants
+    return wish == b"1" if wish is not None else ask.temperature == 0
+
+
+def after(exchange: "Serving", stream: "Stream", _reason: str) -> "Resumed | None":
+    """How to go on after what the caller has been sent; None when that cannot be done."""
+    if not stream.keeps:
+        return None
+    before = exchange.resumed
+    events = list(_events(b"".join(stream.events)))
+    text, told = _text_of(events), stream.counts()
+    if not events or told is None or (before is None and any(_finish_of(one) for one in events)):
+        return None
+    try:
+        body = _continued(exchange, text, told[2])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return None
+    return None if body is None else Resumed(body, told, str(events[0].get("id", "")))
+
+
+class Resumed:
+    """The rest of an answer, told as if the first engine were still telling it."""
+
+    def __init__(self, body: bytes, told: usage.Counts, answer_id: str):
+        self.body = body
+        self._told = told
+        self._id = answer_id
+        self._partial = b""
+
+    @property
+    def before(self) -> int:
+        """Tokens that other engines have produced."""
+        return self._told[2]
+
+    def translated(self, data: bytes) -> bytes:
+        """The new engine's events under the first one's name, counting on from its count."""
+        data = self._partial + data
+        cut = data.rfind(b"\n\n") + 2
+        if cut < 2:
+            self._partial = data
+            return b""
+        data, self._partial = data[:cut], data[cut:]
+        return b"".join(map(self._event, data[:-2].split(b"\n\n")))
+
+    def _event(self, raw: bytes) -> bytes:
+        text = raw.removeprefix(b"data: ").strip()
+        if text == _DONE or not text.startswith(b"{"):
+            return raw + b"\n\n"
+        event = _json.decode(text)
+        if _is_greeting(event):
+            return b""
+        event["id"] = self._id
+        event.pop("timings", None) if "usage" in event else None
+        for name in ("usage", "timings"):
+            if isinstance(event.get(name), dict):
+                event["usage"] = self._counted(usage.counts_of(_snippet(name, event[name])) or (0, 0, 0))
+        event.pop("timings", None)
+        return b"data: %b\n\n" % msgspec.json.encode(event)
+
+    def _counted(self, counts: usage.Counts) -> dict[str, Any]:
+        into, cached, out = self._told[0], self._told[1], self._told[2] + counts[2]
+        return {
+            "prompt_tokens": into + cached,
+            "completion_tokens": out,
+            "total_tokens": into + cached + out,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+
+    def whole(self, counts: usage.Counts) -> usage.Counts:
+        """What the whole answer used: the prompt once. Events already count on; bare pieces do not."""
+        if counts[0] or counts[1]:
+            return counts
+        return self._told[0], self._told[1], max(counts[2], self._told[2])
+
+
+def _snippet(name: str, value: Any) -> bytes:
+    return b'"%b":%b' % (name.encode(), msgspec.json.encode(value))
+
+
+def _events(data: bytes) -> Any:
+    for raw in data.split(b"\n\n"):
+        text = raw.removeprefix(b"data: ").strip()
+        if text.startswith(b"{"):
+            yield _json.decode(text)
+
+
+def _piece_of(event: Any) -> str:
+    for choice in event.get("choices", ()):
+        delta = choice.get("delta")
+        found = delta.get("content") if isinstance(delta, dict) else choice.get("text")
+        return found if isinstance(found, str) else ""
+    return ""
+
+
+def _text_of(events: list[Any]) -> str:
+    return "".join(map(_piece_of, events))
+
+
+def _finish_of(event: Any) -> Any:
+    return any(choice.get("finish_reason") for choice in event.get("choices", ()))
+
+
+def _is_greeting(event: Any) -> bool:
+    """The first event of a chat says only who speaks."""
+    choices = event.get("choices") or ()
+    delta = choices[0].get("delta") if choices else None
+    return (
+        isinstance(delta, dict)
+        and delta.get("role") is not None
+        and not delta.get("content")
+        and "usage" not in event
+    )
+
+
+def _continued(exchange: "Serving", text: str, told: int) -> bytes | None:
+    """The request for the rest of the answer; None when nothing is left to be said."""
+    body = _json.decode(exchange.first_body)
+    for name in ("max_tokens", "max_completion_tokens"):
+        if isinstance(body.get(name), int):
+            body[name] -= told
+            if body[name] < 1:
+                return None
+    if exchange.path == b"/v1/completions":
+        if not isinstance(body.get("prompt"), str):
+            return None
+        body["prompt"] += text
+    else:
+        body["messages"].append({"role": "assistant", "content": text})
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    return msgspec.json.encode(body)

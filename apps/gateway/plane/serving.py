@@ -1,0 +1,376 @@
+"""Who answers a request, and how it ends: engines are asked, asked again, passed on, and settled with."""
+
+import time
+from typing import TYPE_CHECKING
+
+from apps.gateway import flights, messages
+from apps.gateway.http import Head
+from apps.gateway.plane import asks, resume, wire
+from apps.gateway.plane.engines import Engine, Route
+from apps.gateway.plane.refusals import Refusal, refusal
+from apps.gateway.plane.relay import Stream, Whole
+from apps.gateway.plane.tables import Key
+from apps.gateway.plane.tellers import NOTHING, ROUNDING, Held
+from apps.gateway.plane.upstream import Connection, connect
+
+if TYPE_CHECKING:
+    from apps.gateway.plane.client import Client
+    from apps.gateway.plane.plane import Plane
+
+MOST_TRIES = 4
+_perf = time.perf_counter
+# Answers of an engine that are no answer to the caller's question: another engine is asked.
+_TROUBLE = frozenset({401, 403, 408, 425, 429})
+
+
+class Serving:
+    """The half of a request that faces the engines; `exchange` has the half that faces the caller."""
+
+    __slots__ = (
+        *(
+            "_began",
+            "_body",
+            "_connection",
+            "_heard",
+            "_held",
+            "_kind",
+            "_most",
+            "_price",
+            "_rest",
+            "_retried",
+        ),
+        *("_said_at", "_slot", "_status", "_tried", "_type", "_waits", "ask", "client", "engine", "head"),
+        *(
+            "first_body",
+            "headers",
+            "is_chunked",
+            "is_over",
+            "key",
+            "path",
+            "plane",
+            "receipt",
+            "relay",
+            "request_id",
+            "route",
+        ),
+        "resumed",
+    )
+
+    # Known once the other half has done its work.
+    ask: asks.Ask
+    path: bytes
+    route: Route
+    receipt: str
+    request_id: bytes
+    first_body: bytes
+    _kind: asks.Kind
+    _price: messages.PriceRow
+    _most: int
+    _rest: tuple[int, int]
+
+    def __init__(self, plane: "Plane", client: "Client", head: Head, body: bytes):
+        self.plane, self.client, self.head, self._body = plane, client, head, body
+        self._began = _perf()
+        self._held: Held = NOTHING
+        self._slot: flights.Slot | None = None
+        self._connection: Connection | None = None
+        self.engine: Engine | None = None
+        self.relay: Whole | Stream | None = None
+        self.resumed: resume.Resumed | None = None
+        self.key: Key | None = None
+        self._tried: set[str] = set()
+        self.headers = b""
+        self._heard = 0.0
+        self._waits = 0.0
+        self.is_over = self._retried = False
+        self.is_chunked = not head.is_old
+
+    # Where it goes.
+
+    @property
+    def is_stream(self) -> bool:
+        return bool(self.ask.stream) and self._kind != "embedding"
+
+    def _send_on(self) -> None:
+        """Everything is settled but who answers."""
+        self.request_id, self.receipt = self.plane.ids.next()
+        if self.is_stream:
+            self._body = asks.ask_for_usage(self._body, self.ask)
+        self.first_body = self._body
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        if self.is_over:
+            return
+        route, plane = self.route, self.plane
+        engine = route.pick(self._tried, self._affinity(), plane.region)
+        if engine is None:
+            self._without_engine()
+            return
+        self._waits = 0.0
+        self.engine = engine
+        engine.outstanding += 1
+        engine.breaker.begin()
+        if self._slot is None:
+            assert self.key is not None
+            facts = plane.tables.facts_of(
+                self.key, route, self._price, is_embedding=self._kind == "embedding"
+            )
+            self._slot = plane.spool.open(
+                self.request_id, facts, stream=self.is_stream, started_us=plane.now_us()
+            )
+        self._slot.engine(engine.key, self._held.lease_key, self.resumed.before if self.resumed else 0)
+        self._said_at = plane.loop.time()
+        connect(plane.loop, engine, self)
+
+    def _affinity(self) -> bytes:
+        if self.route.row.policy != "prefix_affinity":
+            return b""
+        return self.head.session or self._body[:512]
+
+    def _without_engine(self) -> None:
+        route, plane = self.route, self.plane
+        if self.resumed is not None or self._tried:
+            self._give_up(refusal("engine_failed"))
+        elif route.engines or not route.row.can_wake:
+            self._give_up(refusal("no_engine"))
+        elif len(route.queue) >= route.row.queue_limit:
+            self._give_up(refusal("queue_full"))
+        else:
+            self._waits = plane.loop.time()
+            route.queue.append(self._dispatch)
+            plane.send(messages.Wake(route.row.endpoint_id))
+
+    def on_connected(self, connection: Connection) -> None:
+        if self.is_over:
+            connection.leave()
+            return
+        engine = connection.engine
+        self._connection = connection
+        body = self._body
+        connection.ask(
+            self,
+            b"POST %b%b HTTP/1.1\r\n%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
+            % (engine.base, self.path, engine.api_head, self.receipt.encode(), len(body), body),
+        )
+        if self.client.is_paused:
+            connection.pause()
+
+    def on_unreachable(self, engine: Engine) -> None:
+        if not self.is_over and self.engine is engine:
+            self._engine_failed("unreachable")
+
+    # What comes back.
+
+    def on_answer(self, status: int, kind: bytes) -> None:
+        engine, connection = self.engine, self._connection
+        assert engine is not None
+        if status >= 500 or status in _TROUBLE:
+            if connection is not None:
+                connection.leave()
+            self._connection = None
+            self._engine_failed(f"status {status}")
+            return
+        self._status, self._type = status, kind
+        self._said_at = self.plane.loop.time()
+        if not self._heard:
+            self._heard = _perf()
+            engine.took(self._heard - self._began)
+        engine.breaker.succeed()
+        if self.is_stream and status == 200 and b"event-stream" in kind:
+            self._start_stream()
+        elif self.relay is None:
+            self.relay = Whole(self)
+
+    def _start_stream(self) -> None:
+        if self.resumed is not None:
+            return  # the stream that the caller has goes on
+        assert self._slot is not None
+        keeps = resume.is_possible(self)
+        self.relay = Stream(self, self._slot, hides_usage=not self.ask.wants_usage, keeps=keeps)
+
+    def on_data(self, data: bytes) -> None:
+        relay = self.relay
+        if self.is_over or relay is None:
+            return
+        self._said_at = 0.0
+        if self.resumed is not None:
+            data = self.resumed.translated(data)
+            if not data:
+                return
+        if not relay.take(data):
+            self._drop_connection()
+            self._engine_failed("an answer without end")
+
+    def on_end(self) -> None:
+        self._connection = None
+        relay = self.relay
+        if self.is_over or relay is None:
+            return
+        counts = relay.end(self._status, self._type, self._answer_headers())
+        outcome = flights.COMPLETED if self._status < 400 else flights.REFUSED
+        self._settle(outcome, counts)
+        self.client.finished(must_close=not self.is_chunked and isinstance(relay, Stream))
+
+    def on_lost(self, connection: Connection, *, was_silent: bool) -> None:
+        if self.is_over:
+            return
+        self._connection = None
+        relay = self.relay
+        if isinstance(relay, Stream) and relay.is_done:
+            self.on_end()
+        elif was_silent and not connection.is_fresh and not self._retried:
+            # A connection that rested too long: the request has not been seen, the engine is not at fault.
+            self._retried = True
+            assert self.engine is not None
+            self._said_at = self.plane.loop.time()
+            connect(self.plane.loop, self.engine, self)
+        else:
+            self._engine_failed("the connection broke")
+
+    def _engine_failed(self, reason: str) -> None:
+        """This engine has failed this request: ask another, as long as that can be done unseen."""
+        engine = self.engine
+        assert engine is not None
+        self._leave_engine()
+        engine.breaker.fail()
+        self._tried.add(engine.row.id)
+        self.plane.metrics.add("engine_failures", engine.row.id)
+        relay = self.relay
+        if not isinstance(relay, Stream) or not relay.has_sent:
+            self.relay = None
+            if len(self._tried) < MOST_TRIES:
+                self._dispatch()
+            else:
+                self._give_up(refusal("engine_failed"))
+            return
+        resumed = resume.after(self, relay, reason)
+        if resumed is None or len(self._tried) >= MOST_TRIES:
+            self._give_up(refusal("engine_failed"))
+            return
+        self.resumed, self._body = resumed, resumed.body
+        self._dispatch()
+
+    def _leave_engine(self) -> None:
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.outstanding -= 1
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.leave()
+
+    # How it ends.
+
+    def stream_head(self) -> bytes:
+        return wire.stream_head(200, self._type, self._answer_headers(), chunked=self.is_chunked)
+
+    def _answer_headers(self) -> bytes:
+        receipt = self.receipt.encode()
+        return b"%bx-request-id: %b\r\nx-receipt-id: %b\r\n" % (self.headers, receipt, receipt)
+
+    def refuse(self, refused: Refusal, *, must_close: bool = False) -> None:
+        """No engine was asked, or none has answered."""
+        self.plane.metrics.refused(refused.code)
+        self.client.write(wire.refuse(refused, self.headers + (wire.CLOSE if must_close else b"")))
+        self._release(0)
+        self._over()
+        self.client.finished(must_close=must_close)
+
+    def answer(self, status: int, body: bytes, kind: bytes = wire.JSON) -> None:
+        """Something that no engine is needed for."""
+        self.client.write(wire.answer(status, body, kind=kind, headers=self.headers))
+        self._over()
+        self.client.finished()
+
+    def _give_up(
+        self, refused: Refusal, outcome: int = flights.ENGINE_FAILED, *, must_close: bool = False
+    ) -> None:
+        """No engine can answer this: say so, in the stream when there is one."""
+        relay = self.relay
+        if isinstance(relay, Stream) and relay.has_sent:
+            relay.fail(refused)
+            self.plane.metrics.refused(refused.code)
+            self._settle(outcome, relay.counts())
+            self.client.finished(must_close=must_close or not self.is_chunked)
+            return
+        if self._slot is not None:
+            self._slot.drop()
+            self._slot = None
+        self.refuse(refused, must_close=must_close)
+
+    def cut(self, refused: Refusal, outcome: int = flights.CUT) -> None:
+        """End it now: the key, the team or the model may not any more, or it takes too long."""
+        if self.is_over:
+            return
+        self._drop_connection()
+        self._leave_engine()
+        self._give_up(refused, outcome, must_close=True)
+
+    def abandon(self) -> None:
+        """The caller has gone: stop the engine, settle what was passed on."""
+        if self.is_over:
+            return
+        self._drop_connection()
+        if self._slot is not None:
+            self._settle(flights.CLIENT_GONE, self.relay.counts() if self.relay else (0, 0, 0))
+        else:
+            self._release(0)
+            self._over()
+
+    def _settle(self, outcome: int, counts: tuple[int, int, int] | None) -> None:
+        plane, slot, key = self.plane, self._slot, self.key
+        assert slot is not None
+        assert key is not None
+        if counts is None:
+            plane.metrics.add("unmetered", self.route.row.slug)
+            counts = (0, 0, 0)
+        into, cached, out = counts
+        if self.resumed is not None:
+            into, cached, out = self.resumed.whole(counts)
+        whole = (0, 0, 0, into + cached) if self._kind == "embedding" else (into, cached, out, 0)
+        slot.close(outcome, whole, plane.now_us())
+        self._slot = None
+        attos = self._price.attos
+        cost = sum(count * each for count, each in zip(whole, attos, strict=True))
+        self._release(min(cost + ROUNDING, self._held.amount))
+        tokens = sum(whole)
+        if tokens:
+            plane.limiter.spend(key, tokens)
+            self.route.tokens += tokens
+        self._measure(outcome, whole)
+        self._over()
+
+    def _measure(self, outcome: int, whole: tuple[int, int, int, int]) -> None:
+        metrics, slug, now = self.plane.metrics, self.route.row.slug, _perf()
+        metrics.add("requests", f"{slug},{flights.OUTCOMES[outcome]}")
+        metrics.add("tokens", f"{slug},input", whole[0] + whole[1] + whole[3])
+        metrics.add("tokens", f"{slug},output", whole[2])
+        if self._heard:
+            metrics.observe("first_byte_seconds", slug, self._heard - self._began)
+            if whole[2] > 1 and self.is_stream:
+                metrics.observe("between_seconds", slug, (now - self._heard) / (whole[2] - 1))
+        metrics.observe("duration_seconds", slug, now - self._began)
+
+    def _over(self) -> None:
+        self.is_over = True
+        self._leave_engine()
+        self.plane.exchanges.discard(self)
+        if self.key is not None and hasattr(self, "route"):
+            self.route.seen_at = time.time()
+
+    # Back-pressure.
+
+    def pause(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    def _release(self, spent: int) -> None:
+        held, self._held = self._held, NOTHING
+        if held.lease is not None:
+            held.lease.settle(held.amount, spent)

@@ -1,0 +1,146 @@
+"""What a worker knows: keys, endpoints, prices. Filled by the steward, read without waiting for anybody."""
+
+import hashlib
+import ipaddress
+from typing import Any
+
+import msgspec
+
+from apps.core.uuids import decode
+from apps.gateway import messages
+from apps.gateway.flights import Facts
+from apps.gateway.plane.engines import Engine, Route
+from apps.gateway.plane.refusals import Refusal, refusal
+
+_sha256 = hashlib.sha256
+_PREFIX = b"Bearer "
+_facts_encoder = msgspec.msgpack.Encoder()
+
+
+class Key:
+    """A key and what is remembered for it between requests."""
+
+    __slots__ = ("check", "models", "networks", "pending_tokens", "row", "spend", "teller")
+
+    def __init__(self, row: messages.KeyRow):
+        self.row = row
+        self.models = frozenset(row.models) if row.models is not None else None
+        self.networks = [ipaddress.ip_network(one) for one in row.networks]
+        self.check = b""  # the limits' command, made once
+        self.spend = (b"", b"")
+        self.pending_tokens = 0
+        self.teller: Any = None  # where its money comes from
+
+    def refusal(self, now: float) -> Refusal | None:
+        """Why it may not be used now."""
+        row = self.row
+        if row.refusal:
+            return refusal(row.refusal)
+        if row.expires_at is not None and row.expires_at <= now:
+            return refusal("bad_key")
+        return None
+
+    def may_come_from(self, ip: str) -> bool:
+        """Whether the address lies in one of its networks."""
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in one for one in self.networks)
+
+
+class Tables:
+    """The snapshot."""
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, Key] = {}
+        self.own: dict[tuple[str, str], Route] = {}
+        self.public: dict[str, Route] = {}
+        self.routes: dict[str, Route] = {}
+        self.engines: dict[str, Engine] = {}
+        self.books: dict[str, dict[str, messages.PriceRow]] = {}
+        self.facts: dict[tuple[str, str], bytes] = {}
+        self.is_filled = False
+
+    def key_of(self, authorization: bytes | None) -> Key | None:
+        """The key in an Authorization header."""
+        if authorization is None or authorization[:7] != _PREFIX:
+            return None
+        return self.keys.get(_sha256(authorization[7:]).digest())
+
+    def route_for(self, key: Key, name: str) -> Route | None:
+        """The endpoint that this name means to this key: the team's own first."""
+        if key.models is not None and name not in key.models:
+            return None
+        return self.own.get((key.row.team_id, name)) or self.public.get(name)
+
+    def names_for(self, key: Key) -> list[Route]:
+        """All endpoints that the key may use, own ones first, one per name."""
+        team = key.row.team_id
+        found = {name: route for (owner, name), route in self.own.items() if owner == team}
+        found = found | {name: route for name, route in self.public.items() if name not in found}
+        allowed = [route for name, route in found.items() if key.models is None or name in key.models]
+        return list({route.row.endpoint_id: route for route in allowed}.values())
+
+    def price_of(self, key: Key, slug: str) -> messages.PriceRow | None:
+        book = self.books.get(key.row.book)
+        return book.get(slug) if book else None
+
+    def facts_of(self, key: Key, route: Route, price: messages.PriceRow, *, is_embedding: bool) -> bytes:
+        """What the spool notes of a request by this key to this endpoint, made once."""
+        kind = (key.row.id, route.row.endpoint_id + ("e" if is_embedding else ""))
+        known = self.facts.get(kind)
+        if known is None:
+            row, who = route.row, key.row
+            facts = Facts(
+                who.id, who.team_id, who.workspace_id, row.endpoint_id, row.slug, row.digest, row.is_metered,
+                price.currency or who.currency, price.prices, price.version_ids, is_embedding,
+            )  # fmt: skip
+            known = self.facts[kind] = _facts_encoder.encode(facts)
+        return known
+
+    # What the steward sends.
+
+    def take_keys(self, message: messages.Keys) -> None:
+        for gone in message.drop:
+            self.keys.pop(gone, None)
+        for row in message.put:
+            before = self.keys.get(row.hash)
+            key = self.keys[row.hash] = Key(row)
+            if before is not None:
+                key.teller, key.pending_tokens = before.teller, before.pending_tokens
+        self.facts.clear()
+        self.is_filled = True
+
+    def take_prices(self, message: messages.Prices) -> None:
+        self.books = message.books
+        self.facts.clear()
+
+    def take_routes(self, message: messages.Routes) -> None:
+        """Put the new endpoints in place; what is known of engines and of those that wait is kept."""
+        routes: dict[str, Route] = {}
+        engines: dict[str, Engine] = {}
+        for row in message.routes:
+            route = self.routes.get(row.endpoint_id) or Route(row)
+            found = [self._engine(one) for one in row.replicas]
+            engines |= {engine.row.id: engine for engine in found}
+            route.become(row, found)
+            routes[row.endpoint_id] = route
+        for engine_id, engine in self.engines.items():
+            if engine_id not in engines:
+                engine.retire()
+        self.routes, self.engines = routes, engines
+        self.own = {
+            (r.row.team_id, name): r for r in routes.values() for name in r.row.names if r.row.team_id
+        }
+        self.public = {name: r for r in routes.values() if r.row.is_public for name in r.row.names}
+        self.facts.clear()
+
+    def _engine(self, row: messages.ReplicaRow) -> Engine:
+        known = self.engines.get(row.id)
+        if known is not None and (known.row.url, known.row.api_key) == (row.url, row.api_key):
+            known.row = row
+            return known
+        return Engine(row, decode("rep", row.id).bytes)

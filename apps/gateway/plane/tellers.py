@@ -1,0 +1,162 @@
+"""Money that a worker may spend without asking: leases, and the part of them that each request holds.
+
+A teller serves one key. A request holds the most it can cost; when it is over, what it did not use returns to
+its lease. A lease that is spent is given back once nothing holds any of it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from apps.core.uuids import decode
+from apps.gateway import messages
+from apps.gateway.flights import NOBODY
+from apps.gateway.messages import AnyMessage
+
+# A lease is to last for so many requests like the one that needs it.
+AHEAD = 24
+IDLE_SECONDS = 20.0
+# Amounts are rounded to twelve decimals when they are charged: a hold has room for that.
+ROUNDING = 4 * 10**6
+RENEW_BEFORE = 120.0
+
+
+class Lease:
+    """Part of a wallet; `left` can still be held, `outstanding` is."""
+
+    __slots__ = ("asked_at", "ends_at", "id", "key", "left", "outstanding", "requests", "used_at")
+
+    def __init__(self, lease_id: str, amount: int, seconds: float, now: float):
+        self.id, self.key = lease_id, decode("lse", lease_id).bytes
+        self.left, self.outstanding, self.requests = amount, 0, 0
+        self.ends_at, self.used_at, self.asked_at = now + seconds, now, now
+
+    def settle(self, held: int, spent: int) -> None:
+        """A request is over; it held this and cost that."""
+        self.outstanding -= held
+        self.requests -= 1
+        self.left += held - spent
+
+
+class Held:
+    """What one request holds, and of which lease; less than it wanted when there is no more."""
+
+    __slots__ = ("amount", "lease")
+
+    def __init__(self, lease: Lease | None, amount: int):
+        self.lease, self.amount = lease, amount
+
+    @property
+    def lease_key(self) -> bytes:
+        return self.lease.key if self.lease is not None else NOBODY
+
+
+NOTHING = Held(None, 0)
+# Gets what is held (perhaps less than was wanted), or the code of a refusal.
+Answered = Callable[[Held | None, str], None]
+
+
+class Teller:
+    """One key's money in this worker."""
+
+    __slots__ = ("_asking", "_send", "_waiting", "ids", "leases")
+
+    def __init__(self, ids: tuple[str, str, str], send: Callable[[AnyMessage], bool]):
+        self.ids = ids
+        self._send = send
+        self.leases: list[Lease] = []
+        self._waiting: deque[tuple[int, int, Answered]] = deque()
+        self._asking = False
+
+    def hold(self, most: int, least: int, answered: Answered) -> None:
+        """Hold `most`; when that cannot be had, anything from `least` on is better than nothing."""
+        lease = self._with(most)
+        if lease is not None and not self._waiting:
+            answered(_take(lease, most), "")
+            return
+        self._waiting.append((most, least, answered))
+        self._ask()
+
+    def _with(self, amount: int) -> Lease | None:
+        now = time.monotonic()
+        for lease in reversed(self.leases):
+            if lease.left >= amount and lease.ends_at > now:
+                lease.used_at = now
+                return lease
+        return None
+
+    def _ask(self) -> None:
+        if self._asking or not self._waiting:
+            return
+        most = self._waiting[0][0]
+        whole = sum(one[0] for one in self._waiting)
+        team, workspace, key = self.ids
+        if self._send(messages.Want(team, workspace, key, most, max(whole, most * AHEAD))):
+            self._asking = True
+        else:
+            self._refuse("billing_away")
+
+    def granted(self, message: messages.Granted) -> None:
+        """The steward has answered."""
+        self._asking = False
+        if message.amount > 0:
+            now = time.monotonic()
+            self.leases.append(Lease(message.lease_id, message.amount, message.seconds, now))
+            self._serve(may_lower=True)
+        else:
+            self._serve(may_lower=True)
+            self._refuse(message.refusal or "payment_required")
+        self._ask()
+        self.tidy(time.monotonic(), idle_seconds=IDLE_SECONDS)
+
+    def _serve(self, *, may_lower: bool) -> None:
+        while self._waiting:
+            most, least, answered = self._waiting[0]
+            lease = self._with(most)
+            if lease is not None:
+                self._waiting.popleft()
+                answered(_take(lease, most), "")
+                continue
+            richest = max(self.leases, key=lambda one: one.left, default=None)
+            if richest is None or not may_lower or richest.left < least:
+                return
+            self._waiting.popleft()
+            answered(_take(richest, richest.left), "")
+            may_lower = False
+
+    def _refuse(self, code: str) -> None:
+        """Nothing more is to be had now: tell the first in the queue; the others may do with less."""
+        waiting, self._waiting = self._waiting, deque()
+        for _most, _least, answered in waiting:
+            answered(None, code)
+
+    def tidy(self, now: float, *, idle_seconds: float) -> None:
+        """Keep what is used, give back what is not."""
+        kept: list[Lease] = []
+        for lease in self.leases:
+            is_newest = lease is self.leases[-1]
+            is_idle = now - lease.used_at > idle_seconds or now > lease.ends_at
+            if not lease.requests and (is_idle or not is_newest):
+                self._send(messages.GiveBack(lease.id))
+                continue
+            kept.append(lease)
+            if lease.ends_at - now < RENEW_BEFORE and now - lease.asked_at > 5.0:
+                lease.asked_at = now
+                self._send(messages.Hold(lease.id, lease.outstanding, lease.left))
+        self.leases = kept
+
+    def recall(self) -> dict[str, int]:
+        """Let go of what nothing holds; answers what each lease still needs."""
+        kept = {}
+        for lease in self.leases:
+            lease.left = 0
+            kept[lease.id] = lease.outstanding
+        self.leases = [lease for lease in self.leases if lease.requests]
+        return kept
+
+
+def _take(lease: Lease, amount: int) -> Held:
+    lease.left -= amount
+    lease.outstanding += amount
+    lease.requests += 1
+    return Held(lease, amount)

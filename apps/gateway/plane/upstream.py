@@ -1,0 +1,173 @@
+"""A connection to an engine: one request at a time, kept for the next."""
+
+import asyncio
+import ssl
+from typing import Protocol, cast
+
+import httptools
+
+from apps.gateway.plane.engines import MOST_IDLE, Engine
+
+CONNECT_SECONDS = 5.0
+_tls = ssl.create_default_context()
+
+
+class User(Protocol):
+    """Whose request it is."""
+
+    def on_connected(self, connection: "Connection") -> None:
+        """There is a connection for it."""
+
+    def on_unreachable(self, engine: Engine) -> None:
+        """There is none to be had."""
+
+    def on_answer(self, status: int, kind: bytes) -> None:
+        """The engine begins to answer."""
+
+    def on_data(self, data: bytes) -> None:
+        """A part of the answer's body."""
+
+    def on_end(self) -> None:
+        """The answer is complete; the connection is somebody else's now."""
+
+    def on_lost(self, connection: "Connection", *, was_silent: bool) -> None:
+        """The connection broke; `was_silent` when not a byte of an answer had come."""
+
+
+class Connection(asyncio.Protocol):
+    """Keep-alive, strict, with back-pressure."""
+
+    __slots__ = (
+        *("_body", "_done", "_kind", "_parser", "_silent", "_transport", "_until_close", "_user", "engine"),
+        *("is_fresh", "_framed"),
+    )
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.is_fresh = True
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._user: User | None = None
+        self._body: list[bytes] = []
+        self._kind = b""
+        self._done = self._silent = self._framed = self._until_close = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def ask(self, user: User, data: bytes) -> None:
+        """Send a request; its answer goes to the user."""
+        self._user = user
+        self._done, self._silent = False, True
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def leave(self) -> None:
+        """Stop at once; the engine notices and stops too."""
+        self._user = None
+        self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._user is None:
+            self.close()  # nobody has asked for anything
+            return
+        self._silent = False
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.close()
+            return
+        body, user = self._body, self._user
+        if body:
+            self._body = []
+            if user is not None:
+                user.on_data(body[0] if len(body) == 1 else b"".join(body))
+        if self._done and self._user is not None:
+            self._finish()
+
+    def _finish(self) -> None:
+        user, self._user = self._user, None
+        self.is_fresh = False
+        engine = self.engine
+        keep = self._parser.should_keep_alive() and not engine.is_retired and len(engine.idle) < MOST_IDLE
+        if keep:
+            engine.idle.append(self)
+        else:
+            self.close()
+        if user is not None:
+            user.on_end()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._transport = None
+        user, self._user = self._user, None
+        if user is None:
+            if self in self.engine.idle:
+                self.engine.idle.remove(self)
+        elif self._until_close and _error is None:
+            user.on_end()
+        else:
+            user.on_lost(self, was_silent=self._silent)
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        self._kind, self._framed, self._until_close = b"application/json", False, False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name)
+        if size == 12 and name.lower() == b"content-type":
+            self._kind = value
+        elif (size == 14 and name.lower() == b"content-length") or (
+            size == 17 and name.lower() == b"transfer-encoding"
+        ):
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        if self._user is not None:
+            self._until_close = not self._framed
+            self._user.on_answer(self._parser.get_status_code(), self._kind)
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._done = True
+
+
+def connect(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None:
+    """A connection for the user: one that rests, or a new one."""
+    while engine.idle:
+        connection = engine.idle.pop()
+        if connection._transport is not None and not connection._transport.is_closing():
+            user.on_connected(connection)
+            return
+    task = loop.create_task(_open(loop, engine, user))
+    _opening.add(task)
+    task.add_done_callback(_opening.discard)
+
+
+_opening: set[asyncio.Task[None]] = set()
+
+
+async def _open(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _transport, connection = await loop.create_connection(
+                lambda: Connection(engine), engine.host, engine.port, ssl=_tls if engine.tls else None
+            )
+    except (OSError, TimeoutError):
+        user.on_unreachable(engine)
+        return
+    user.on_connected(connection)

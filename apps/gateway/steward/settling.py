@@ -1,0 +1,197 @@
+"""From the spool into the books: closed flights are charged, exactly once, and their slots are freed.
+
+A worker's folder is locked by the worker while it lives. A folder that nobody locks is what a killed worker
+has left: what was under way in it is charged as far as it had come, its leases are given back, and it goes.
+"""
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from apps.billing.services import tokens
+from apps.core.ids import encode
+from apps.gateway import flights, usage
+from apps.gateway.flights import Facts, Flight, Segment
+
+BATCH = 5000
+LOCK = "lock"
+LEASES = "leases"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_facts = msgspec.msgpack.Decoder(Facts)
+log = structlog.get_logger(__name__)
+
+
+class Folder:
+    """One worker's spool, as the settler sees it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._segments: dict[int, Segment] = {}
+        # A slot that is freed twice may be somebody else's by then.
+        self.lock = threading.Lock()
+
+    def segments(self) -> dict[int, Segment]:
+        for path in self.path.glob("flights-*"):
+            number = int(path.name.rpartition("-")[2])
+            if number not in self._segments and path.stat().st_size:
+                self._segments[number] = Segment(path)
+        return self._segments
+
+    def flights(self, state: int) -> Iterator[Flight]:
+        for number, segment in self.segments().items():
+            for slot in segment.having(state):
+                yield segment.read(number, slot)
+
+    def free(self, settled: list[Flight]) -> None:
+        for flight in settled:
+            number, slot = flight.place
+            self._segments[number].free(slot)
+
+
+def settle(folder: Folder, *, state: int = flights.CLOSED) -> int:
+    """Charge what is closed in the folder; answers how many requests that were."""
+    with folder.lock:
+        batch = list(islice(folder.flights(state), BATCH))
+        if batch:
+            done = tokens.settle([record_of(flight) for flight in batch])
+            if done.quarantined:
+                log.error("usage_quarantined", requests=done.quarantined)
+            folder.free(batch)
+        return len(batch)
+
+
+def settle_all(folder: Folder) -> int:
+    """Charge everything that is closed now."""
+    whole = 0
+    while done := settle(folder):
+        whole += done
+        if done < BATCH:
+            break
+    return whole
+
+
+@lru_cache(maxsize=10_000)
+def _read_facts(raw: bytes) -> tuple[Facts, tokens.TokenPrices]:
+    facts = _facts.decode(raw)
+    into, cached, out, embedding = map(Decimal, facts.prices)
+    prices = tokens.TokenPrices(facts.currency, into, cached, out, embedding, facts.version_ids)
+    return facts, prices
+
+
+def record_of(flight: Flight) -> tokens.TokenUsage:
+    """The flight as billing takes it."""
+    facts, prices = _read_facts(flight.facts)
+    counts = flight.counts if flight.counts is not None else progress_of(flight, facts)
+    started = _EPOCH + timedelta(microseconds=flight.started_us)
+    finished = _EPOCH + timedelta(microseconds=flight.finished_us or flight.started_us)
+    into, cached, out, embedding = counts
+    return tokens.TokenUsage(
+        request_id=UUID(bytes=flight.request_id),
+        team_id=facts.team_id,
+        workspace_id=facts.workspace_id,
+        key_id=facts.key_id,
+        endpoint_id=facts.endpoint_id,
+        replica_id=_id("rep", flight.replica),
+        slug=facts.slug,
+        digest=facts.digest,
+        input=into,
+        cached=cached,
+        output=out,
+        embedding=embedding,
+        amount=tokens.token_cost(prices, counts),
+        currency=facts.currency,
+        price_version_ids=facts.version_ids,
+        lease_id=_id("lse", flight.lease),
+        started_at=started,
+        finished_at=max(started, finished),
+        outcome="lost" if flight.counts is None else flight.outcome,
+        stream=flight.is_stream,
+    )
+
+
+def progress_of(flight: Flight, facts: Facts) -> tuple[int, int, int, int]:
+    """How far a request had come whose worker is dead: as far as the spool was told."""
+    if not flight.is_stream or facts.is_embedding:
+        return 0, 0, 0, 0  # such an answer is passed on whole, and then the slot is closed
+    said = usage.counts_of(usage.snippet(flight.tail)) if flight.tail else None
+    if said is not None:
+        return said[0], said[1], said[2], 0
+    return 0, 0, flight.before + flight.pieces, 0
+
+
+def _id(prefix: str, raw: bytes) -> str | None:
+    return None if raw == flights.NOBODY else encode(prefix, UUID(bytes=raw))
+
+
+# What dead workers leave.
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Whether the folder was nobody's; it is ours in the block."""
+    handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(handle)
+
+
+def recover(root: Path) -> int:
+    """Settle and remove the folders of workers that live no more; answers how many requests were lost."""
+    lost = 0
+    for path in sorted(root.iterdir()):
+        if path.is_dir():
+            with locked(path) as is_ours:
+                if is_ours:
+                    lost += _bury(path)
+    return lost
+
+
+def _bury(path: Path) -> int:
+    folder = Folder(path)
+    settle_all(folder)
+    lost = 0
+    while done := settle(folder, state=flights.OPEN):
+        lost += done
+    for lease_id in open_leases(path):
+        tokens.release(lease_id=lease_id)
+    shutil.rmtree(path)
+    if lost:
+        log.warning("requests_lost", requests=lost, folder=path.name)
+    return lost
+
+
+def note_lease(path: Path, lease_id: str, *, is_open: bool) -> None:
+    """Write down that a worker has a lease, or has it no more."""
+    with (path / LEASES).open("a") as file:
+        file.write(f"{'+' if is_open else '-'}{lease_id}\n")
+
+
+def open_leases(path: Path) -> list[str]:
+    """The leases that a worker had."""
+    try:
+        lines = (path / LEASES).read_text().split()
+    except FileNotFoundError:
+        return []
+    had = dict.fromkeys(line[1:] for line in lines if line.startswith("+"))
+    for line in lines:
+        if line.startswith("-"):
+            had.pop(line[1:], None)
+    return list(had)

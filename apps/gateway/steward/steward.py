@@ -1,0 +1,296 @@
+"""The steward: keeps workers running, tells them what changes, lends them money, books what they report."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from django.db import DatabaseError, close_old_connections, connection
+
+from apps.core.errors import DomainError
+from apps.gateway import messages
+from apps.gateway.messages import AnyMessage
+from apps.gateway.steward import bank, outside, receipts, settling, tables, workers
+from apps.gateway.steward.workers import Child, Terms
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.5
+KEYS_SECONDS = 2.5
+SETTLE_SECONDS = 0.25
+RECALL_SECONDS = 1.0
+RECOVER_SECONDS = 5.0
+TELL_SECONDS = 1.0
+LONGEST_PAUSE = 10.0
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Known:
+    """What the workers have been told."""
+
+    keys: dict[bytes, messages.KeyRow] = field(default_factory=dict)
+    routes: list[messages.RouteRow] | None = None
+    prices: dict[str, dict[str, messages.PriceRow]] | None = None
+    newest: str = ""
+    read_at: float = 0.0
+
+
+class Steward:
+    """One per host."""
+
+    def __init__(self, terms: Terms, policy: messages.Policy, count: int, state_file: Path | None):
+        self.terms, self.policy, self.count = terms, policy, count
+        self._state_file = state_file
+        self.children: list[Child] = []
+        self.known = Known()
+        self.stopping = asyncio.Event()
+        self._recalls: dict[str, list[tuple[set[str], asyncio.Event]]] = {}
+        self._threads = {
+            name: ThreadPoolExecutor(1, thread_name_prefix=name)
+            for name in ("read", "settle", "bank", "aside")
+        }
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outside = outside.Outside(self)
+
+    # The database, in threads of their own.
+
+    async def _ask(self, thread: str, work: Callable[..., Answer], *values: Any) -> Answer:
+        """Do something with the database; raises DatabaseError when it is away."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads[thread], lambda: _with_database(work, values))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Life.
+
+    async def run(self) -> None:
+        """Until told to stop."""
+        self.terms.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for work, seconds in (
+            (self._look, LOOK_SECONDS),
+            (self._settle_now, SETTLE_SECONDS),
+            (self._bury, RECOVER_SECONDS),
+            (self._outside.publish, TELL_SECONDS),
+        ):
+            self._background(self._again_and_again(work, seconds))
+        await self._outside.start()
+        keeping = [asyncio.create_task(self._keep_one()) for _ in range(self.count)]
+        if self._state_file is not None:
+            self._background(self._write_state(self._state_file))
+        await self.stopping.wait()
+        for task in keeping:
+            task.cancel()
+        for child in self.children:
+            child.stop()
+        await workers.ended(self.children, seconds=self.terms.stop_seconds + 5.0)
+        await self._bury_all()
+        await self._outside.stop()
+        for background in list(self._tasks):
+            background.cancel()
+
+    async def _keep_one(self) -> None:
+        """A worker, and another when it dies."""
+        pause = 0.1
+        while True:
+            child = await workers.start(self.terms, self._taken)
+            self.children.append(child)
+            self._tell_all(child)
+            began = time.monotonic()
+            await child.link.lost.wait()
+            while child.runs():
+                await asyncio.sleep(0.02)
+            self.children.remove(child)
+            log.warning("worker_ended", name=child.name, status=child.process.returncode)
+            self._background(self._bury())
+            pause = 0.1 if time.monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _write_state(self, path: Path) -> None:
+        """For whoever waits for us: where we are, once the workers know what to serve."""
+        while self.known.routes is None or not self.children:
+            await asyncio.sleep(0.05)
+        state = {
+            "port": self.terms.port,
+            "admin_port": self._outside.port,
+            "workers": [child.process.pid for child in self.children],
+        }
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(state))
+        fresh.replace(path)
+
+    async def _again_and_again(self, work: Callable[[], Coroutine[Any, Any, object]], seconds: float) -> None:
+        """Do it for ever; what fails once is tried again."""
+        while True:
+            try:
+                await work()
+            except (DatabaseError, DomainError) as error:
+                log.warning("gateway_without_database", error=str(error))
+            except Exception:
+                log.exception("gateway_failed")
+            await asyncio.sleep(seconds)
+
+    # What workers are told.
+
+    async def _look(self) -> None:
+        """Read what has changed. Endpoints are told last: their prices and keys are known by then."""
+        known, began = self.known, time.monotonic()
+        routes = await self._ask("read", tables.read_routes)
+        prices = await self._ask("read", tables.read_prices)
+        newest = await self._ask("read", tables.newest_change)
+        if newest != known.newest or began - known.read_at > KEYS_SECONDS or routes != known.routes:
+            keys = await self._ask("read", tables.read_keys, prices.teams)
+            known.newest, known.read_at = newest, began
+            self._tell_keys(keys)
+        if prices.books != known.prices:
+            known.prices = prices.books
+            self._tell(messages.Prices(prices.books))
+        if routes != known.routes:
+            known.routes = routes
+            self._tell(messages.Routes(routes))
+
+    def _tell_keys(self, keys: dict[bytes, messages.KeyRow]) -> None:
+        before, self.known.keys = self.known.keys, keys
+        put = [row for digest, row in keys.items() if before.get(digest) != row]
+        drop = [digest for digest in before if digest not in keys]
+        if put or drop or self.known.routes is None:
+            self._tell(messages.Keys(put, drop))
+
+    def _tell(self, message: AnyMessage) -> None:
+        for child in self.children:
+            child.link.send(message)
+
+    def _tell_all(self, child: Child) -> None:
+        """Everything, to a worker that is new."""
+        known = self.known
+        child.link.send(self.policy)
+        if known.prices is not None:
+            child.link.send(messages.Prices(known.prices))
+        if known.routes is not None:
+            child.link.send(messages.Routes(known.routes))
+            child.link.send(messages.Keys(list(known.keys.values()), []))
+
+    # What workers say.
+
+    def _taken(self, child: Child, message: AnyMessage) -> None:
+        match message:
+            case messages.Stats():
+                child.stats = message
+            case messages.Want():
+                self._background(self._lend(child, message))
+            case messages.Hold():
+                self._background(self._keep_lease(child, message))
+            case messages.GiveBack():
+                self._background(self._quietly("bank", bank.take_back, child.account, message.lease_id))
+            case messages.Recalled():
+                self._background(self._recalled(child, message))
+            case messages.ReceiptWanted():
+                self._background(self._find_receipt(child, message))
+            case messages.Wake():
+                self._background(self._quietly("aside", tables.wake, message.endpoint_id))
+            case messages.Unhealthy():
+                self._background(
+                    self._quietly("aside", tables.report_unhealthy, message.replica_id, message.reason)
+                )
+
+    async def _quietly(self, thread: str, work: Callable[..., object], *values: Any) -> None:
+        try:
+            await self._ask(thread, work, *values)
+        except (DatabaseError, DomainError) as error:
+            log.warning("left_undone", what=work.__name__, error=str(error))
+
+    async def _lend(self, child: Child, want: messages.Want) -> None:
+        """Money for a worker; when there is too little, what others have lying idle is called back first."""
+        try:
+            answer = await self._ask("bank", bank.grant, child.account, want)
+            if answer.amount < want.need and await self._call_back(want.team_id):
+                if answer.amount:
+                    await self._ask("bank", bank.take_back, child.account, answer.lease_id)
+                answer = await self._ask("bank", bank.grant, child.account, want)
+        except DatabaseError as error:
+            log.warning("no_lease", error=str(error))
+            answer = bank.refused_for(want, "billing_away")
+        child.link.send(answer)
+
+    async def _keep_lease(self, child: Child, hold: messages.Hold) -> None:
+        with contextlib.suppress(DatabaseError):
+            kept = await self._ask("bank", bank.keep, child.account, hold)
+            if kept is not None:
+                child.link.send(kept)
+
+    async def _call_back(self, team_id: str, *, also_elsewhere: bool = True) -> bool:
+        """Ask every worker for the team's idle money; whether anybody had a lease at all."""
+        having = {child.name for child in self.children if team_id in child.account.leases.values()}
+        if also_elsewhere:
+            await self._outside.call_back_elsewhere(team_id)
+        if not having:
+            return False
+        done = asyncio.Event()
+        self._recalls.setdefault(team_id, []).append((having, done))
+        self._tell(messages.Recall(team_id))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECALL_SECONDS):
+                await done.wait()
+        return True
+
+    async def called_back(self, team_id: str, *, is_ours: bool) -> None:
+        """Another host is short of money of this team."""
+        if not is_ours:
+            await self._call_back(team_id, also_elsewhere=False)
+
+    async def _recalled(self, child: Child, message: messages.Recalled) -> None:
+        await self._quietly("bank", bank.shrink, child.account, message)
+        waiting = self._recalls.get(message.team_id, [])
+        for names, done in waiting:
+            names.discard(child.name)
+            if not names:
+                done.set()
+        self._recalls[message.team_id] = [one for one in waiting if one[0]]
+
+    async def _find_receipt(self, child: Child, wanted: messages.ReceiptWanted) -> None:
+        body = b""
+        with contextlib.suppress(DatabaseError):
+            await self._settle_now()
+            body = await self._ask("aside", receipts.find, wanted.team_id, wanted.request_id)
+        child.link.send(messages.ReceiptFound(wanted.number, body))
+
+    # The books.
+
+    async def _settle_now(self) -> None:
+        for child in list(self.children):
+            await self._ask("settle", settling.settle_all, child.account.folder)
+
+    async def _bury(self) -> None:
+        await self._quietly("settle", settling.recover, self.terms.root)
+
+    async def _bury_all(self) -> None:
+        self.children.clear()
+        await self._bury()
+
+
+def _with_database(work: Callable[..., Answer], values: tuple[Any, ...]) -> Answer:
+    try:
+        close_old_connections()
+        return work(*values)
+    except DatabaseError:
+        connection.close()
+        raise
+
+
+def free_port(host: str, port: int) -> tuple[int, socket.socket]:
+    """The port to share, kept for us: bound, but nobody listens here."""
+    keeper = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    keeper.bind((host, port))
+    return int(keeper.getsockname()[1]), keeper

@@ -1,0 +1,90 @@
+"""How much an engine says it has used, read from its bytes without parsing the rest of them.
+
+A quotation mark inside a JSON string is escaped, so `"usage":{` in an answer can only be the engine's own
+field, whatever the model has been talked into writing.
+"""
+
+import msgspec
+
+USAGE = b'"usage":{'
+TIMINGS = b'"timings":{'
+_LONGEST = 4096
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Timings(msgspec.Struct):
+    """llama.cpp's, in every chunk when asked for."""
+
+    prompt_n: int = 0
+    predicted_n: int = 0
+    cache_n: int = 0
+
+
+Counts = tuple[int, int, int]  # input that was not cached, input that was, output
+
+_usage = msgspec.json.Decoder(_Usage)
+_timings = msgspec.json.Decoder(_Timings)
+
+
+def snippet(data: bytes) -> bytes:
+    """The last usage in the bytes, from its name to its closing brace; empty when there is none."""
+    at = data.rfind(USAGE)
+    if at < 0:
+        at = data.rfind(TIMINGS)
+        if at < 0:
+            return b""
+    depth, end = 0, data.find(b"{", at)
+    last = min(len(data), end + _LONGEST)
+    while end < last:
+        letter = data[end]
+        if letter == 0x7B:
+            depth += 1
+        elif letter == 0x7D:
+            depth -= 1
+            if depth == 0:
+                return data[at : end + 1]
+        end = _next_brace(data, end + 1, last)
+    return b""
+
+
+def _next_brace(data: bytes, at: int, last: int) -> int:
+    opened, closed = data.find(b"{", at, last), data.find(b"}", at, last)
+    if opened < 0 or closed < 0:
+        return max(opened, closed) if max(opened, closed) >= 0 else last
+    return min(opened, closed)
+
+
+def counts_of(said: bytes) -> Counts | None:
+    """The numbers in a snippet; None when there is none or it cannot be read."""
+    try:
+        if said.startswith(USAGE):
+            usage = _usage.decode(said[len(USAGE) - 1 :])
+            if usage.prompt_tokens is None:
+                return None
+            details = usage.prompt_tokens_details
+            cached = (details.cached_tokens or 0) if details else 0
+            whole = max(usage.prompt_tokens, 0)
+            cached = min(max(cached, 0), whole)
+            return whole - cached, cached, max(usage.completion_tokens or 0, 0)
+        if said.startswith(TIMINGS):
+            timings = _timings.decode(said[len(TIMINGS) - 1 :])
+            return max(timings.prompt_n, 0), max(timings.cache_n, 0), max(timings.predicted_n, 0)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        return None
+    return None
+
+
+def pieces_in(data: bytes) -> int:
+    """How many pieces of text these events carry, for engines that do not say what they use."""
+    found = data.count(b'"content":"') - data.count(b'"content":""')
+    found += data.count(b'"text":"') - data.count(b'"text":""')
+    return found + data.count(b'"arguments":"') - data.count(b'"arguments":""')
