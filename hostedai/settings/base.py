@@ -154,6 +154,14 @@ S3_BROWSER_UPLOADS = env.bool("S3_BROWSER_UPLOADS", default=False)
 HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
 HUB_TOKEN = env.str("HUB_TOKEN", default="")
 
+# Without its keys Stripe is not offered; the address is another one only in tests.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+STRIPE_API_URL = env.str("STRIPE_API_URL", default="")
+FAKE_PAYMENTS = env.bool("FAKE_PAYMENTS", default=False)
+# Refunds above this, in the payment's currency, need a second person.
+REFUND_APPROVAL_ABOVE = env.str("REFUND_APPROVAL_ABOVE", default="500")
+
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = [
@@ -282,7 +290,7 @@ GATEWAY_ADMIN_PORT = env.int("GATEWAY_ADMIN_PORT", default=0)
 GATEWAY_WORKERS = env.int("GATEWAY_WORKERS", default=0)
 GATEWAY_HOSTS = env.int("GATEWAY_HOSTS", default=1)
 GATEWAY_REGION = env.str("GATEWAY_REGION", default="")
-GATEWAY_DIR = VAR_DIR / "gateway"
+GATEWAY_DIR = env.str("GATEWAY_DIR", default=str(VAR_DIR / "gateway"))
 GATEWAY_STOP_SECONDS = env.float("GATEWAY_STOP_SECONDS", default=20.0)
 # When Redis cannot count: each worker its share of the limits ("share"), all pass ("open"), none ("closed").
 GATEWAY_WITHOUT_REDIS = env.str("GATEWAY_WITHOUT_REDIS", default="share")
@@ -298,7 +306,13 @@ CORS_EXPOSE_HEADERS = ["ETag", "Location", "RateLimit-Remaining", "Retry-After",
 # Requests of one key or person: so many a second, so many at once. A rate of 0 counts nothing.
 API_RATE_PER_SECOND = env.float("API_RATE_PER_SECOND", default=50.0)
 API_RATE_BURST = env.int("API_RATE_BURST", default=300)
+# Requests from one address that do not say, or say wrongly, whose they are.
+API_UNKNOWN_RATE_PER_SECOND = env.float("API_UNKNOWN_RATE_PER_SECOND", default=5.0)
+API_UNKNOWN_RATE_BURST = env.int("API_UNKNOWN_RATE_BURST", default=60)
 API_RATE_PATIENCE_SECONDS = 0.2  # how long Redis may take to count
+
+# How often the agent of a node reports.
+NODE_HEARTBEAT_SECONDS = env.float("NODE_HEARTBEAT_SECONDS", default=10.0)
 
 SPECTACULAR_SETTINGS = {
     "VERSION": "1",
