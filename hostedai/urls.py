@@ -3,6 +3,7 @@
 from allauth.account.views import password_reset_from_key
 from django.urls import include, path, re_path
 
+from apps.api import webhooks
 from apps.api.agent import program
 from hostedai import health
 
@@ -17,6 +18,7 @@ urlpatterns = [
         name="account_reset_password_from_key",
     ),
     path("accounts/", include("allauth.urls")),
+    path("webhooks/stripe", webhooks.stripe, name="webhook-stripe"),
     path("api/", include("apps.api.urls")),
     # Where agents have always reported; the Admin panel's pages of the same beginning come after.
     path("agent/hostedai-agent.pyz", program.packed, name="agent-program"),

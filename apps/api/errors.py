@@ -109,6 +109,11 @@ def missing_route(request: HttpRequest) -> dict[str, Any]:
     return not_found().body(request_id(request))
 
 
+def problem_of(error: errors.DomainError) -> Problem:
+    """A refusal as a problem, for views that are no API's."""
+    return _answer(error)
+
+
 def _answer(error: Exception) -> Problem:
     match error:
         case errors.NotFound() | exceptions.NotFound() | Http404():

@@ -36,3 +36,8 @@ def settle() -> None:
 @periodic("invoicing.mail_due", every=timedelta(seconds=30), ttl=timedelta(minutes=5))
 def mail() -> None:
     reconcilers.mail_due()
+
+
+@shared_task(name="invoicing.settle", queue="billing", acks_late=True)
+def settle_task(**_: object) -> None:
+    reconcilers.settle_open()

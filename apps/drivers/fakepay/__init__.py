@@ -1,0 +1,1 @@
+"""A payment provider that moves no money."""

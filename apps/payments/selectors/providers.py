@@ -1,0 +1,58 @@
+"""Which ways of paying there are on this installation, and what is missing for the others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from apps.invoicing.models import LegalEntity
+from apps.payments.states import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of paying; `missing` says why it cannot be used."""
+
+    provider: Provider
+    missing: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        return not self.missing
+
+
+def ways() -> list[Way]:
+    """All of them; what is not set up says so, and the rest works."""
+    return [one for provider in Provider for one in [_way(provider)] if one is not None]
+
+
+def open_ways() -> list[Provider]:
+    return [way.provider for way in ways() if way.is_open]
+
+
+def is_open(provider: str) -> bool:
+    return provider in open_ways()
+
+
+def card_provider() -> Provider | None:
+    """Where cards are kept: Stripe when there is one, else the test cards, else nowhere."""
+    return next((one for one in (Provider.STRIPE, Provider.FAKE) if is_open(one)), None)
+
+
+def bank_details() -> str:
+    """Where to send a transfer to."""
+    rows: Any = LegalEntity.objects.exclude(bank_details="").order_by("-is_default", "created_at")
+    found: str | None = rows.values_list("bank_details", flat=True).first()
+    return found or ""
+
+
+def _way(provider: Provider) -> Way | None:
+    if provider == Provider.STRIPE:
+        missing = [
+            name for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET") if not getattr(settings, name)
+        ]
+        return Way(provider, _("Not set up: %(names)s") % {"names": ", ".join(missing)} if missing else "")
+    if provider == Provider.BANK:
+        return Way(provider, "" if bank_details() else _("No company has bank details."))
+    return Way(provider) if settings.FAKE_PAYMENTS else None

@@ -1,0 +1,92 @@
+"""Reading payments, methods, refunds, disputes, messages and reconciliations."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from apps.core.actor import Actor
+from apps.core.errors import NotFound
+from apps.payments.models import (
+    AutoTopUp,
+    Dispute,
+    Payment,
+    PaymentCustomer,
+    PaymentMethod,
+    Reconciliation,
+    Refund,
+    WebhookEvent,
+)
+
+Rows = QuerySet[Any]
+
+
+def payments(actor: Actor, *, team_id: str | None = None) -> Rows:
+    """Payments the actor may see, newest first."""
+    return _of(Payment.objects.visible_to(actor).select_related("team", "invoice", "method"), team_id)
+
+
+def find_payment(actor: Actor, payment_id: str, *, team_id: str | None = None) -> Payment:
+    return _one(payments(actor, team_id=team_id), payment_id, _("There is no such payment."))
+
+
+def methods(actor: Actor, *, team_id: str) -> Rows:
+    """The team's saved cards, the default first."""
+    rows = PaymentMethod.objects.visible_to(actor).filter(team_id=team_id, removed_at=None)
+    return rows.order_by("-is_default", "-created_at")
+
+
+def find_method(actor: Actor, method_id: str, *, team_id: str) -> PaymentMethod:
+    return _one(methods(actor, team_id=team_id), method_id, _("There is no such card."))
+
+
+def setup_of(actor: Actor, *, team_id: str) -> PaymentCustomer | None:
+    """The page on which the team is saving a card, while there is one."""
+    rows = PaymentCustomer.objects.visible_to(actor).filter(team_id=team_id, setup_wanted_at__isnull=False)
+    found: PaymentCustomer | None = rows.first()
+    return found
+
+
+def auto_top_up(actor: Actor, *, team_id: str) -> AutoTopUp | None:
+    found: AutoTopUp | None = AutoTopUp.objects.visible_to(actor).filter(team_id=team_id).first()
+    return found
+
+
+def refunds(actor: Actor, *, team_id: str | None = None) -> Rows:
+    return _of(Refund.objects.visible_to(actor).select_related("payment", "team"), team_id)
+
+
+def find_refund(actor: Actor, refund_id: str) -> Refund:
+    return _one(refunds(actor), refund_id, _("There is no such refund."))
+
+
+def disputes(actor: Actor) -> Rows:
+    return Dispute.objects.visible_to(actor).select_related("payment", "team")
+
+
+def find_dispute(actor: Actor, dispute_id: str) -> Dispute:
+    return _one(disputes(actor), dispute_id, _("There is no such dispute."))
+
+
+def events(actor: Actor) -> Rows:
+    """What providers have sent, for staff."""
+    return WebhookEvent.objects.visible_to(actor)
+
+
+def reconciliations(actor: Actor) -> Rows:
+    return Reconciliation.objects.visible_to(actor)
+
+
+def find_reconciliation(actor: Actor, row_id: str) -> Reconciliation:
+    return _one(reconciliations(actor), row_id, _("There is no such comparison."))
+
+
+def _of(rows: Rows, team_id: str | None) -> Rows:
+    return rows if team_id is None else rows.filter(team_id=team_id)
+
+
+def _one(rows: Rows, pk: str, missing: str) -> Any:
+    found = rows.filter(pk=pk).first()
+    if found is None:
+        raise NotFound(missing)
+    return found

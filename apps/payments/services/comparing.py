@@ -1,0 +1,108 @@
+"""Comparing a provider's balance with the ledger, movement by movement; fees and payouts are booked."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from apps.billing.models import AccountKind, TransactionKind
+from apps.billing.services import posting
+from apps.billing.services.posting import Entry
+from apps.core.actor import Actor
+from apps.core.money import plain
+from apps.core.permissions import Permission
+from apps.drivers.payments import BalanceLine
+from apps.operations.services import emit
+from apps.payments.models import Dispute, Payment, Reconciliation, Refund
+from apps.payments.specs import from_minor
+from apps.payments.states import PaymentState
+
+
+@transaction.atomic
+def reconcile(
+    *, actor: Actor, provider: str, since: datetime, until: datetime, lines: Sequence[BalanceLine]
+) -> Reconciliation:
+    """Compare every movement of a span with what was booked, both ways; again for the same end
+    compares anew. Nothing is put right by itself: differences are shown and told."""
+    actor.require(Permission.BILLING_MANAGE)
+    differences = [found for line in lines if (found := _compare(line))]
+    seen = {line.source for line in lines}
+    differences += _missing(provider, since, until, seen)
+    booked = sum(_book_own(line) for line in lines)
+    values = {
+        "since": since,
+        "checked": len(lines),
+        "booked": booked,
+        "differences": differences,
+    }
+    row, _made = Reconciliation.objects.update_or_create(provider=provider, until=until, defaults=values)
+    if differences:
+        emit(type="payment.differs", subject=row.pk, data={"differences": len(differences)})
+    made: Reconciliation = row
+    return made
+
+
+def _compare(line: BalanceLine) -> dict[str, str] | None:
+    amount = from_minor(line.amount, line.currency)
+    found: Any = None
+    if line.kind == "payment":
+        found = _booked(Payment.objects.filter(intent_id=line.source, transaction_id__isnull=False))
+    elif line.kind == "refund":
+        found, amount = _booked(Refund.objects.filter(external_id=line.source)), -amount
+    elif line.kind == "refund_failed":
+        found = _booked(Refund.objects.filter(external_id=line.source, state="failed"))
+    elif line.kind == "dispute":
+        found, amount = _booked(Dispute.objects.filter(external_id=line.source)), -amount
+    elif line.kind == "dispute_won":
+        found = _booked(Dispute.objects.filter(external_id=line.source, reversal_id__isnull=False))
+    else:
+        return None
+    if found == (amount, line.currency):
+        return None
+    return {
+        "line": line.id,
+        "kind": line.kind,
+        "source": line.source,
+        "provider": f"{plain(amount)} {line.currency}",
+        "ledger": f"{plain(found[0])} {found[1]}" if found else "",
+    }
+
+
+def _booked(rows: Any) -> tuple[Decimal, str] | None:
+    found: tuple[Decimal, str] | None = rows.values_list("amount", "currency").first()
+    return found
+
+
+def _missing(provider: str, since: datetime, until: datetime, seen: set[str]) -> list[dict[str, str]]:
+    """Payments that we have booked and the provider does not know."""
+    rows: Any = Payment.objects.filter(
+        provider=provider, state=PaymentState.SUCCEEDED, succeeded_at__gte=since, succeeded_at__lt=until
+    )
+    return [
+        {
+            "line": "",
+            "kind": "payment",
+            "source": payment.intent_id or payment.reference,
+            "provider": "",
+            "ledger": f"{plain(payment.amount)} {payment.currency}",
+        }
+        for payment in rows.exclude(intent_id__in=seen)
+    ]
+
+
+def _book_own(line: BalanceLine) -> bool:
+    """A fee or a payout: it concerns no team. Once per movement."""
+    is_new = False
+    if line.fee:
+        fee = from_minor(line.fee, line.currency)
+        legs = {AccountKind.FEES: -fee, AccountKind.CLEARING: fee}
+        entry = Entry(TransactionKind.FEE, line.id, legs, line.kind, line.at)
+        is_new = posting.book_own(currency=line.currency, entry=entry, by="").is_new
+    if line.kind == "payout":
+        amount = -from_minor(line.amount, line.currency)
+        legs = {AccountKind.CLEARING: amount, AccountKind.FUNDING: -amount}
+        entry = Entry(TransactionKind.PAYOUT, line.id, legs, line.kind, line.at)
+        is_new = posting.book_own(currency=line.currency, entry=entry, by="").is_new or is_new
+    return is_new
