@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from apps.billing.curves import Curve
+from apps.billing.meters import MeterKind
 from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE, Rate, TokenPrices
 
 PLACES = Decimal(1).scaleb(-12)
@@ -98,6 +99,14 @@ def token_cost(prices: TokenPrices, counts: Sequence[int]) -> Decimal:
     """What a request costs: counts of input, cached, output and embedding tokens, in this order."""
     unit = (prices.input, prices.cached, prices.output, prices.embedding)
     return sum(token_amounts(unit, counts), ZERO)
+
+
+def event_amount(quantity: Decimal, meter: MeterKind, version: Version, position: Decimal | None) -> Decimal:
+    """What an event costs: quantity × price, or what the price curve gains by it from its position on."""
+    with localcontext(_CONTEXT):
+        if version.curve is None:
+            return (quantity * version.unit_price / meter.per).quantize(PLACES)
+        return version.curve.cost_between(position or ZERO, meter.units(quantity) * SECONDS_PER_HOUR)
 
 
 def rate_interval(

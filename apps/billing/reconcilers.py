@@ -1,21 +1,24 @@
 """Work that comes round: cutting running meters, and giving back holds that nobody used."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import IntegrityError, connection, transaction
 
 from apps.billing.models import Hold, Meter, Wallet
+from apps.billing.selectors import proofs
 from apps.billing.services.metering import Cut, settle
 from apps.billing.signals import headroom_lost
 from apps.billing.specs import from_json
 from apps.core.clock import db_now
 from apps.core.failpoints import failpoint
 from apps.core.ids import decode
+from apps.operations.services import emit
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+PROOF_EVERY = timedelta(seconds=10)
 
 _RELEASE = """
 WITH gone AS (
@@ -59,11 +62,25 @@ def release_expired(*, now: datetime | None = None, limit: int = BATCH) -> int:
             return int(cursor.rowcount)
 
 
+def prove_books() -> bool:
+    """Prove every invariant, and raise an alert for each that does not hold; nothing is repaired."""
+    failed = [finding for finding in proofs.verify() if not finding.is_ok]
+    for finding in failed:
+        log.error("books_do_not_agree", check=finding.name, count=finding.count, examples=finding.examples)
+        emit(
+            type="billing.unproved",
+            subject=finding.name,
+            data={"sentence": finding.sentence, "count": finding.count, "examples": finding.examples},
+        )
+    return not failed
+
+
 def _cut_batch(now: datetime, limit: int) -> tuple[int, list[Meter]]:
     try:
         with transaction.atomic():
             meters = _take(now, limit)
-            lost = settle([_cut(meter, now) for meter in meters]) if meters else []
+            cuts = _cuts(meters, now)
+            lost = settle(cuts) if cuts else []
             failpoint("billing.cut.settled")
     except IntegrityError:
         log.exception("cut_batch_refused", meters=len(meters))
@@ -88,8 +105,18 @@ def _take(now: datetime, limit: int) -> list[Meter]:
     return sorted(due.select_for_update(skip_locked=True), key=lambda meter: meter.pk)
 
 
+def _cuts(meters: list[Meter], now: datetime) -> list[Cut]:
+    """What can be cut now; what waits for a proof that it still runs is looked at again soon."""
+    cuts = [_cut(meter, now) for meter in meters]
+    waiting = [cut.meter.pk for cut in cuts if cut.meter.proven_until and not cut.has_time]
+    if waiting:
+        Meter.objects.filter(pk__in=waiting).update(next_cut_at=now + PROOF_EVERY)
+    return [cut for cut in cuts if cut.meter.pk not in waiting]
+
+
 def _cut(meter: Meter, now: datetime) -> Cut:
-    return Cut(meter, max(now, meter.metered_until), from_json(meter.rates))
+    until = min(now, meter.proven_until) if meter.proven_until else now
+    return Cut(meter, max(until, meter.metered_until), from_json(meter.rates))
 
 
 def _report(meter: Meter) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.billing import reconcilers
-from apps.billing.services import charges
+from apps.billing.services import charges, fees, grants
 from apps.operations.schedule import periodic
 
 
@@ -27,3 +27,18 @@ def release() -> None:
 @periodic("billing.rate", every=timedelta(seconds=5))
 def rate() -> None:
     charges.rate_pending()
+
+
+@periodic("billing.fees", every=timedelta(minutes=10))
+def charge_fees() -> None:
+    fees.charge_due()
+
+
+@periodic("billing.expire", every=timedelta(minutes=10))
+def expire_credit() -> None:
+    grants.expire_due()
+
+
+@periodic("billing.verify", every=timedelta(days=1), ttl=timedelta(hours=1))
+def verify() -> None:
+    reconcilers.prove_books()

@@ -46,7 +46,8 @@ class MeterQuerySet(UsageQuerySet):
 class Meter(models.Model):
     """A resource that is being charged for: at which rates, and up to when it has been (`metered_until`).
 
-    A parked meter is not charged until a person has looked at `parked_because`.
+    A parked meter is not charged until a person has looked at `parked_because`. Where somebody watches the
+    resource, it is charged up to `proven_until` and no further: the last proof that it ran.
     """
 
     resource_id = models.CharField(max_length=40, primary_key=True)
@@ -59,6 +60,7 @@ class Meter(models.Model):
     rates = models.JSONField()
     hourly = AmountField(verbose_name=_("per hour"))
     metered_until = models.DateTimeField()
+    proven_until = models.DateTimeField(null=True)
     last_end = models.DateTimeField(null=True)
     next_cut_at = models.DateTimeField(null=True, db_index=True)
     short_since = models.DateTimeField(_("cannot be paid since"), null=True)

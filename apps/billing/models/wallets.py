@@ -25,7 +25,8 @@ class Wallet(models.Model):
     """The balance row of a team's customer account; the only account that has one.
 
     `balance` is the sum of the account's postings, `held` of the team's holds. What is left to spend
-    is balance − held + credit limit, and PostgreSQL keeps it from falling below zero.
+    is balance − held + credit limit, and PostgreSQL keeps it from falling below zero. Up to
+    `credit_used_until` what was spent has been assigned to credit grants.
     """
 
     team = models.OneToOneField(Team, models.PROTECT, primary_key=True, related_name="+")
@@ -34,6 +35,7 @@ class Wallet(models.Model):
     balance = AmountField(verbose_name=_("balance"), default=ZERO)
     held = AmountField(verbose_name=_("held"), default=ZERO)
     credit_limit = AmountField(verbose_name=_("credit limit"), default=ZERO)
+    credit_used_until = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
 
     objects = WalletQuerySet.as_manager()

@@ -11,12 +11,16 @@ from typing import Any
 from django.db import connection, transaction
 
 from apps.billing.selectors.invariants import CHECKS
-from apps.billing.selectors.rerating import rerate
+from apps.billing.selectors.rerating import rerate, rerate_counted
 
 EXAMPLES = 5
+RERATED = {
+    "rerated": "rating every interval again gives the same amounts, digit for digit",
+    "counted_rerated": "rating every event and token request again gives the same amounts, digit for digit",
+}
 _TABLES = [
-    "transaction", "posting", "usageinterval", "tokenrequest", "ratedusage", "usageday", "meter", "hold",
-    "wallet", "priceversion", "quarantined",
+    "transaction", "posting", "usageinterval", "usageevent", "tokenrequest", "ratedusage", "usageday",
+    "meter", "hold", "wallet", "priceversion", "quarantined",
 ]  # fmt: skip
 
 
@@ -49,9 +53,10 @@ def verify() -> list[Finding]:
     with _snapshot():
         findings = [_ask(name, *check) for name, check in CHECKS.items()]
         findings += [find() for find in FINDERS.values()]
-        problems = rerate()
-    sentence = "rating every interval again gives the same amounts, digit for digit"
-    return [*findings, Finding("rerated", sentence, len(problems), problems[:EXAMPLES])]
+        again = {"rerated": rerate(), "counted_rerated": rerate_counted()}
+    return findings + [
+        Finding(name, RERATED[name], len(problems), problems[:EXAMPLES]) for name, problems in again.items()
+    ]
 
 
 def sizes() -> dict[str, int]:

@@ -1,17 +1,31 @@
-"""Rating everything again, from the intervals and the price book alone, and comparing."""
+"""Rating everything again, from the facts and the price book alone, and comparing digit for digit."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
+
+from django.db import connection
 
 from apps.billing import rating
-from apps.billing.models import RatedUsage, UsageInterval, Wallet
+from apps.billing.meters import METERS
+from apps.billing.models import PriceVersion, RatedUsage, UsageInterval, Wallet
 from apps.billing.rating import Unpriced, Version
 from apps.billing.selectors import books
 from apps.billing.specs import EPOCH, from_json
+from apps.core.ids import decode
 from apps.core.money import ZERO
 
 CHUNK = 2000
+PIECE = 10_000
+_EVENTS = (
+    "SELECT l.id, e.quantity, e.meter, l.version_id, l.position, l.amount"
+    " FROM billing_ratedusage l JOIN billing_usageevent e ON e.id = l.event_id"
+)
+_TOKENS = (
+    "SELECT request_id, ARRAY[input, cached, output, embedding], version_ids,"
+    " ARRAY[input_amount, cached_amount, output_amount, embedding_amount] FROM billing_tokenrequest"
+)
 EVER = datetime(9000, 1, 1, tzinfo=UTC)
 Row = tuple[str, str, Decimal, Decimal, str, Decimal | None]
 
@@ -28,6 +42,34 @@ def rerate() -> list[str]:
             if found != _expected(interval, book.get(interval.team_id, []), found):
                 problems.append(f"interval={interval.pk}, resource={interval.resource_id}")
     return problems
+
+
+def rerate_counted() -> list[str]:
+    """Where a charged event or token request costs other than its quantity and price version say."""
+    versions = {decode("prv", row.pk): books.version_of(row) for row in PriceVersion.objects.all()}
+    problems = []
+    for line, quantity, meter, version, position, amount in _stream(_EVENTS):
+        found = versions.get(version)
+        if found is None or rating.event_amount(quantity, METERS[meter], found, position) != amount:
+            problems.append(f"line={line}")
+    for request, counts, ids, amounts in _stream(_TOKENS):
+        prices = [versions[one].unit_price if one else ZERO for one in ids]
+        if rating.token_amounts(prices, counts) != amounts:
+            problems.append(f"request={request}")
+    return problems
+
+
+def _stream(query: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query, piece by piece: they need not fit into memory. In a transaction only."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DECLARE rerated NO SCROLL CURSOR FOR {query}")
+        while True:
+            cursor.execute(f"FETCH {PIECE} FROM rerated")
+            rows = cursor.fetchall()
+            if not rows:
+                break
+            yield from rows
+        cursor.execute("CLOSE rerated")
 
 
 def _chunks() -> Iterator[Sequence[UsageInterval]]:

@@ -4,15 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
+from apps.billing import rating
 from apps.billing.meters import METERS
 from apps.billing.models import RatedUsage, UnratedEvent, Wallet
-from apps.billing.rating import PLACES, Version
+from apps.billing.rating import Version
 from apps.billing.selectors import books
 from apps.billing.services import booking, budgets, quarantine
 from apps.billing.services.booking import Batch, Texts, charge_usage
@@ -27,7 +28,6 @@ from apps.core.money import ZERO
 
 BATCH = 2000
 TEAMS = 100
-_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 _WAITING = "SELECT DISTINCT team_id FROM billing_unratedevent LIMIT %s"
 _TAKE = """
@@ -154,21 +154,11 @@ def _in_force(versions: Sequence[Version], at: datetime) -> Version | None:
     return None
 
 
-def amount_of(event_quantity: Decimal, meter: str, version: Version, position: Decimal | None) -> Decimal:
-    """What an event costs: quantity × price, or what the price curve gains by it from its position on."""
-    kind = METERS[meter]
-    if version.curve is not None:
-        seconds = kind.units(event_quantity) * SECONDS_PER_HOUR
-        return version.curve.cost_between(position or ZERO, seconds)
-    with localcontext(_CONTEXT):
-        return (event_quantity * version.unit_price / kind.per).quantize(PLACES)
-
-
 def _add(charge: Charge, event: Event, version: Version) -> None:
     units, day, position = event.units, event.at.date(), None
     if version.curve is not None:
         position = charge.positions.take(charge.team_id, event.product, day, units * SECONDS_PER_HOUR)
-    amount = amount_of(event.quantity, event.meter, version, position)
+    amount = rating.event_amount(event.quantity, METERS[event.meter], version, position)
     what = (event.resource, event.product, METERS[event.meter].unit, decode("prv", version.id), event.at)
     cost = (ZERO, units, version.unit_price, position, amount, None)
     owner = (charge.team, event.workspace)
@@ -201,7 +191,7 @@ def _take_back(charge: Charge, row: RatedUsage) -> None:
 def _unpriced(charge: Charge, event: Event) -> Refused:
     payload = {
         "id": event.event_id, "source": event.source, "type": event.meter, "time": event.at.isoformat(),
-        "subject": event.resource, "event": encode("uev", event.id), "product": event.product,
+        "subject": event.resource, "event": str(event.id), "product": event.product,
         "data": {"quantity": str(event.quantity), **event.attributes},
     }  # fmt: skip
     detail = f"{event.product} has no price at {event.at.isoformat()}"

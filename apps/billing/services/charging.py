@@ -48,8 +48,18 @@ INSERT INTO billing_meter (resource_id, resource_name, kind, team_id, workspace_
 SELECT %(resource)s, %(name)s, %(kind)s, team_id, %(workspace)s, %(region)s, currency,
     '[]', 0, %(now)s, '', %(now)s
   FROM billing_wallet WHERE team_id = %(team)s
-ON CONFLICT (resource_id) DO UPDATE SET resource_name = excluded.resource_name
+ON CONFLICT (resource_id) DO UPDATE SET resource_name = excluded.resource_name, proven_until = NULL
 RETURNING """
+
+
+# One that is being cut is left alone: the next proof comes soon.
+_PROVE = """
+UPDATE billing_meter m SET proven_until = CASE WHEN %(at)s::timestamptz IS NULL
+       THEN coalesce(m.proven_until, m.metered_until) ELSE greatest(m.proven_until, %(at)s) END
+  FROM (SELECT resource_id FROM billing_meter WHERE resource_id = ANY(%(resources)s) AND ended_at IS NULL
+         ORDER BY resource_id FOR UPDATE SKIP LOCKED) AS known
+ WHERE m.resource_id = known.resource_id
+"""
 
 
 def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datetime) -> Quote:
@@ -126,6 +136,22 @@ def end(*, resource_id: str, now: datetime) -> None:
             _change(meter, (), now)
         else:
             release(resource_id=resource_id)
+
+
+def prove(*, resource_ids: Iterable[str], at: datetime) -> None:
+    """These were just seen to run: they may be charged up to here. Whoever begins to say so must go on;
+    other rates (`begin`) end it."""
+    statements.run(_PROVE, {"resources": list(resource_ids), "at": at})
+
+
+def doubt(*, resource_ids: Iterable[str]) -> None:
+    """These were looked for in vain: they are not charged beyond what was proven until they are."""
+    statements.run(_PROVE, {"resources": list(resource_ids), "at": None})
+
+
+def trust(*, resource_id: str) -> None:
+    """Nobody watches it from here on: it is charged until somebody says that it ended."""
+    statements.run("UPDATE billing_meter SET proven_until = NULL WHERE resource_id = %s", [resource_id])
 
 
 @transaction.atomic

@@ -10,9 +10,11 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.models import AccountKind, Transaction, TransactionKind, Wallet
-from apps.billing.services import posting
+from apps.billing.services import grants, posting
+from apps.billing.services.grants import NewGrant
 from apps.billing.services.posting import Entry
 from apps.core.actor import Actor
+from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid
 from apps.core.ids import new_id, new_uuid
 from apps.core.money import minor_digits, plain
@@ -21,8 +23,6 @@ from apps.operations.services import emit
 from apps.teams.models import Team
 
 MOST = Decimal(10) ** 9
-
-SOURCES = {TransactionKind.TOP_UP: AccountKind.FUNDING, TransactionKind.GRANT: AccountKind.GRANTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Credit:
     reason: str
     reference: str = ""
     at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 _OPEN = """
@@ -61,10 +62,16 @@ def top_up(*, actor: Actor, team: Team, amount: Decimal, reason: str, reference:
 
 @transaction.atomic
 def grant_credit(
-    *, actor: Actor, team: Team, amount: Decimal, reason: str, reference: str = ""
+    *,
+    actor: Actor,
+    team: Team,
+    amount: Decimal,
+    reason: str,
+    reference: str = "",
+    expires_at: datetime | None = None,
 ) -> Transaction:
-    """Give the team credit at our own expense; the same reference again changes nothing."""
-    what = Credit(TransactionKind.GRANT, amount, reason, reference)
+    """Give the team credit at our own expense, for good or until it lapses; once per reference."""
+    what = Credit(TransactionKind.GRANT, amount, reason, reference, expires_at=expires_at)
     return credit(actor=actor, team=team, what=what)
 
 
@@ -90,13 +97,8 @@ def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
     actor.require(Permission.WALLET_CREDIT)
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
     _check_amount(what.amount, wallet.currency)
-    legs = {AccountKind.CUSTOMER: what.amount, SOURCES[what.kind]: -what.amount}
-    reference = what.reference or new_id("ref")
-    booked = posting.book(
-        team_id=team.pk, entry=Entry(what.kind, reference, legs, what.reason, what.at), by=actor.label
-    )
-    made = booked.transaction
-    if not booked.is_new:
+    made, is_new = _book(actor, team, what)
+    if not is_new:
         return made
     shown = plain(what.amount)
     audit.record(
@@ -109,6 +111,19 @@ def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
     )
     emit(type=f"wallet.{what.kind}", subject=team.pk, team_id=team.pk, data={"amount": shown})
     return made
+
+
+def _book(actor: Actor, team: Team, what: Credit) -> tuple[Transaction, bool]:
+    reference = what.reference or new_id("ref")
+    if what.kind == TransactionKind.GRANT:
+        if what.expires_at is not None and what.expires_at <= db_now():
+            raise Invalid(_("Credit lapses in the future."), field="expires_at")
+        new = NewGrant(what.amount, what.reason, reference, expires_at=what.expires_at, at=what.at)
+        return grants.give(team_id=team.pk, new=new, by=actor.label)
+    legs = {AccountKind.CUSTOMER: what.amount, AccountKind.FUNDING: -what.amount}
+    entry = Entry(what.kind, reference, legs, what.reason, what.at)
+    booked = posting.book(team_id=team.pk, entry=entry, by=actor.label)
+    return booked.transaction, booked.is_new
 
 
 def _check_amount(amount: Decimal, currency: str, *, is_zero_allowed: bool = False) -> None:

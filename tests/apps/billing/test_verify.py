@@ -10,8 +10,9 @@ from django.db import connection
 
 from apps.billing import reconcilers
 from apps.billing.selectors import proofs
-from apps.billing.services import charging
+from apps.billing.services import charges, charging, events, wallets
 from apps.billing.specs import Rate
+from apps.core.actor import SYSTEM
 from tests.factories.billing import LONG_AGO, after, begin, make_price, make_team, resource
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +35,26 @@ def books():
     charging.end(resource_id=gone, now=after(hours=14))
     charging.end(resource_id=runs, now=after(hours=14))
     charging.end(resource_id=poorly, now=after(hours=14))
+    report(rich)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def report(team) -> None:
+    """Two events on a price curve, one of which was corrected, received a while ago."""
+    make_price("rag-pages", "2", model="graduated", tiers=[["1", "2"], [None, "1"]])
+    about = {"source": "rag-1", "type": "rag_pages", "team": team.pk, "time": after(hours=1).isoformat()}
+    sent = [{"id": str(n), "data": {"quantity": 1500}, **about} for n in (1, 2)]
+    events.ingest(actor=SYSTEM, events=sent, now=after(hours=2))
+    charges.rate_pending()
+    sent = [{"id": "3", "data": {"quantity": 100}, "supersedes": "1", **about}]
+    events.ingest(actor=SYSTEM, events=sent, now=after(hours=2))
+    charges.rate_pending()
+    wallets.grant_credit(actor=SYSTEM, team=team, amount=Decimal(5), reason="welcome")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_usageevent DISABLE TRIGGER USER")
+        cursor.execute("UPDATE billing_usageevent SET received_at = now() - interval '1 hour'")
+        cursor.execute("ALTER TABLE billing_usageevent ENABLE TRIGGER USER")
 
 
 def failed() -> set[str]:
@@ -72,6 +91,7 @@ def damage(statement: str) -> None:
             "meterchange",
             "wallet",
             "priceversion",
+            "usageevent",
         ):
             cursor.execute(f"ALTER TABLE billing_{table} DISABLE TRIGGER USER")
         cursor.execute("ALTER TABLE billing_wallet DROP CONSTRAINT billing_wallet_covered CASCADE")
@@ -111,8 +131,19 @@ DAMAGE = {
     "guards": "UPDATE billing_wallet SET held = held",
     "rerated": "UPDATE billing_ratedusage SET amount = amount + 0.000000000001",
     "tokens_rated": "INSERT INTO billing_tokenrequest SELECT gen_random_uuid(), team_id, workspace_id, NULL,"
-    " NULL, NULL, 'llama', '', 'stop', false, 1, 0, 0, 0, 0, 0, 0, 0, 'EUR', '{}', NULL, gen_random_uuid(),"
-    " now(), now(), now() FROM billing_usageinterval LIMIT 1",
+    " NULL, NULL, 'llama', '', 'stop', false, 1, 0, 0, 0, 0, 0, 0, 0, 'EUR',"
+    " '{NULL,NULL,NULL,NULL}', NULL, gen_random_uuid(), now(), now(), now()"
+    " FROM billing_usageinterval LIMIT 1",
+    "events_once": "DELETE FROM billing_ratedusage WHERE event_id IS NOT NULL",
+    "events_prompt": "INSERT INTO billing_unratedevent (event_id, team_id) SELECT id, team_id FROM"
+    " billing_usageevent LIMIT 1",
+    "events_rated": "UPDATE billing_usageevent SET at = at + interval '1 s'",
+    "events_corrected": "UPDATE billing_ratedusage SET amount = amount - 1 WHERE reverses IS NOT NULL",
+    "positions": "UPDATE billing_ratedusage SET position = position + 1 WHERE position IS NOT NULL",
+    "price_lists": "UPDATE billing_priceversion SET book = 'other' WHERE product = 'rag-pages'",
+    "counted_rerated": "UPDATE billing_usageevent SET quantity = quantity + 1",
+    "grants_remaining": "UPDATE billing_creditgrant SET remaining = remaining / 2",
+    "grants_booked": "UPDATE billing_creditgrant SET amount = amount + 1, remaining = remaining + 1",
     "wallet_account": "UPDATE billing_wallet SET currency = 'USD'",
 }
 
@@ -125,4 +156,4 @@ def test_planted_damage_is_found(books, name):
 
 def test_every_check_is_tried():
     above = ("invoice_", "credit_notes", "payment_")  # tried where they are made
-    assert set(DAMAGE) == {name for name in proofs.CHECKS if not name.startswith(above)} | {"rerated"}
+    assert set(DAMAGE) == {name for name in proofs.CHECKS if not name.startswith(above)} | {*proofs.RERATED}

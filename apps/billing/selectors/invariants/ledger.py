@@ -47,6 +47,21 @@ CHECKS: dict[str, tuple[str, str]] = {
         " JOIN billing_account a ON a.id = p.account_id JOIN billing_transaction t ON t.id = p.transaction_id"
         " WHERE p.team_id IS DISTINCT FROM a.team_id OR (a.team_id IS NOT NULL AND a.team_id <> t.team_id)",
     ),
+    "grants_remaining": (
+        "what is left of a credit grant is what no use was assigned to",
+        "SELECT g.id, g.remaining, g.amount - coalesce(u.used, 0) AS expected FROM billing_creditgrant g"
+        " LEFT JOIN (SELECT grant_id, sum(amount) AS used FROM billing_grantuse GROUP BY 1) u"
+        " ON u.grant_id = g.id WHERE g.remaining <> g.amount - coalesce(u.used, 0)",
+    ),
+    "grants_booked": (
+        "every credit grant was booked once, and taken back once with what was left when it lapsed",
+        "SELECT g.id, g.amount, p.amount AS booked, e.amount AS lapsed FROM billing_creditgrant g"
+        " LEFT JOIN billing_posting p ON p.transaction_id = g.transaction_id AND p.team_id = g.team_id"
+        " LEFT JOIN billing_transaction t ON t.kind = 'expiry' AND t.reference = g.id::text"
+        " LEFT JOIN billing_posting e ON e.transaction_id = t.id AND e.team_id = g.team_id"
+        " WHERE p.amount IS DISTINCT FROM g.amount"
+        " OR coalesce(-e.amount, 0) <> CASE WHEN g.expired_at IS NULL THEN 0 ELSE g.remaining END",
+    ),
     "guards": (
         "row security, triggers and chains of every billing table stand",
         "SELECT c.relname, 'row security' FROM pg_class c WHERE c.relname LIKE 'billing\\_%' AND"

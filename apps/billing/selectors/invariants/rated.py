@@ -16,7 +16,8 @@ CHECKS: dict[str, tuple[str, str]] = {
         " JOIN billing_priceversion v ON v.id = l.version_id JOIN billing_wallet w ON w.team_id = l.team_id"
         " WHERE (v.product, v.currency, v.unit_price) <> (l.product, w.currency, l.unit_price)"
         " OR l.started_at < v.valid_from"
-        " OR l.started_at + make_interval(secs => l.seconds::double precision) > v.valid_until",
+        " OR l.started_at + make_interval(secs => l.seconds::double precision) > v.valid_until"
+        " OR (l.interval_id IS NULL AND l.started_at >= v.valid_until)",
     ),
     "ledger_usage": (
         "the rated lines of a transaction add up to what it posts as revenue",
@@ -24,7 +25,7 @@ CHECKS: dict[str, tuple[str, str]] = {
         " FROM billing_ratedusage GROUP BY 1 HAVING sum(amount) <> 0) l"
         " FULL JOIN (SELECT t.id, sum(p.amount) AS amount FROM billing_transaction t"
         " JOIN billing_posting p ON p.transaction_id = t.id JOIN billing_account a ON a.id = p.account_id"
-        " WHERE t.kind = 'usage' AND a.kind = 'revenue' GROUP BY 1) t USING (id)"
+        " WHERE t.kind IN ('usage', 'fee', 'true_up') AND a.kind = 'revenue' GROUP BY 1) t USING (id)"
         " WHERE l.amount IS DISTINCT FROM t.amount",
     ),
     "usage_owner": (
@@ -43,19 +44,5 @@ CHECKS: dict[str, tuple[str, str]] = {
         " USING (team_id, workspace_id, resource_id, product, day)"
         " WHERE (d.seconds, d.unit_seconds, d.quantity, d.amount)"
         " IS DISTINCT FROM (l.seconds, l.unit_seconds, l.quantity, l.amount)",
-    ),
-    "tokens_rated": (
-        "the token requests of a transaction add up to its rated lines, kind by kind",
-        "SELECT transaction_id, product, r.tokens, l.tokens, r.amount, l.amount FROM ("
-        " SELECT t.transaction_id, t.workspace_id, 'tokens:' || t.slug || ':' || k.kind AS product,"
-        " sum(k.tokens) / 1000000 AS tokens, sum(k.amount) AS amount FROM billing_tokenrequest t,"
-        " LATERAL (VALUES ('input', t.input, t.input_amount), ('cached', t.cached, t.cached_amount),"
-        " ('output', t.output, t.output_amount), ('embedding', t.embedding, t.embedding_amount))"
-        " AS k (kind, tokens, amount) WHERE k.tokens > 0 GROUP BY 1, 2, 3) r"
-        " FULL JOIN (SELECT transaction_id, workspace_id, product, sum(quantity) AS tokens,"
-        " sum(amount) AS amount FROM billing_ratedusage WHERE product LIKE 'tokens:%'"
-        " AND interval_id IS NULL AND event_id IS NULL GROUP BY 1, 2, 3) l"
-        " USING (transaction_id, workspace_id, product)"
-        " WHERE (r.tokens, r.amount) IS DISTINCT FROM (l.tokens, l.amount)",
     ),
 }

@@ -1,0 +1,216 @@
+"""Credit that is given: grants with an order and an end, and vouchers that turn into them.
+
+A grant is ordinary balance with a note: which part of what the team spends is paid from it is worked out
+afterwards, in spans of time, so that charging never waits for it.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F, QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.billing.models import (
+    AccountKind,
+    CreditGrant,
+    GrantUse,
+    Posting,
+    Transaction,
+    TransactionKind,
+    Voucher,
+    Wallet,
+)
+from apps.billing.services import posting
+from apps.billing.services.posting import Entry
+from apps.core import tenancy
+from apps.core.actor import Actor, team_scope
+from apps.core.clock import db_now
+from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.ids import decode
+from apps.core.money import ZERO, plain
+from apps.core.permissions import Permission
+from apps.operations.services import emit
+from apps.teams.models import Team
+
+PRIORITY, INCLUDED_PRIORITY = 50, 10
+# What grants pay for: usage and fees, not refunds or corrections of payments.
+SPENDING = (TransactionKind.USAGE, TransactionKind.FEE, TransactionKind.TRUE_UP)
+SOURCES = {TransactionKind.GRANT: AccountKind.GRANTS, TransactionKind.VOUCHER: AccountKind.VOUCHERS}
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+@dataclass(frozen=True, slots=True)
+class NewGrant:
+    """Credit to be given; the same kind and reference again changes nothing."""
+
+    amount: Decimal
+    reason: str
+    reference: str
+    kind: TransactionKind = TransactionKind.GRANT
+    priority: int = PRIORITY
+    expires_at: datetime | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVoucher:
+    """A voucher to be made: so much credit, for so many teams, until when, and how long the credit lasts."""
+
+    name: str
+    currency: str
+    amount: Decimal
+    uses: int = 1
+    valid_until: datetime | None = None
+    credit_days: int | None = None
+
+
+@transaction.atomic
+def give(*, team_id: str, new: NewGrant, by: str) -> tuple[Transaction, bool]:
+    """Book a grant, once per kind and reference; whether it is new. Who may is the caller's to ask."""
+    legs = {AccountKind.CUSTOMER: new.amount, SOURCES[new.kind]: -new.amount}
+    booked = posting.book(
+        team_id=team_id, entry=Entry(new.kind, new.reference, legs, new.reason, new.at), by=by
+    )
+    if booked.is_new:
+        assign(team_id=team_id, until=new.at or db_now())
+        CreditGrant.objects.create(
+            team_id=team_id,
+            transaction_id=booked.transaction.pk,
+            reason=new.reason[:200],
+            amount=new.amount,
+            remaining=new.amount,
+            priority=new.priority,
+            expires_at=new.expires_at,
+        )
+    return booked.transaction, booked.is_new
+
+
+@transaction.atomic
+def assign(*, team_id: str, until: datetime) -> Decimal:
+    """Assign what was spent up to a moment to the team's grants, in their order; how much of it they paid."""
+    wallet: Wallet = Wallet.objects.select_for_update().get(team_id=team_id)
+    since = wallet.credit_used_until
+    if until <= since:
+        return ZERO
+    spent = -(_spending(wallet, since, until).aggregate(s=Sum("amount"))["s"] or ZERO)
+    wallet.credit_used_until = until
+    wallet.save(update_fields=["credit_used_until"])
+    left = spent
+    for grant in CreditGrant.objects.filter(team_id=team_id, remaining__gt=0, expired_at=None):
+        used = min(grant.remaining, left)
+        if used <= 0:
+            break
+        left -= used
+        grant.remaining -= used
+        grant.save(update_fields=["remaining"])
+        GrantUse.objects.create(grant=grant, team_id=team_id, amount=used, since=since, until=until)
+    return max(spent, ZERO) - max(left, ZERO)
+
+
+@transaction.atomic
+def used(*, team_id: str, start: datetime, end: datetime) -> Decimal:
+    """How much of what was charged from `start` up to `end` was paid from given credit; both in the past."""
+    assign(team_id=team_id, until=start)
+    assign(team_id=team_id, until=end)
+    found = GrantUse.objects.filter(team_id=team_id, since__gte=start, until__lte=end)
+    return found.aggregate(s=Sum("amount"))["s"] or ZERO
+
+
+def expire_due(*, now: datetime | None = None) -> int:
+    """Take back what is left of grants that have lapsed; how many. What is held for now waits."""
+    moment = now or db_now()
+    due = CreditGrant.objects.filter(expires_at__lte=moment, expired_at=None).order_by("team", "id")
+    return sum(_expire(grant_id, moment) for grant_id in due.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def create_voucher(*, actor: Actor, new: NewVoucher) -> tuple[Voucher, str]:
+    """Make a voucher; its code is told once and cannot be read again."""
+    actor.require(Permission.WALLET_CREDIT)
+    if not new.amount.is_finite() or new.amount <= 0:
+        raise Invalid(_("The amount must be positive."), field="amount")
+    code = "-".join("".join(secrets.choice(ALPHABET) for _n in range(5)) for _group in range(4))
+    voucher: Voucher = Voucher.objects.create(
+        code_hash=_hash(code),
+        hint=code[:5],
+        name=new.name[:120],
+        currency=new.currency,
+        amount=new.amount,
+        uses_left=new.uses,
+        valid_until=new.valid_until,
+        credit_days=new.credit_days,
+        created_by=actor.label[:200],
+    )
+    audit.record(actor=actor, action="voucher.created", target=voucher, amount=plain(new.amount))
+    return voucher, code
+
+
+@transaction.atomic
+def redeem(*, actor: Actor, team: Team, code: str) -> Transaction:
+    """Turn a voucher's code into credit for the team; once per team, while it is valid and has uses left."""
+    actor.require(Permission.BILLING_MANAGE, team_scope(team.pk))
+    with tenancy.everything():
+        voucher = _take_voucher(code, team.currency)
+        reference = f"voucher {voucher.pk}"
+        if Transaction.objects.filter(kind=TransactionKind.VOUCHER, team=team, reference=reference).exists():
+            raise Conflict(_("Your team has used this voucher already."), code="voucher_used", field="code")
+        days = voucher.credit_days
+        new = NewGrant(
+            voucher.amount,
+            voucher.name,
+            reference,
+            TransactionKind.VOUCHER,
+            expires_at=db_now() + timedelta(days=days) if days else None,
+        )
+        made, _is_new = give(team_id=team.pk, new=new, by=actor.label)
+        audit.record(actor=actor, action="voucher.redeemed", target=voucher, team=team.pk)
+        emit(type="wallet.voucher", subject=team.pk, team_id=team.pk, data={"amount": plain(voucher.amount)})
+    return made
+
+
+def _take_voucher(code: str, currency: str) -> Voucher:
+    """The voucher with one use less; NotFound alike for a wrong, an old and a used-up code."""
+    found: Voucher | None = (
+        Voucher.objects.select_for_update().filter(code_hash=_hash(code), currency=currency).first()
+    )
+    is_over = found is not None and found.valid_until is not None and found.valid_until <= db_now()
+    if found is None or is_over or found.uses_left == 0:
+        raise NotFound(_("This code is not valid, or no longer."), field="code")
+    Voucher.objects.filter(pk=found.pk).update(uses_left=F("uses_left") - 1)
+    return found
+
+
+def _hash(code: str) -> bytes:
+    return hashlib.sha256("".join(code.upper().split()).replace("-", "").encode()).digest()
+
+
+def _spending(wallet: Wallet, since: datetime, until: datetime) -> "QuerySet[Posting]":
+    return Posting.objects.filter(
+        account_id=wallet.account_id,
+        transaction__kind__in=SPENDING,
+        transaction__team_id=wallet.team_id,
+        transaction__booked_at__gte=since,
+        transaction__booked_at__lt=until,
+    )
+
+
+@transaction.atomic
+def _expire(grant_id: str, now: datetime) -> bool:
+    team_id = str(CreditGrant.objects.values_list("team_id", flat=True).get(pk=grant_id))
+    wallet: Wallet = Wallet.objects.select_for_update().get(team_id=team_id)
+    assign(team_id=team_id, until=now)
+    grant: CreditGrant = CreditGrant.objects.select_for_update().get(pk=grant_id)
+    if grant.expired_at is not None or grant.remaining > wallet.available:
+        return False
+    if grant.remaining:
+        legs = {AccountKind.CUSTOMER: -grant.remaining, AccountKind.EXPIRED: grant.remaining}
+        entry = Entry(TransactionKind.EXPIRY, str(decode("cgr", grant.pk)), legs, grant.reason, now)
+        posting.book(team_id=team_id, entry=entry, by="")
+    grant.expired_at = now
+    grant.save(update_fields=["expired_at"])
+    return True
