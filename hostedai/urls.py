@@ -4,6 +4,7 @@ from allauth.account.views import password_reset_from_key
 from django.urls import include, path, re_path
 
 from apps.api import webhooks
+from apps.api.admin.v1.urls import launches
 from apps.api.agent import program
 from hostedai import health
 
@@ -23,6 +24,7 @@ urlpatterns = [
     # Where agents have always reported; the Admin panel's pages of the same beginning come after.
     path("agent/hostedai-agent.pyz", program.packed, name="agent-program"),
     path("admin/", include("apps.api.agent.v1.urls")),
+    path("admin/", include(launches)),
     path("", include("apps.panels.urls")),
 ]
 

@@ -79,7 +79,7 @@ def _plan(
 
 _LAUNCH = (
     StepPlan("placed", Plane.ADMIN, is_done=True),
-    StepPlan("provision", Plane.CLUSTER),
+    StepPlan("engine", Plane.CLUSTER),
     StepPlan("load", Plane.MACHINE),
 )
 

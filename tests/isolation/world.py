@@ -7,11 +7,13 @@ from apps.api.isolation.principals import World
 from apps.billing.services import wallets
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
+from apps.inference.models import Endpoint, Hardware, Replica, Revision
 from apps.instances.models import Instance
 from apps.nodes.models import ResourceGroup
 from apps.operations import services as operations
 from apps.operations.specs import OperationPlan, StepPlan, Target
 from apps.operations.states import Plane
+from apps.registry.models import Model, ModelAlias, ModelVersion, VersionFile
 from apps.storage.models import Snapshot, Volume
 from apps.teams.models import Team
 from apps.teams.services import invite_member
@@ -49,6 +51,8 @@ def furnish(team: Team, supply: Supply) -> None:
     wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(100), reason="isolation")
     invite_member(actor=SYSTEM, team=team, email=f"guest@{team.slug}.example", role=Role.TEAM_VIEWER)
     ResourceGroup.objects.create(region=supply.region, name="Group", slug="group")
+    make_model(team)
+    make_endpoint(team, supply)
 
 
 def make_instance(team: Team, supply: Supply, **fields: Any) -> Instance:
@@ -74,3 +78,32 @@ def make_instance(team: Team, supply: Supply, **fields: Any) -> Instance:
         "due_at": None,
     }
     return Instance.objects.create(**{**made, **fields})
+
+
+def make_model(team: Team) -> None:
+    """A model of the team's with a draft, a file of it and an alias; nothing in the store."""
+    model = Model.objects.create(team=team, slug="small", name=f"{team.slug}-model")
+    version = ModelVersion.objects.create(model=model, team=team, number=1, due_at=None)
+    VersionFile.objects.create(version=version, team=team, path="x.gguf", size=1, part_size=8 * 1024 * 1024)
+    ModelAlias.objects.create(model=model, team=team, name="latest", version=version)
+
+
+def make_endpoint(team: Team, supply: Supply) -> None:
+    """An endpoint of the team's with a revision and a replica; no engine."""
+    version = ModelVersion.objects.filter(team=team).earliest("pk")
+    hardware, _new = Hardware.objects.get_or_create(
+        slug="cpu", defaults={"name": "CPU", "kinds": ["local"], "vcpus": 1, "memory_mib": 1024}
+    )
+    endpoint = Endpoint.objects.create(
+        team=team, team_name=team.name, workspace=workspace_of(team), region=supply.region, state="ready",
+        name="Chat", slug=f"{team.slug}-chat", modality="chat", currency="EUR", due_at=None,
+    )  # fmt: skip
+    revision = Revision.objects.create(
+        endpoint=endpoint, team_id=team.pk, region_id=supply.region.pk, number=1, version=version,
+        model_name=f"{team.slug}-model 1", digest="sha256:0", hardware=hardware, context_length=1,
+    )  # fmt: skip
+    Endpoint.objects.filter(pk=endpoint.pk).update(revision=revision)
+    Replica.objects.create(
+        endpoint=endpoint, team_id=team.pk, region=supply.region, cluster=supply.cluster, revision=revision,
+        kind="local", state="ready", api_key="none", due_at=None,
+    )  # fmt: skip

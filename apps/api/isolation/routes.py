@@ -19,7 +19,9 @@ BY_CALLER = re.compile(r"/|/events|/palette|/account(/.*)?|/invitations/{token}"
 # The signature on what is sent there is the permission to send it.
 BY_SIGNATURE = re.compile(r"/webhooks/stripe")
 FACES = {
-    "api": re.compile(r"/api/(user|admin|cluster|agent)/v1/|/admin/nodes/(register|{id}/heartbeat)$"),
+    "api": re.compile(
+        r"/api/(user|admin|cluster|agent)/v1/|/admin/nodes/(register|{id}/heartbeat)$|/admin/instances/(launch|status)$"
+    ),
     "panel": re.compile(r"/(console|admin|cluster)/"),
 }
 WRITING = frozenset({"post", "put", "patch", "delete"})

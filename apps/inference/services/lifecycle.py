@@ -251,4 +251,4 @@ def _nudge(endpoint_id: str, **changes: Any) -> None:
     enqueue(STEER, endpoint_id=str(endpoint_id))
 
 
-_STEPS = {"provision": "provision", "start": "load"}
+_STEPS = {"provision": "engine", "start": "load"}

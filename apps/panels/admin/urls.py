@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from apps.panels.admin import (
     clusters,
+    endpoints,
     home,
     instances,
     keys,
@@ -35,6 +36,9 @@ urlpatterns: list[URLPattern] = [
     path("clusters/new", clusters.ClusterNew.as_view(), name="cluster-new"),
     path("clusters/<str:pk>", clusters.ClusterPage.as_view(), name="cluster"),
     path("clusters/<str:pk>/edit", clusters.ClusterEdit.as_view(), name="cluster-edit"),
+    path("endpoints", endpoints.EndpointList.as_view(), name="endpoints"),
+    path("endpoints/<str:pk>", endpoints.EndpointPage.as_view(), name="endpoint"),
+    path("replicas", endpoints.ReplicaList.as_view(), name="replicas"),
     path("nodes", nodes.NodeList.as_view(), name="nodes"),
     path("nodes/<str:pk>", nodes.NodePage.as_view(), name="node"),
     path("nodes/<str:pk>/note", nodes.NodeNote.as_view(), name="node-note"),

@@ -39,6 +39,14 @@ CONSOLE: tuple[Group, ...] = (
         ),
     ),
     (
+        _("Inference"),
+        (
+            Item("models", _("Models"), "boxes", P.MODEL_READ, ("model", "model-new")),
+            Item("endpoints", _("Endpoints"), "rocket", P.ENDPOINT_READ, ("endpoint", "endpoint-new")),
+            Item("playground", _("Playground"), "message-square", P.INFERENCE_USE),
+        ),
+    ),
+    (
         _("Access"),
         (
             Item("ssh-keys", _("SSH keys"), "key-round", P.WORKSPACE_READ, ("ssh-key", "ssh-key-new")),
@@ -78,6 +86,15 @@ ADMIN: tuple[Group, ...] = (
             Item("instances", _("Instances"), "box", P.INSTANCE_READ, ("instance",)),
             Item("volumes", _("Volumes"), "hard-drive", P.VOLUME_READ),
             Item("networks", _("Networks"), "network", P.NETWORK_READ, ("network",)),
+        ),
+    ),
+    (
+        _("Inference"),
+        (
+            Item("models", _("Models"), "boxes", P.MODEL_READ, ("model", "model-new")),
+            Item("endpoints", _("Endpoints"), "rocket", P.ENDPOINT_READ, ("endpoint",)),
+            Item("replicas", _("Replicas"), "cpu", P.ENDPOINT_READ),
+            Item("gateway", _("Gateway"), "waypoints", P.LIMIT_READ, ("limits",)),
         ),
     ),
     (
@@ -133,6 +150,7 @@ CLUSTER: tuple[Group, ...] = (
         _("Workloads"),
         (
             Item("instances", _("Instances"), "box", P.INSTANCE_READ, ("instance",)),
+            Item("replicas", _("Replicas"), "rocket", P.ENDPOINT_READ),
             Item("volumes", _("Volumes"), "hard-drive", P.VOLUME_READ),
             Item("datastores", _("Datastores"), "database", P.STORAGE_READ, ("datastore",)),
             Item("networks", _("Networks"), "network", P.NETWORK_READ, ("network",)),

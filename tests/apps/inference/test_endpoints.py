@@ -76,7 +76,7 @@ def test_a_launch_ends_with_an_engine_that_the_gateway_can_route_to(stage):
     steps = (
         OperationStep.objects.filter(operation=operation).order_by("position").values_list("name", "state")
     )
-    assert list(steps) == [(name, "done") for name in ("accepted", "placed", "provision", "load", "route")]
+    assert list(steps) == [(name, "done") for name in ("accepted", "placed", "engine", "load", "route")]
 
 
 def test_who_may_not_launch_is_refused_and_leaves_nothing(stage):

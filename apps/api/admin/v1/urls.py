@@ -1,13 +1,16 @@
 """Addresses of the Admin API, noun by noun."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from apps.api.admin.v1.catalog import ImageViewSet, ModelViewSet, TypeViewSet
 from apps.api.admin.v1.clusters import ClusterViewSet
+from apps.api.admin.v1.endpoints import EndpointViewSet, LaunchViewSet, ReplicaViewSet
 from apps.api.admin.v1.events import EventViewSet
 from apps.api.admin.v1.gpus import GpuViewSet, PoolViewSet
 from apps.api.admin.v1.instances import InstanceViewSet
 from apps.api.admin.v1.ledger import LedgerViewSet, MeterViewSet
+from apps.api.admin.v1.models import AliasViewSet, FileViewSet, RegistryModelViewSet, VersionViewSet
 from apps.api.admin.v1.nodes import NodeViewSet
 from apps.api.admin.v1.operations import OperationViewSet
 from apps.api.admin.v1.people import (
@@ -32,8 +35,14 @@ from apps.api.admin.v1.usage import UsageViewSet
 from apps.api.admin.v1.wallets import WalletViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("endpoints", EndpointViewSet, "endpoints")
+router.register("replicas", ReplicaViewSet, "replicas")
 router.register("events", EventViewSet, "events")
 router.register("instances", InstanceViewSet, "instances")
+router.register("models", RegistryModelViewSet, "models")
+router.register("models/(?P<model>[^/]+)/versions", VersionViewSet, "model-versions")
+router.register("models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)/files", FileViewSet, "model-files")
+router.register("models/(?P<model>[^/]+)/aliases", AliasViewSet, "model-aliases")
 router.register("operations", OperationViewSet, "operations")
 router.register("ledger", LedgerViewSet, "ledger")
 router.register("meters", MeterViewSet, "meters")
@@ -62,4 +71,9 @@ router.register("service-policies", ServicePolicyViewSet, "service-policies")
 router.register("instance-type-policies", TypePolicyViewSet, "instance-type-policies")
 router.register("image-policies", ImagePolicyViewSet, "image-policies")
 
-urlpatterns = router.urls
+# `hostedai.urls` repeats these two where the older systems' clients look for them.
+launches = [
+    path("instances/launch", LaunchViewSet.as_view({"post": "create"}), name="launch"),
+    path("instances/status", LaunchViewSet.as_view({"get": "retrieve"}), name="launch-status"),
+]
+urlpatterns = [*launches, *router.urls]

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from apps.api.cluster.v1.audit import AuditViewSet
 from apps.api.cluster.v1.clusters import ClusterViewSet
+from apps.api.cluster.v1.endpoints import ReplicaViewSet
 from apps.api.cluster.v1.events import EventViewSet
 from apps.api.cluster.v1.gpus import GpuViewSet, PoolViewSet
 from apps.api.cluster.v1.groups import GroupViewSet
@@ -14,6 +15,7 @@ from apps.api.cluster.v1.operations import OperationViewSet
 from apps.api.cluster.v1.storage import DatastoreViewSet, NetworkViewSet, VolumeViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("replicas", ReplicaViewSet, "replicas")
 router.register("events", EventViewSet, "events")
 router.register("instances", InstanceViewSet, "instances")
 router.register("operations", OperationViewSet, "operations")

@@ -4,10 +4,12 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from apps.api.user.v1.catalog import ImageViewSet, OfferViewSet, RegionViewSet, TypeViewSet
+from apps.api.user.v1.endpoints import EndpointViewSet, HardwareViewSet, ReplicaViewSet
 from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.instances import InstanceViewSet
 from apps.api.user.v1.keys import ApiKeyViewSet, SshKeyViewSet
 from apps.api.user.v1.limits import LimitViewSet
+from apps.api.user.v1.models import AliasViewSet, FileViewSet, RegistryModelViewSet, VersionViewSet
 from apps.api.user.v1.operations import OperationViewSet
 from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet
 from apps.api.user.v1.snapshots import SnapshotViewSet
@@ -25,9 +27,16 @@ from apps.api.user.v1.volumes import VolumeViewSet
 from apps.api.user.v1.wallet import WalletViewSet
 
 router = SimpleRouter(trailing_slash=False)
+router.register("endpoints", EndpointViewSet, "endpoints")
+router.register("replicas", ReplicaViewSet, "replicas")
+router.register("engine-hardware", HardwareViewSet, "engine-hardware")
 router.register("events", EventViewSet, "events")
 router.register("instances", InstanceViewSet, "instances")
 router.register("instances/(?P<instance>[^/]+)/snapshots", SnapshotViewSet, "snapshots")
+router.register("models", RegistryModelViewSet, "models")
+router.register("models/(?P<model>[^/]+)/versions", VersionViewSet, "model-versions")
+router.register("models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)/files", FileViewSet, "model-files")
+router.register("models/(?P<model>[^/]+)/aliases", AliasViewSet, "model-aliases")
 router.register("operations", OperationViewSet, "operations")
 router.register("prices", PriceViewSet, "prices")
 router.register("quotes", QuoteViewSet, "quotes")

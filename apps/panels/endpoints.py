@@ -1,0 +1,219 @@
+"""What the lists and pages of endpoints and replicas share in all three panels."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.actor import Actor
+from apps.core.permissions import Permission
+from apps.inference.models import Endpoint, Replica
+from apps.inference.services import endpoints, replicas
+from apps.inference.states import COMING, LIVE, Desired, EndpointState, Metering, ReplicaState
+from apps.panels.kit import Action, Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
+from apps.panels.kit.places import Place
+
+READ = Permission.ENDPOINT_READ
+_KINDS: dict[str, str] = {
+    EndpointState.READY: "ok",
+    EndpointState.DEPLOYING: "info",
+    EndpointState.DEGRADED: "warn",
+    EndpointState.SCALED_TO_ZERO: "off",
+    EndpointState.DELETING: "info",
+    EndpointState.DELETED: "off",
+    ReplicaState.PENDING: "info",
+    ReplicaState.PROVISIONING: "info",
+    ReplicaState.STARTING: "info",
+    ReplicaState.READY: "ok",
+    ReplicaState.UNHEALTHY: "warn",
+    ReplicaState.DRAINING: "info",
+    ReplicaState.STOPPED: "off",
+    ReplicaState.PREEMPTED: "bad",
+    ReplicaState.FAILED: "bad",
+}
+
+
+def state_of(one: Endpoint | Replica) -> Any:
+    return cells.status(one.state, one.get_state_display(), kind=_KINDS.get(str(one.state), ""))
+
+
+def count_of(one: Endpoint) -> Any:
+    """Ready replicas of those wanted."""
+    ready = int(getattr(one, "ready_count", 0))
+    return _now("%(ready)s of %(wanted)s") % {"ready": ready, "wanted": one.wanted}
+
+
+def price_of(one: Endpoint) -> Any:
+    """What an hour of one replica costs; nothing where tokens are charged."""
+    if one.metering == Metering.TOKENS:
+        return cells.muted(_now("per token"))
+    return cells.price(one.hourly, one.currency)
+
+
+def _delete(view: Any, one: Endpoint) -> None:
+    endpoints.delete_endpoint(actor=view.actor, endpoint_id=str(one.pk))
+
+
+def _replace(view: Any, one: Replica) -> None:
+    replicas.replace_replica(actor=view.actor, replica_id=str(one.pk))
+
+
+DELETE = Action(
+    "delete",
+    _("Delete"),
+    Permission.ENDPOINT_DELETE,
+    _delete,
+    icon="trash-2",
+    when=lambda one: one.desired != Desired.GONE,
+    confirm=_("Nobody can call it any more. Open requests are finished, then its replicas go for good."),
+    danger=True,
+    menu=True,
+    bulk=True,
+    done=_("The endpoint is being deleted."),
+)
+REPLACE = Action(
+    "replace",
+    _("Replace"),
+    Permission.ENDPOINT_OPERATE,
+    _replace,
+    icon="rotate-cw",
+    when=lambda one: one.desired == Desired.RUNNING and one.state in LIVE,
+    confirm=_("It finishes the requests that are open and goes; another takes its place."),
+    bulk=True,
+    done=_("The replica is being replaced."),
+)
+
+
+def _regions(view: Any) -> list[tuple[str, Any]]:
+    known = view.rows().order_by("region__slug").values_list("region_id", "region__slug").distinct()
+    return list(known[:60])
+
+
+NAME = Column("slug", _("Model name"), sort="slug", main=True, to="endpoint", mono=True)
+STATE = Column("state", _("Status"), state_of, sort="state", text=lambda one: one.get_state_display())
+MODEL = Column("model_name", _("Serves"), sort="model_name", priority=2)
+COUNT = Column("replicas", _("Replicas"), count_of, num=True, text=count_of)
+REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
+TEAM = Column(
+    "team_name", _("Team"), lambda one: one.team_name or _now("Provider"), sort="team_name", priority=2
+)
+PRICE = Column("hourly", _("Replica hour"), price_of, sort="hourly", num=True, text=lambda one: one.hourly)
+AGE = Column(
+    "created",
+    _("Age"),
+    lambda one: cells.ago(one.created_at),
+    sort="created_at",
+    num=True,
+    priority=3,
+    text=lambda one: one.created_at.isoformat(),
+)
+_STATES = [one for one in EndpointState.choices if one[0] != EndpointState.DELETED]
+STATE_FILTER = Filter("state", _("Status"), _STATES)
+REGION_FILTER = Filter("region", _("Region"), _regions, field="region_id")
+
+
+class EndpointList(Resource):
+    """All that have not been deleted."""
+
+    title = _("Endpoints")
+    permission = READ
+    model = Endpoint
+    live = "endpoint. replica."
+    order = "-created"
+    search: ClassVar[Sequence[str]] = ("slug", "name", "model_name", "team_name")
+    search_hint = _("Search by name, model or team")
+    views: ClassVar[Sequence[SavedView]] = (
+        SavedView("all", _("All")),
+        SavedView("ready", _("Ready"), Q(state=EndpointState.READY)),
+        SavedView("asleep", _("Asleep"), Q(state=EndpointState.SCALED_TO_ZERO)),
+        SavedView("trouble", _("Needs attention"), Q(state=EndpointState.DEGRADED)),
+    )
+    actions = (DELETE,)
+    empty = Empty(_("No endpoint here"), _("Models that customers launch are listed here."), icon="box")
+
+    def rows(self) -> QuerySet[Any]:
+        return super().rows().exclude(state=EndpointState.DELETED)
+
+    def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        ready = Q(replicas__state=ReplicaState.READY)
+        return rows.select_related("region").annotate(ready_count=Count("replicas", filter=ready))
+
+
+def since_of(one: Replica) -> Any:
+    return cells.ago(one.started_at) if one.started_at else cells.muted("–")
+
+
+def what_of(one: Replica) -> Any:
+    return cells.two_lines(one.revision.model_name, _now("revision %(n)s") % {"n": one.revision.number})
+
+
+def node_of(one: Replica) -> Any:
+    where = one.node.name if one.node else one.cluster.slug if one.cluster else ""
+    return cells.mono(where)
+
+
+REPLICA_ID = Column(
+    "id", _("Replica"), lambda one: cells.mono(one.pk[-8:]), main=True, text=lambda one: one.pk
+)
+REPLICA_STATE = Column("state", _("Status"), state_of, sort="state", text=lambda one: one.get_state_display())
+REPLICA_OF = Column("endpoint__slug", _("Endpoint"), sort="endpoint__slug", mono=True)
+REPLICA_TEAM = Column(
+    "endpoint__team_name",
+    _("Team"),
+    lambda one: one.endpoint.team_name or _now("Provider"),
+    sort="endpoint__team_name",
+    priority=2,
+)
+REPLICA_WHAT = Column("serves", _("Serves"), what_of, priority=2, text=lambda one: one.revision.model_name)
+REPLICA_ON = Column("hardware", _("Hardware"), lambda one: one.revision.hardware.name, priority=3)
+REPLICA_WHERE = Column("node", _("Where"), node_of, priority=2, text=node_of)
+REPLICA_REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
+REPLICA_MESSAGE = Column("message", _("Message"), lambda one: one.message, priority=3)
+REPLICA_SINCE = Column("since", _("Ready for"), since_of, sort="started_at", num=True)
+REPLICA_SEEN = Column("seen", _("Last seen"), lambda one: cells.when(one.last_seen_at), num=True, priority=3)
+
+
+class ReplicaList(Resource):
+    """The fleet: engines that are there or coming, and those that failed."""
+
+    title = _("Replicas")
+    permission = READ
+    model = Replica
+    live = "replica."
+    order = "-id"
+    search: ClassVar[Sequence[str]] = ("endpoint__slug", "endpoint__team_name")
+    search_hint = _("Search by endpoint or team")
+    views: ClassVar[Sequence[SavedView]] = (
+        SavedView("all", _("All")),
+        SavedView("ready", _("Ready"), Q(state=ReplicaState.READY)),
+        SavedView("coming", _("Coming"), Q(state__in=sorted(COMING))),
+        SavedView(
+            "trouble", _("Needs attention"), Q(state__in=[ReplicaState.UNHEALTHY, ReplicaState.FAILED])
+        ),
+    )
+    filters: ClassVar[Sequence[Filter]] = (
+        Filter("state", _("Status"), ReplicaState.choices),
+        Filter("region", _("Region"), _regions, field="region_id"),
+    )
+    actions = (REPLACE,)
+    empty = Empty(_("No replica here"), _("Engines that answer for endpoints are listed here."), icon="cpu")
+
+    def rows(self) -> QuerySet[Any]:
+        return super().rows().filter(Q(released_at=None) | Q(state=ReplicaState.FAILED))
+
+    def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.select_related("endpoint", "region", "cluster", "node", "revision__hardware")
+
+
+def find(actor: Actor, place: Place, text: str) -> list[Hit]:
+    """Endpoints of the place by name, for the palette."""
+    rows = place.narrow(Endpoint.objects.visible_to(actor)).exclude(state=EndpointState.DELETED)
+    found = rows.filter(slug__icontains=text).order_by("slug")[:LIMIT]
+    return [Hit(one.slug, place.url("endpoint", pk=one.pk), "box", one.get_state_display()) for one in found]
+
+
+for _panel in ("console", "admin"):
+    SOURCES[_panel].append(Source(_("Endpoints"), READ, find))

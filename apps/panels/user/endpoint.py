@@ -1,0 +1,371 @@
+"""The page of one endpoint."""
+
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpResponse
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.ids import new_id
+from apps.core.permissions import Permission
+from apps.inference.models import Endpoint, Revision
+from apps.inference.selectors import reading
+from apps.inference.selectors.traffic import Traffic, traffic
+from apps.inference.services import rollouts
+from apps.inference.states import Desired, EndpointState, Metering, ReplicaState
+from apps.operations.models import Event, Operation
+from apps.operations.selectors import operations_of
+from apps.operations.states import State as OperationState
+from apps.panels import endpoints, metrics, operations, snippets, words
+from apps.panels.kit import (
+    Action,
+    Chart,
+    Code,
+    Column,
+    Detail,
+    Empty,
+    Events,
+    Facts,
+    Happened,
+    InlineForm,
+    Kpi,
+    Kpis,
+    Note,
+    Series,
+    Steps,
+    Tab,
+    Table,
+    actions,
+    cells,
+)
+from apps.panels.kit.forms import dress
+from apps.panels.user import endpoint_forms as forms
+
+EVENTS_SHOWN = 60
+_TONES = {"ready": "ok", "failed": "bad", "preempted": "bad", "degraded": "warn", "unhealthy": "warn"}
+
+
+def _back(view: Any, one: Endpoint) -> None:
+    rollouts.roll_back(actor=view.actor, endpoint_id=str(one.pk))
+
+
+def _promote(view: Any, one: Endpoint) -> None:
+    rollouts.promote_canary(actor=view.actor, endpoint_id=str(one.pk))
+
+
+def _drop(view: Any, one: Endpoint) -> None:
+    rollouts.drop_canary(actor=view.actor, endpoint_id=str(one.pk))
+
+
+def _is_there(one: Endpoint) -> bool:
+    return bool(one.desired == Desired.RUNNING)
+
+
+ROLL_BACK = Action(
+    "rollback",
+    _("Roll back"),
+    Permission.ENDPOINT_UPDATE,
+    _back,
+    icon="undo-2",
+    when=lambda one: _is_there(one) and one.previous_id is not None,
+    confirm=_("What was served before takes over again, without a gap."),
+    menu=True,
+    done=_("Rolling back."),
+)
+PROMOTE = Action(
+    "promote",
+    _("Promote canary"),
+    Permission.ENDPOINT_UPDATE,
+    _promote,
+    icon="trending-up",
+    when=lambda one: _is_there(one) and one.canary_id is not None and one.operation_id is None,
+    confirm=_("All requests go to what the canary serves."),
+    done=_("The canary takes over."),
+)
+DROP = Action(
+    "drop",
+    _("Drop canary"),
+    Permission.ENDPOINT_UPDATE,
+    _drop,
+    icon="x",
+    when=lambda one: _is_there(one) and one.canary_id is not None,
+    confirm=_("Its replicas finish what is open and go."),
+    done=_("The canary goes."),
+)
+
+REPLICA_COLUMNS = (
+    endpoints.REPLICA_ID,
+    endpoints.REPLICA_STATE,
+    endpoints.REPLICA_WHAT,
+    endpoints.REPLICA_ON,
+    endpoints.REPLICA_MESSAGE,
+    endpoints.REPLICA_SINCE,
+)
+REVISION_COLUMNS = (
+    Column("number", _("Revision"), lambda one: f"#{one.number}", main=True),
+    Column("model", _("Serves"), lambda one: one.model_name),
+    Column("hardware", _("Hardware"), lambda one: one.hardware.name, priority=2),
+    Column("parallel", _("At once"), lambda one: one.parallel, num=True, priority=3),
+    Column("by", _("Made by"), lambda one: one.created_by_label, priority=3),
+    Column("at", _("Made"), lambda one: cells.when(one.created_at), num=True),
+)
+
+
+class EndpointPage(Detail):
+    panel = "console"
+    permission = endpoints.READ
+    model = Endpoint
+    live = "endpoint. replica. operation."
+    tabs: ClassVar = (
+        Tab("overview", _("Overview")),
+        Tab("traffic", _("Traffic"), Permission.USAGE_READ),
+        Tab("replicas", _("Replicas")),
+        Tab("scale", _("Scale and updates"), Permission.ENDPOINT_UPDATE),
+        Tab("events", _("Events")),
+    )
+    actions = (PROMOTE, DROP, ROLL_BACK, endpoints.DELETE)
+
+    def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        ready = Q(replicas__state=ReplicaState.READY)
+        named = rows.select_related("region", "revision__hardware", "canary__hardware", "previous")
+        return named.annotate(ready_count=Count("replicas", filter=ready))
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Endpoints")), self.url("endpoints"))]
+
+    def home(self) -> str:
+        return self.url("endpoint", pk=self.pk)
+
+    def heading(self) -> Any:
+        return self.object.slug
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        name = str(request.POST.get("do", "")).partition(":")[0]
+        return actions.perform(self, [endpoints.REPLACE] if name == "replace" else self.actions)
+
+    def targets(self, ids: Any) -> list[Any]:
+        name = str(self.request.POST.get("do", "")).partition(":")[0]
+        if name != "replace":
+            return super().targets(ids)
+        rows = reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))
+        return [one for one in rows if one.pk in ids]
+
+    # ------------------------------------------------------------ header
+
+    def status(self) -> Any:
+        return endpoints.state_of(self.object)
+
+    def meta(self) -> list[Any]:
+        one = self.object
+        price = endpoints.price_of(one)
+        if one.metering == Metering.TIME:
+            price = _now("%(price)s per replica hour") % {"price": price}
+        ready = _now("%(count)s replicas ready") % {"count": endpoints.count_of(one)}
+        return [one.model_name, cells.mono(one.region.slug), ready, price]
+
+    def top(self) -> list[Any]:
+        one = self.object
+        if not one.message:
+            return []
+        return [Note(one.message, "warn" if one.state == EndpointState.DEGRADED else "info")]
+
+    @cached_property
+    def latest(self) -> Operation | None:
+        found: Operation | None = operations_of(actor=self.actor, target_id=str(self.object.pk)).first()
+        return found
+
+    # ------------------------------------------------------------ overview
+
+    def main_overview(self) -> list[Any]:
+        blocks: list[Any] = []
+        if self.latest is not None and (self.latest.is_open or self.latest.state == OperationState.FAILED):
+            blocks.append(self._progress(self.latest))
+        if self.can(Permission.USAGE_READ) and self.object.ready_at is not None:
+            found = self.traffic(timedelta(hours=1))
+            blocks += [self._figures(found), self._requests(found, ())]
+        return [*blocks, self._call(), self._events(8)]
+
+    def aside_overview(self) -> list[Any]:
+        return [self._details(), self._serves(_("Serves"), self.object.revision), *self._trying()]
+
+    def _progress(self, operation: Operation) -> Steps:
+        failed = operation.state == OperationState.FAILED
+        note = _now("Not charged before it answers. You can leave this page.")
+        if operation.kind != "endpoint.create":
+            note = ""
+        if failed:
+            note = " ".join(part for part in (operation.error_message, operation.undone) if part)
+        return Steps(
+            words.kind(operation.kind),
+            operations.steps_of(list(operation.steps.all())),
+            note=note,
+            elapsed=None if failed else operations.seconds_of(operation),
+            progress=None if failed else operation.progress,
+        )
+
+    def traffic(self, span: timedelta) -> Traffic:
+        return traffic(actor=self.actor, endpoint=self.object, span=span)
+
+    def _figures(self, found: Traffic) -> Kpis:
+        mean = "–" if found.mean_seconds is None else _now("%(s)s s") % {"s": f"{found.mean_seconds:.2f}"}
+        return Kpis(
+            [
+                Kpi(_("Requests, last hour"), cells.number(found.requests)),
+                Kpi(_("Mean answer"), mean),
+                Kpi(_("Tokens in"), cells.number(found.input)),
+                Kpi(_("Tokens out"), cells.number(found.output)),
+            ]
+        )
+
+    def _call(self) -> Code:
+        base = f"{self.request.scheme}://{self.request.get_host()}"
+        one = self.object
+        return Code("call", _("Call it"), snippets.of_call(base, one.slug, one.modality))
+
+    def _details(self) -> Facts:
+        one = self.object
+        sleeps = _now("after %(n)s s without a request") % {"n": one.idle_seconds}
+        return Facts(
+            _("Details"),
+            [
+                (_("Replicas"), _now("%(a)s to %(b)s") % {"a": one.min_replicas, "b": one.max_replicas}),
+                (_("Grows with"), one.get_scale_metric_display()),
+                (_("Sleeps"), sleeps if one.idle_seconds and not one.min_replicas else _now("never")),
+                (_("Routing"), one.get_policy_display()),
+                (_("Made by"), one.created_by_label),
+                (_("Created"), cells.exact(one.created_at)),
+                (_("Id"), cells.mono(one.pk)),
+            ],
+        )
+
+    def _serves(self, title: Any, revision: Revision | None) -> Facts:
+        if revision is None:
+            return Facts(title, [])
+        digest = revision.digest.removeprefix("sha256:")[:16]
+        return Facts(
+            title,
+            [
+                (_("Model"), revision.model_name),
+                (_("Revision"), f"#{revision.number}"),
+                (_("Hardware"), revision.hardware.name),
+                (_("Context"), _now("%(n)s tokens") % {"n": cells.number(revision.context_length)}),
+                (_("At once"), revision.parallel),
+                (_("Digest"), cells.mono(f"{digest}…")),
+            ],
+        )
+
+    def _trying(self) -> list[Facts]:
+        if self.object.canary is None:
+            return []
+        share = _now("Canary, %(n)s %% of requests") % {"n": self.object.canary_weight}
+        return [self._serves(share, self.object.canary)]
+
+    # ------------------------------------------------------------ other tabs
+
+    def main_traffic(self) -> list[Any]:
+        asked = self.request.GET.get("range", "1h")
+        chosen = asked if asked in metrics.RANGES else "1h"
+        links = [
+            (label, f"{self.home()}?tab=traffic&range={name}", name == chosen)
+            for name, (label, _span) in metrics.RANGES.items()
+        ]
+        found = self.traffic(metrics.RANGES[chosen][1])
+        return [self._figures(found), self._requests(found, links), self._latency(found), self._tokens(found)]
+
+    def _requests(self, found: Traffic, links: Any) -> Chart:
+        per_minute = [one.requests * 60 / found.step.total_seconds() for one in found.buckets]
+        return Chart(
+            "requests",
+            _("Requests per minute"),
+            _times(found),
+            [Series(_("Requests"), per_minute, "s1", fill=True)],
+            _now("%(n)s requests were answered in this time.") % {"n": found.requests},
+            ranges=links,
+            empty=_now("Nobody has called it yet."),
+        )
+
+    def _latency(self, found: Traffic) -> Chart:
+        means = [one.mean_seconds for one in found.buckets]
+        return Chart(
+            "latency",
+            _("Seconds per answer"),
+            _times(found),
+            [Series(_("Mean"), means, "s2")],
+            _now("How long whole answers took on average."),
+            empty=_now("Nobody has called it yet."),
+        )
+
+    def _tokens(self, found: Traffic) -> Chart:
+        seconds = found.step.total_seconds()
+        return Chart(
+            "tokens",
+            _("Tokens per second"),
+            _times(found),
+            [
+                Series(_("In"), [one.input / seconds for one in found.buckets], "s1"),
+                Series(_("Out"), [one.output / seconds for one in found.buckets], "s3"),
+            ],
+            _now("Tokens read and written per second."),
+            empty=_now("Nobody has called it yet."),
+        )
+
+    def main_replicas(self) -> list[Any]:
+        rows = list(reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))[:100])
+        empty = Empty(_("No replica now"), _("The next request starts one."), icon="cpu")
+        return [
+            Table(
+                _("Replicas"),
+                REPLICA_COLUMNS,
+                rows,
+                empty,
+                buttons=lambda one: actions.buttons(self, [endpoints.REPLACE], one),
+            ),
+            self._revisions(),
+        ]
+
+    def _revisions(self) -> Table:
+        rows = list(reading.list_revisions(actor=self.actor, endpoint_id=str(self.object.pk))[:20])
+        return Table(_("Revisions"), REVISION_COLUMNS, rows, Empty(_("No revision yet"), "", icon="history"))
+
+    def main_scale(self) -> list[Any]:
+        one = self.object
+        scale = dress(forms.ScaleFields(initial=forms.scale_initial(one)))
+        recipe = dress(forms.RecipeFields(self.actor, one, initial=forms.recipe_initial(one), prefix=None))
+        gap = _now("New replicas serve before old ones go; no request is lost.")
+        return [
+            self._form(_("Scale rules"), scale, "endpoint-scale", _("Save")),
+            self._form(_("Serve something else"), recipe, "endpoint-deploy", _("Roll out"), gap),
+        ]
+
+    def aside_scale(self) -> list[Any]:
+        one = self.object
+        if one.canary_id is not None:
+            weight = dress(forms.WeightFields(initial={"weight": one.canary_weight}, auto_id="canary_%s"))
+            return [self._form(_("Share of the canary"), weight, "endpoint-weigh", _("Save"))]
+        initial = {**forms.recipe_initial(one), "weight": 10}
+        canary = dress(forms.CanaryFields(self.actor, one, initial=initial, auto_id="canary_%s"))
+        text = _now("A share of the requests goes to replicas of their own.")
+        return [self._form(_("Try a canary"), canary, "endpoint-canary", _("Try it out"), text)]
+
+    def _form(self, title: Any, form: Any, route: str, submit: Any, text: Any = "") -> InlineForm:
+        return InlineForm(title, form, self.url(route, pk=self.pk), submit, new_id("form"), text)
+
+    def main_events(self) -> list[Any]:
+        return [self._events(EVENTS_SHOWN)]
+
+    def _events(self, most: int) -> Events:
+        rows = Event.objects.visible_to(self.actor).filter(subject=self.object.pk).order_by("-seq")[:most]
+        return Events(_("What happened"), [happened(one) for one in rows])
+
+
+def happened(one: Event) -> Happened:
+    """An event as a line of a timeline."""
+    tone = _TONES.get(one.type.rpartition(".")[2], "")
+    return Happened(words.event(one.type), one.at, operations.reason_of(one.data), tone)
+
+
+def _times(found: Traffic) -> list[float]:
+    return [one.at.timestamp() for one in found.buckets] if found.requests else []

@@ -1,0 +1,216 @@
+"""Launch a model: which one, where, on what, what it costs; the same request as code beside it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError
+
+from apps.billing.errors import NoPrice
+from apps.billing.selectors import prices, wallets
+from apps.billing.specs import Quote
+from apps.core.clock import db_now
+from apps.core.errors import DomainError, Invalid
+from apps.core.permissions import Permission
+from apps.inference.models import Hardware
+from apps.inference.selectors import offers
+from apps.inference.services import making
+from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
+from apps.panels import snippets
+from apps.panels.kit import FormPage, cells
+from apps.regions.models import Region
+from apps.registry import selectors as registry
+from apps.registry.models import ModelVersion
+
+MODELS_SHOWN = 60
+
+
+class LaunchFields(forms.Form):
+    version = forms.CharField(label=_("Model"), max_length=40)
+    region = forms.CharField(label=_("Region"), max_length=40)
+    hardware = forms.CharField(label=_("Hardware"), max_length=60)
+    slug = forms.CharField(label=_("Name"), max_length=63)
+    least = forms.IntegerField(label=_("Least replicas"), min_value=0, max_value=64)
+    most = forms.IntegerField(label=_("Most replicas"), min_value=1, max_value=64)
+    parallel = forms.IntegerField(label=_("Requests at once"), min_value=1, max_value=256)
+    idle_minutes = forms.IntegerField(label=_("Sleeps after, minutes"), min_value=0, max_value=1440)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is selected now; each part exists, or is None when there is nothing to choose from."""
+
+    version: ModelVersion | None
+    region: Region | None
+    hardware: Hardware | None
+    fields: dict[str, str]
+
+
+class ModelLaunch(FormPage):
+    panel = "console"
+    nav = "endpoints"
+    permission = Permission.ENDPOINT_CREATE
+    title = _("Launch a model")
+    form_class = LaunchFields
+    template_name = "console/model_launch.html"
+    done = _("Accepted: its first replica is being started.")
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Endpoints")), self.url("endpoints"))]
+
+    # ------------------------------------------------------------ the request
+
+    def initial(self) -> dict[str, Any]:
+        return self.chosen.fields
+
+    def save(self, data: dict[str, Any]) -> str:
+        made = making.create_endpoint(
+            actor=self.actor, team=self.place.team, workspace=self.place.workspace, spec=_spec(data)
+        )
+        return self.url("endpoint", pk=made.pk)
+
+    # ------------------------------------------------------------ what there is
+
+    @cached_property
+    def versions(self) -> list[ModelVersion]:
+        """The newest servable version of each model; an older one only when it was asked for."""
+        rows = list(registry.servable(self.actor)[: MODELS_SHOWN * 4])
+        asked = self.asked.get("version")
+        newest = {row.model_id: row for row in reversed(rows)}
+        newest |= {row.model_id: row for row in rows if str(row.pk) == asked}
+        return sorted(newest.values(), key=lambda row: row.model.name)[:MODELS_SHOWN]
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        return list(offers.regions_with_engines())
+
+    @cached_property
+    def asked(self) -> Any:
+        return self.request.POST if self.request.method == "POST" else self.request.GET
+
+    @cached_property
+    def hardware(self) -> list[Hardware]:
+        """What the chosen region has for the chosen model."""
+        version, region = self.version, self.region
+        if version is None or region is None:
+            return []
+        found = offers.hardware_in(region)
+        return [one for one in found if offers.clusters(region=region, hardware=one, version=version)]
+
+    @cached_property
+    def version(self) -> ModelVersion | None:
+        return _named(self.versions, "pk", self.asked.get("version"))
+
+    @cached_property
+    def region(self) -> Region | None:
+        return _named(self.regions, "slug", self.asked.get("region"))
+
+    @cached_property
+    def chosen(self) -> Chosen:
+        usual = {"least": "1", "most": "1", "parallel": "4", "idle_minutes": "0"}
+        fields = {name: self.asked.get(name, value)[:10] for name, value in usual.items()}
+        named = self.asked.get("slug", "")[:63]
+        fields["slug"] = named or (self.version.model.slug if self.version else "")
+        hardware = _named(self.hardware, "slug", self.asked.get("hardware"))
+        return Chosen(self.version, self.region, hardware, fields)
+
+    def quote_of(self, hardware: Hardware) -> Quote | None:
+        assert self.place.team is not None
+        try:
+            return prices.quote(hardware.rates, team_id=self.place.team.pk, at=self.now)
+        except NoPrice:
+            return None
+
+    @cached_property
+    def now(self) -> Any:
+        return db_now()
+
+    # ------------------------------------------------------------ what the template shows
+
+    def context(self) -> dict[str, Any]:
+        one = self.chosen
+        quotes = {choice.pk: self.quote_of(choice) for choice in self.hardware}
+        return {
+            "chosen": one,
+            "versions": self.versions,
+            "regions": self.regions,
+            "hardware": [(choice, self._price(quotes[choice.pk])) for choice in self.hardware],
+            "cost": self._cost(quotes.get(one.hardware.pk) if one.hardware else None),
+            "snippets": self._snippets(),
+        }
+
+    def _price(self, quote: Quote | None) -> Any:
+        return cells.price(quote.hourly, quote.currency) if quote else ""
+
+    def _cost(self, quote: Quote | None) -> dict[str, Any] | None:
+        if quote is None:
+            return None
+        count = int(self.chosen.fields["least"]) if self.chosen.fields["least"].isdecimal() else 1
+        hourly = quote.hourly * max(count, 1)
+        return {
+            "replica": cells.price(quote.hourly, quote.currency),
+            "count": count,
+            "hourly": cells.price(hourly, quote.currency),
+            "daily": cells.money(hourly * 24, quote.currency),
+            "monthly": cells.money(hourly * 24 * 30, quote.currency),
+            **self._runway(hourly, quote.currency),
+        }
+
+    def _runway(self, hourly: Any, currency: str) -> dict[str, Any]:
+        if self.place.team is None or not self.can(Permission.BILLING_READ):
+            return {}
+        money = wallets.balance(self.place.team.pk)
+        hours = wallets.hours_left(money.spendable, money.burn + hourly)
+        lasts = cells.duration(float(hours) * 3600) if hours is not None else ""
+        return {
+            "balance": cells.money(money.balance, currency),
+            "lasts": lasts,
+            "is_low": hours is not None and hours < 24,
+        }
+
+    def _snippets(self) -> list[tuple[str, str]]:
+        one = self.chosen
+        if one.version is None or one.region is None or one.hardware is None:
+            return []
+        said = {
+            "name": one.fields["slug"],
+            "region": one.region.slug,
+            "version": str(one.version.pk),
+            "hardware": one.hardware.slug,
+        }
+        base = f"{self.request.scheme}://{self.request.get_host()}"
+        return snippets.of_request(f"{base}/api/user/v1/endpoints", said)
+
+
+def _named(found: Any, field: str, asked: str | None) -> Any:
+    """The one that was asked for, else the first."""
+    named = next((one for one in found if str(getattr(one, field)) == asked), None)
+    return named or (found[0] if found else None)
+
+
+def _spec(data: dict[str, Any]) -> EndpointSpec:
+    try:
+        return EndpointSpec(
+            slug=data["slug"],
+            region=data["region"],
+            recipe=Recipe(version=data["version"], hardware=data["hardware"], parallel=data["parallel"]),
+            scale=ScaleRules(least=data["least"], most=data["most"], idle_seconds=data["idle_minutes"] * 60),
+        )
+    except ValidationError as wrong:
+        raise refusal(wrong) from wrong
+
+
+def refusal(wrong: ValidationError) -> DomainError:
+    """The first of pydantic's complaints as a refusal at its field."""
+    first = wrong.errors()[0]
+    field = str(first["loc"][-1]) if first["loc"] else None
+    if field == "slug":
+        text = _now("A name has up to 63 lower-case letters, digits, dots and dashes.")
+    elif field in (None, "scale"):
+        field, text = "most", _now("The most replicas must be at least as many as the least.")
+    else:
+        text = str(first["msg"])
+    return Invalid(text, field=field)

@@ -1,0 +1,184 @@
+"""Endpoints in the panels: launch with the price first, one page about one endpoint, lists for staff."""
+
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.billing.models import TokenRequest
+from apps.core.actor import SYSTEM
+from apps.core.clock import db_now
+from apps.core.permissions import Role
+from apps.inference.models import Endpoint
+from apps.users.services import grant_staff_role
+from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
+from tests.factories.teams import admin_of, member_of
+from tests.factories.users import UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return make_stage(tmp_path)
+
+
+@pytest.fixture
+def browser(stage: Stage) -> Client:
+    client = Client()
+    client.force_login(admin_of(stage.team))
+    return client
+
+
+def staff(role: Role, stage: Stage) -> Client:
+    user = UserFactory()
+    region = stage.region if role in (Role.REGION_OPERATOR, Role.REGION_VIEWER) else None
+    slug = region.slug if region else ""
+    grant_staff_role(
+        actor=SYSTEM, user=user, role=role, region_id=region.pk if region else None, region_slug=slug
+    )
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def at(stage: Stage, rest: str) -> str:
+    return f"/console/{stage.team.slug}/{stage.workspace.slug}/{rest}"
+
+
+def text_of(response: Any) -> str:
+    assert response.status_code == 200, response.status_code
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def fields(stage: Stage, **changes: str) -> dict[str, str]:
+    usual = {"version": str(stage.version.pk), "region": stage.region.slug, "hardware": stage.hardware.slug}
+    usual |= {"slug": "my-chat", "least": "1", "most": "2", "parallel": "4", "idle_minutes": "0"}
+    return {**usual, **changes}
+
+
+def test_without_anything_the_list_leads_to_a_launch(stage: Stage, browser: Client) -> None:
+    assert "No model is served yet" in text_of(browser.get(at(stage, "endpoints")))
+
+
+def test_the_price_stands_there_before_the_launch(stage: Stage, browser: Client) -> None:
+    page = text_of(browser.get(at(stage, "endpoints/new")))
+    assert str(stage.version.model.name) in page
+    assert "€0.60 per hour" in page
+    three = text_of(browser.get(at(stage, "endpoints/new?least=3")))
+    assert "€1.80 per hour" in three
+    assert "/api/user/v1/endpoints" in three
+
+
+def test_a_launch_leads_to_its_page_and_a_second_click_to_the_same(stage: Stage, browser: Client) -> None:
+    page = browser.get(at(stage, "endpoints/new")).content.decode()
+    token = re.search(r'name="form_token" value="([^"]+)"', page)
+    assert token
+    said = fields(stage, form_token=token[1])
+    answers = [browser.post(at(stage, "endpoints/new"), said) for _twice in range(2)]
+    endpoint = Endpoint.objects.get()
+    for answer in answers:
+        assert answer.headers["Location"] == at(stage, f"endpoints/{endpoint.pk}")
+    shown = text_of(browser.get(at(stage, f"endpoints/{endpoint.pk}")))
+    assert "Not charged before it answers" in shown
+    assert "Load the model" in shown
+
+
+def test_a_name_that_cannot_be_is_refused_at_its_field(stage: Stage, browser: Client) -> None:
+    answer = browser.post(at(stage, "endpoints/new"), fields(stage, slug="Not Good"))
+    assert answer.status_code == 422
+    assert b"lower-case letters" in answer.content
+    bounds = browser.post(at(stage, "endpoints/new"), fields(stage, least="3", most="2"))
+    assert bounds.status_code == 422
+    assert not Endpoint.objects.exists()
+
+
+def test_every_tab_of_an_endpoint_shows_its_own(stage: Stage, browser: Client) -> None:
+    endpoint = stage.ready(slug="my-chat")
+    now = db_now()
+    TokenRequest.objects.create(
+        request_id=uuid.uuid4(), team_id=stage.team.pk, workspace_id=stage.workspace.pk,
+        endpoint_id=endpoint.pk, slug="my-chat", outcome="ok", stream=True, input=11, cached=0, output=7,
+        embedding=0, input_amount=0, cached_amount=0, output_amount=0, embedding_amount=0, currency="EUR",
+        version_ids=[None] * 4, transaction_id=f"ltx_{str(endpoint.pk)[4:]}", started_at=now, finished_at=now,
+    )  # fmt: skip
+    page = at(stage, f"endpoints/{endpoint.pk}")
+    overview = text_of(browser.get(page))
+    assert "base_url=&quot;http://testserver/v1&quot;" in overview
+    assert "1 of 1" in overview
+    assert "Requests, last hour" in overview
+    assert "1 requests were answered" in text_of(browser.get(f"{page}?tab=traffic"))
+    (replica,) = replicas(endpoint)
+    assert replica.pk[-8:] in text_of(browser.get(f"{page}?tab=replicas"))
+    assert "Try a canary" in text_of(browser.get(f"{page}?tab=scale"))
+    assert "Replica ready" in text_of(browser.get(f"{page}?tab=events"))
+
+
+def test_the_forms_of_an_endpoint_do_what_they_say(stage: Stage, browser: Client) -> None:
+    endpoint = stage.ready()
+    page = at(stage, f"endpoints/{endpoint.pk}")
+    scale = {"least": "0", "most": "3", "metric": "queue", "target": "5", "idle_seconds": "60"}
+    assert browser.post(f"{page}/scale", {**scale, "spot_percent": "0"}).status_code == 302
+    endpoint.refresh_from_db()
+    assert (endpoint.max_replicas, endpoint.scale_metric, endpoint.idle_seconds) == (3, "queue", 60)
+    newer = make_version(stage.team, model=stage.version.model)
+    recipe = {"version": str(newer.pk), "hardware": stage.hardware.slug, "parallel": "2"}
+    assert browser.post(f"{page}/canary", {**recipe, "weight": "25"}).status_code == 302
+    work_off(endpoint, seconds=10)
+    assert "Canary, 25 % of requests" in text_of(browser.get(page))
+    assert browser.post(f"{page}/canary/share", {"weight": "50"}).status_code == 302
+    browser.post(page, {"do": "promote"})
+    work_off(endpoint, passes=30, seconds=10)
+    assert endpoint.revision.version_id == newer.pk
+    assert browser.post(f"{page}/deploy", {**recipe, "version": str(stage.version.pk)}).status_code == 302
+    browser.post(page, {"do": "delete"})
+    endpoint.refresh_from_db()
+    assert endpoint.desired == "gone"
+
+
+def test_lists_stay_within_their_budget(stage: Stage, browser: Client) -> None:
+    for _each in range(3):
+        stage.ready()
+    for client, address in (
+        (browser, at(stage, "endpoints")),
+        (staff(Role.OPERATOR, stage), "/admin/endpoints"),
+        (staff(Role.OPERATOR, stage), "/admin/replicas"),
+        (staff(Role.REGION_OPERATOR, stage), f"/cluster/{stage.region.slug}/replicas"),
+    ):
+        client.get(address)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            page = client.get(address)
+        assert page.status_code == 200
+        assert len(queries) <= 15, [one["sql"][:120] for one in queries]
+
+
+def test_staff_see_the_fleet_and_replace_a_replica(stage: Stage) -> None:
+    endpoint = stage.ready(slug="customers-chat")
+    (replica,) = replicas(endpoint)
+    admin = staff(Role.OPERATOR, stage)
+    assert "customers-chat" in text_of(admin.get("/admin/replicas"))
+    shown = text_of(admin.get(f"/admin/endpoints/{endpoint.pk}"))
+    assert stage.team.name in shown
+    operator = staff(Role.REGION_OPERATOR, stage)
+    address = f"/cluster/{stage.region.slug}/replicas"
+    assert "customers-chat" in text_of(operator.get(address))
+    operator.post(address, {"do": f"replace:{replica.pk}"})
+    replica.refresh_from_db()
+    assert replica.desired == "gone"
+
+
+def test_a_viewer_may_look_and_not_touch(stage: Stage) -> None:
+    endpoint = stage.ready()
+    client = Client()
+    client.force_login(member_of(stage.team, Role.TEAM_VIEWER))
+    page = at(stage, f"endpoints/{endpoint.pk}")
+    assert "Delete" not in text_of(client.get(page))
+    assert client.get(at(stage, "endpoints/new")).status_code == 404
+    assert client.post(f"{page}/scale", {}).status_code == 404
