@@ -12,6 +12,8 @@ USABLE = 0.92
 CONTEXT_GIB = 0.7
 # Activations of one forward pass: prompts are processed in pieces of this many tokens.
 PIECE = 2048
+# What rounding may cost: a kilobyte.
+A_BIT = 1e-6
 ACTIVATION_COPIES = 12
 LARGEST_TENSOR_PARALLEL = 8
 
@@ -98,7 +100,7 @@ def _reason(shape: Shape, count: int, room: float, cache: float) -> str:
         return "heads"
     if room < 0:
         return "weights"
-    return "cache" if cache > room else ""
+    return "cache" if cache > room + A_BIT else ""
 
 
 def _cache_ways(shape: Shape, count: int) -> int:

@@ -1,18 +1,22 @@
 """Reads: models and versions as the actor may see them, where their files are, and what they fit."""
 
 from apps.registry.selectors.files import files, key_of, open_store, prefix_of, root, uri_of
-from apps.registry.selectors.fitting import fit_on, fit_table, shape_of
+from apps.registry.selectors.fitting import BATCH, CONTEXT, fit_on, fit_table, shape_of
 from apps.registry.selectors.reading import (
     get_model,
     get_version,
     list_aliases,
+    list_files,
     list_models,
     list_versions,
     resolve,
     servable,
+    version_of,
 )
 
 __all__ = [
+    "BATCH",
+    "CONTEXT",
     "files",
     "fit_on",
     "fit_table",
@@ -20,6 +24,7 @@ __all__ = [
     "get_version",
     "key_of",
     "list_aliases",
+    "list_files",
     "list_models",
     "list_versions",
     "open_store",
@@ -29,4 +34,5 @@ __all__ = [
     "servable",
     "shape_of",
     "uri_of",
+    "version_of",
 ]

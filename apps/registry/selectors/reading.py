@@ -5,7 +5,14 @@ from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
-from apps.registry.models import Model, ModelAlias, ModelQuerySet, ModelVersion, ModelVersionQuerySet
+from apps.registry.models import (
+    Model,
+    ModelAlias,
+    ModelQuerySet,
+    ModelVersion,
+    ModelVersionQuerySet,
+    VersionFile,
+)
 from apps.registry.states import SERVED, State
 
 # What a card shows of a model's version.
@@ -35,7 +42,7 @@ def with_newest(rows: ModelQuerySet) -> ModelQuerySet:
 
 def get_model(*, actor: Actor, model_id: str) -> Model:
     """One model, or NotFound."""
-    found = Model.objects.visible_to(actor).live().select_related("team").filter(pk=model_id).first()
+    found = list_models(actor=actor).filter(pk=model_id).first()
     if found is None:
         raise NotFound(_("There is no such model."))
     model: Model = found
@@ -62,6 +69,20 @@ def servable(actor: Actor) -> ModelVersionQuerySet:
     """What the actor may put behind a new endpoint, by model and newest first."""
     visible: ModelVersionQuerySet = ModelVersion.objects.visible_to(actor)
     return visible.servable().select_related("model", "model__team").order_by("model__name", "-number")
+
+
+def version_of(*, actor: Actor, model_id: str, version_id: str) -> ModelVersion:
+    """One version of this model, or NotFound."""
+    version = get_version(actor=actor, version_id=version_id)
+    if str(version.model_id) != model_id:
+        raise NotFound(_("There is no such version of a model."))
+    return version
+
+
+def list_files(*, actor: Actor, version: ModelVersion) -> QuerySet[VersionFile]:
+    """The files on their way into the store, for those whose model it is."""
+    rows: QuerySet[VersionFile] = VersionFile.objects.visible_to(actor).filter(version=version)
+    return rows
 
 
 def list_aliases(*, actor: Actor, model: Model) -> QuerySet[ModelAlias]:
