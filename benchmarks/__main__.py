@@ -1,12 +1,16 @@
-"""`python -m benchmarks launches|lists`: measures, prints, and writes `evidence/<name>.json`."""
+"""`python -m benchmarks launches|lists|pages`: measures, prints, and writes `evidence/<name>.json`."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import launches, lists
+from benchmarks import launches, lists, pages
 from benchmarks.stage import Report
 
-BENCHMARKS: dict[str, Callable[[], Report]] = {"launches": launches.measure, "lists": lists.measure}
+BENCHMARKS: dict[str, Callable[[], Report]] = {
+    "launches": launches.measure,
+    "lists": lists.measure,
+    "pages": pages.measure,
+}
 
 
 def main(names: list[str]) -> int:

@@ -1,5 +1,6 @@
 /* What belongs to the page as a whole: theme, drawer, slash key, a word when a request fails. */
 import { $, say } from "./dom.js";
+import { inUse } from "./elements/events.js";
 import { toast } from "./elements/toaster.js";
 
 function setTheme(theme) {
@@ -38,8 +39,14 @@ const hold = () => pressed && (missed = true);
 document.addEventListener("pointerdown", event => (pressed = Boolean(event.target.closest("button"))));
 for (const over of ["click", "pointercancel"]) document.addEventListener(over, release, true);
 document.addEventListener("htmx:beforeRequest", event => hold() && event.preventDefault());
+/* What the live stream asked for may come when somebody has begun to use that part: it is asked for again later. */
+const tooLate = ({ requestConfig, target }) => {
+  if (requestConfig?.triggeringEvent?.type !== "live" || !inUse(target)) return false;
+  target.closest("ui-events")?.refresh("");
+  return true;
+};
 /* A 422 carries the form with its errors: show it. */
 document.addEventListener("htmx:beforeSwap", event => {
-  if (hold()) event.detail.shouldSwap = false;
+  if (hold() || tooLate(event.detail)) event.detail.shouldSwap = false;
   else if (event.detail.xhr.status === 422) event.detail.shouldSwap = !(event.detail.isError = false);
 });

@@ -3,6 +3,10 @@
    A region says what it wants to hear: <div data-live="instance. operation." hx-get hx-trigger="live">; it fetches itself anew. */
 import { $, $$, define } from "../dom.js";
 
+/* Nothing is swapped under somebody's hands: an open menu or question, a selection, a field being filled in. */
+export const inUse = region => Boolean($("#ask")?.open
+  || $("[data-row]:checked, :popover-open, input:focus, select:focus, textarea:focus", region));
+
 define("ui-events", class extends HTMLElement {
   connectedCallback() {
     this.failures = 0;
@@ -66,11 +70,9 @@ define("ui-events", class extends HTMLElement {
     });
   }
 
-  /* Nothing is swapped under somebody's hands: an open menu or question, a selection, a field being filled in. */
   fetch(region) {
     if (!region.isConnected) return this.refresh(""); // another answer took its place, perhaps an older one
-    const inUse = $("#ask")?.open || $("[data-row]:checked, :popover-open, input:focus, select:focus, textarea:focus", region);
-    if (inUse) region.liveTimer = setTimeout(() => this.fetch(region), 1000);
+    if (inUse(region)) region.liveTimer = setTimeout(() => this.fetch(region), 1000);
     else htmx.trigger(region, "live");
   }
 });
