@@ -1,5 +1,6 @@
-"""The processes that the product is made of: portal, worker, poller; what dies is started again."""
+"""The processes that the product is made of: portal, worker, poller, agent; what dies is started again."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -81,3 +82,10 @@ def of_the_product(
         "poller": ([python, "manage.py", "poll"], "*"),
     }
     return [Part(mark + name, command, environment(scope)) for name, (command, scope) in commands.items()]
+
+
+def agent(*, url: str, folder: Path, mark: str = "") -> Part:
+    """The node agent of this machine. `folder` holds its credential, or the token it gets one with."""
+    command = [str(paths.python()), "-m", "hostedai_agent", "run", "--url", url, "--state", str(folder)]
+    env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(paths.ROOT / "agent")}
+    return Part(f"{mark}agent", [*command, "--token-file", str(folder / "token")], env)

@@ -170,10 +170,20 @@ def _start(product: Product) -> None:
         product.manage("demo", log="demo")
         done.touch()
     product.parts = parts.of_the_product(port=product.port, environment=product.environment)
+    if done.exists():
+        product.parts.append(_agent(product))
     for part in product.parts:
         part.start()
     if not wait_until(product.is_ready, seconds=READY_SECONDS, every=0.2):
         raise Stopped(f"The portal did not become ready:\n{tail(product.parts[0].log)}")
+
+
+def _agent(product: Product) -> parts.Part:
+    """This machine is a node of the region `local`."""
+    folder = paths.private_folder(product.folder / "agent")
+    if not (folder / "identity.json").exists():
+        product.manage("local_agent", str(folder))
+    return parts.agent(url=product.address, folder=folder)
 
 
 def _greet(product: Product) -> None:

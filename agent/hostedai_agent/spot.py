@@ -81,7 +81,7 @@ class AwsSpot(SpotSource):
             if not self._token:
                 headers = {"X-aws-ec2-metadata-token-ttl-seconds": "21600"}
                 got = web.request("PUT", f"{self._base}/latest/api/token", headers=headers, patience=PATIENCE)
-                self._token = got.body.decode() if got.is_good else ""
+                self._token = got.body.decode("ascii", "ignore") if got.is_good else ""
             url = f"{self._base}/latest/meta-data/spot/instance-action"
             return web.request(
                 "GET", url, headers={"X-aws-ec2-metadata-token": self._token}, patience=PATIENCE
@@ -116,8 +116,8 @@ class AzureSpot(SpotSource):
             events = json.loads(answer.body)["Events"] if answer.is_good else []
         except (web.Unreachable, ValueError, KeyError, TypeError):
             return None
-        for event in events:
-            kind = str(event.get("EventType", ""))
+        for event in events if isinstance(events, list) else ():
+            kind = str(event.get("EventType", "")) if isinstance(event, dict) else ""
             if kind in {"Preempt", "Terminate"}:
                 return Notice(kind.lower(), _seconds(event.get("NotBefore")), "azure")
         return None

@@ -31,6 +31,8 @@ class Occupant:
     state: str
     gpus: int = 0
     consequence: str = ""  # what draining does to it, in words
+    vcpus: int = 0
+    is_resting: bool = False  # switched off: only its disk is there, and that stays
 
 
 def mint_token() -> str:
@@ -110,7 +112,7 @@ class Orders:
     """What the agent is answered. `acknowledged`: up to here its journal is safe with us."""
 
     acknowledged: int
-    interval_seconds: int
+    interval_seconds: float
     lease_seconds: int
     rotate: bool = False
     accepted_credential: str = ""

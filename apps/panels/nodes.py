@@ -16,11 +16,11 @@ from apps.gpupools.models import GpuDevice
 from apps.gpupools.selectors.cards import with_cards, with_holds
 from apps.nodes import services
 from apps.nodes.models import Node
-from apps.nodes.selectors import list_nodes, occupants_of
+from apps.nodes.selectors import find_agent, list_nodes, occupants_of
 from apps.nodes.specs import Occupant
 from apps.nodes.states import MACHINE, Health, State
 from apps.operations.selectors import operations_of
-from apps.panels import gpus, words
+from apps.panels import gpus, node_agent, words
 from apps.panels.found import find
 from apps.panels.kit import (
     Action,
@@ -44,6 +44,7 @@ from apps.panels.kit import (
 )
 
 P = Permission
+ENTERING = (State.ENROLLING, State.TESTING, State.INITIALIZING)
 
 
 def affected(node: Node) -> str:
@@ -127,6 +128,18 @@ RETIRE = Action(
     menu=True,
     row=False,
     done=_("The node is retired."),
+)
+REVOKE = Action(
+    "revoke",
+    _("Close the agent's door"),
+    P.NODE_ENROL,
+    lambda view, node: services.revoke_agent(actor=view.actor, node=node) and None,
+    icon="ban",
+    confirm=_("Its agent is refused from this moment. What runs on the node goes on, unseen."),
+    danger=True,
+    menu=True,
+    row=False,
+    done=_("The agent is refused from now on."),
 )
 ACTIONS = (ENROL, CORDON, UNCORDON, DRAIN, MAINTAIN, RETIRE)
 
@@ -243,9 +256,10 @@ class NodePage(Detail):
     tabs: ClassVar = (
         Tab("overview", _("Overview")),
         Tab("gpus", _("GPUs"), P.GPU_READ),
+        Tab("agent", _("Agent")),
         Tab("events", _("Events"), P.EVENT_READ),
     )
-    actions = ACTIONS
+    actions = (*ACTIONS, REVOKE)
     links: ClassVar = (Link(_("Edit note"), "node-note", P.NODE_MANAGE, icon="pencil", primary=False),)
 
     def rows(self) -> QuerySet[Any]:
@@ -279,7 +293,9 @@ class NodePage(Detail):
         one = self.object
         empty = Empty(_("Nothing runs here"), _("Machines placed on this node appear here."), icon="box")
         shown: list[Occupant] = occupants_of(one)
+        entering = node_agent.enrolment(self, one) if one.state in ENTERING else []
         return [
+            *entering,
             Kpis(
                 [
                     _kpi(_("GPUs in use"), one.cards_held, one.cards),
@@ -312,6 +328,15 @@ class NodePage(Detail):
         empty = Empty(_("No GPU"), _("This node reports no cards."), icon="cpu")
         columns = [one for one in gpus.COLUMNS if one.name != "node"]
         return [Table(_("GPUs"), columns, list(found.order_by("pci_address")), empty, view=self)]
+
+    def main_agent(self) -> list[Any]:
+        return node_agent.charts(self, self.object)
+
+    def aside_agent(self) -> list[Any]:
+        agent = find_agent(actor=self.actor, node_id=self.object.pk)
+        if agent.last_heard_at is None:
+            return [Note(_("No agent reports this host."), "info")]
+        return [node_agent.facts(agent)]
 
     def main_events(self) -> list[Any]:
         found = operations_of(actor=self.actor, target_id=self.object.pk)[:30]

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("apps", "hostedai", "celery_worker", "runner")
+PACKAGES = ("apps", "hostedai", "celery_worker", "runner", "agent", "sdk")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -25,7 +26,6 @@ from apps.nodes.states import LEASE_SECONDS, MACHINE, State
 from apps.operations import services as operations
 from apps.regions.states import AGENTS
 
-INTERVAL_SECONDS = 10
 # Beyond this the host's clock is a problem of its own.
 MOST_SKEW_SECONDS = 120.0
 KEEP_SAMPLES = timedelta(days=7)
@@ -51,7 +51,7 @@ def record_heartbeat(*, actor: Actor, credential: NodeCredential, report: Report
     accepted = report.next_credential and introduce(node=node, credential=report.next_credential, now=now)
     return Orders(
         acknowledged=agent.acknowledged,
-        interval_seconds=INTERVAL_SECONDS,
+        interval_seconds=settings.NODE_HEARTBEAT_SECONDS,
         lease_seconds=LEASE_SECONDS,
         rotate=now - credential.created_at >= ROTATE_AFTER,
         accepted_credential=accepted or "",

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels.cluster import (
     audit,
     clusters,
+    enrol,
     gpus,
     groups,
     home,
@@ -22,8 +23,10 @@ urlpatterns: list[URLPattern] = [
     path("", home.Home.as_view(), name="home"),
     path("map", region_map.RegionMap.as_view(), name="map"),
     path("nodes", nodes.NodeList.as_view(), name="nodes"),
+    path("nodes/new", enrol.NodeNew.as_view(), name="node-new"),
     path("nodes/<str:pk>", nodes.NodePage.as_view(), name="node"),
     path("nodes/<str:pk>/note", nodes.NodeNote.as_view(), name="node-note"),
+    path("nodes/<str:pk>/invite", enrol.NodeInvite.as_view(), name="node-invite"),
     path("gpus", gpus.GpuList.as_view(), name="gpus"),
     path("gpus/<str:pk>", gpus.GpuPage.as_view(), name="gpu"),
     path("gpu-pools", gpus.PoolList.as_view(), name="gpu-pools"),

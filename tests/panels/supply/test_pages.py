@@ -253,3 +253,24 @@ def test_policies_are_made_narrowed_and_assigned(admin: Client) -> None:
     assert "0 / 5" in look(console, f"/console/{team.slug}/default/limits")
     for page in ("volumes", "snapshots"):
         look(console, f"/console/{team.slug}/default/{page}")
+
+
+def test_a_host_is_added_and_its_steps_are_watched(supply: Supply) -> None:
+    operator = browser_of(region_staff(Role.REGION_OPERATOR, supply.region))
+    nodes = f"/cluster/{supply.region.slug}/nodes"
+    look(operator, f"{nodes}/new")
+    answer = operator.post(f"{nodes}/new", {"name": "gpu-77", "rack": "R1"})
+    page = answer.content.decode()
+    assert "hai_enrol_" in page
+    assert "hostedai-agent install" in page
+    assert answer.headers["Cache-Control"] == "no-store"
+    node = Node.objects.get(name="gpu-77")
+    for address in (f"{nodes}/{node.pk}", f"{nodes}/{node.pk}?tab=agent", f"{nodes}/{node.pk}/invite"):
+        shown = look(operator, address)
+        assert "hai_enrol_" not in shown
+    assert 'id="enrol-steps"' in look(operator, f"{nodes}/{node.pk}")
+    assert "hai_enrol_" in operator.post(f"{nodes}/{node.pk}/invite", {}).content.decode()
+    assert operator.post(f"{nodes}/new", {"name": "gpu-77"}).status_code == 422
+    viewer = browser_of(region_staff(Role.REGION_VIEWER, supply.region))
+    assert viewer.get(f"{nodes}/new").status_code == 404
+    assert viewer.post(f"{nodes}/{node.pk}", {"action": "revoke"}).status_code in (302, 404)

@@ -148,7 +148,7 @@ class OrdersOut(Out):
     """What the agent is to do. Up to `acknowledged` its journal is safe here."""
 
     acknowledged = serializers.IntegerField()
-    interval_seconds = serializers.IntegerField()
+    interval_seconds = serializers.FloatField()
     lease_seconds = serializers.IntegerField()
     rotate = serializers.BooleanField()
     accepted_credential = serializers.CharField(allow_blank=True)
