@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels.cluster import (
     audit,
     clusters,
+    endpoints,
     enrol,
     gpus,
     groups,
@@ -42,6 +43,7 @@ urlpatterns: list[URLPattern] = [
     path("networks", stores.NetworkList.as_view(), name="networks"),
     path("instances", instances.InstanceList.as_view(), name="instances"),
     path("instances/<str:pk>", instances.InstancePage.as_view(), name="instance"),
+    path("replicas", endpoints.ReplicaList.as_view(), name="replicas"),
     path("operations", operations.OperationList.as_view(), name="operations"),
     path("operations/<str:pk>", operations.OperationDetail.as_view(), name="operation"),
     path("events", operations.EventList.as_view(), name="events"),
