@@ -81,11 +81,11 @@ def moves(shape: Shape, units: Sequence[Unit]) -> Moves:
     good = [unit for unit in live if not unit.is_leaving and unit.revision not in shape.revoked]
     going = [unit for unit in live if unit not in good]
     keep: list[Unit] = []
+    old = [unit for unit in good if unit.revision not in wanted]
     for revision, count in wanted.items():
         mine = sorted((unit for unit in good if unit.revision == revision), key=_worth)
         keep += mine[:count]
-        going += mine[count:]
-    old = [unit for unit in good if unit.revision not in wanted]
+        old += mine[count:]
     going += _dispensable(old, keep, sum(wanted.values()))
     room = sum(wanted.values()) + _surge(shape) - (len(keep) + len(old))
     create = _lacking(shape, wanted, keep)[: max(room, 0)] if shape.may_launch else []
@@ -127,7 +127,7 @@ def _worth(unit: Unit) -> tuple[bool, bool]:
 
 
 def _dispensable(old: Sequence[Unit], keep: Sequence[Unit], needed: int) -> list[Unit]:
-    """Of replicas of earlier revisions: those that do not serve, and as many as new ones serve for."""
+    """Of those that there need not be: what does not serve, and as many as others serve for."""
     serving = [unit for unit in old if unit.is_ready]
     spare = sum(unit.is_ready for unit in keep) + len(serving) - needed
     idle = [unit for unit in old if not unit.is_ready]

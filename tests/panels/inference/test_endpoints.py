@@ -112,7 +112,7 @@ def test_every_tab_of_an_endpoint_shows_its_own(stage: Stage, browser: Client) -
     assert "base_url=&quot;http://testserver/v1&quot;" in overview
     assert "1 of 1" in overview
     assert "Requests, last hour" in overview
-    assert "1 requests were answered" in text_of(browser.get(f"{page}?tab=traffic"))
+    assert "1 requests were answered" in browser.get(f"{page}?tab=traffic").content.decode()
     (replica,) = replicas(endpoint)
     assert replica.pk[-8:] in text_of(browser.get(f"{page}?tab=replicas"))
     assert "Try a canary" in text_of(browser.get(f"{page}?tab=scale"))
@@ -132,11 +132,11 @@ def test_the_forms_of_an_endpoint_do_what_they_say(stage: Stage, browser: Client
     work_off(endpoint, seconds=10)
     assert "Canary, 25 % of requests" in text_of(browser.get(page))
     assert browser.post(f"{page}/canary/share", {"weight": "50"}).status_code == 302
-    browser.post(page, {"do": "promote"})
+    browser.post(page, {"do": f"promote:{endpoint.pk}", "confirmed": "1"})
     work_off(endpoint, passes=30, seconds=10)
     assert endpoint.revision.version_id == newer.pk
     assert browser.post(f"{page}/deploy", {**recipe, "version": str(stage.version.pk)}).status_code == 302
-    browser.post(page, {"do": "delete"})
+    browser.post(page, {"do": f"delete:{endpoint.pk}", "confirmed": "1"})
     endpoint.refresh_from_db()
     assert endpoint.desired == "gone"
 
@@ -169,7 +169,7 @@ def test_staff_see_the_fleet_and_replace_a_replica(stage: Stage) -> None:
     operator = staff(Role.REGION_OPERATOR, stage)
     address = f"/cluster/{stage.region.slug}/replicas"
     assert "customers-chat" in text_of(operator.get(address))
-    operator.post(address, {"do": f"replace:{replica.pk}"})
+    operator.post(address, {"do": f"replace:{replica.pk}", "confirmed": "1"})
     replica.refresh_from_db()
     assert replica.desired == "gone"
 
