@@ -7,12 +7,14 @@ named as flaky.
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +190,8 @@ def _keep_logs(folder: Path) -> None:
         shutil.copy(log, target / log.name)
 
 
-def run(arguments: list[str]) -> int:
-    """Set up, run, tidy up; returns the exit code."""
+def run(arguments: list[str], evidence: str = "") -> int:
+    """Set up, run, tidy up; returns the exit code. With a name the outcome also goes to evidence/."""
     began = time.monotonic()
     adopt_orphans()
     with interruptible():
@@ -205,8 +207,26 @@ def run(arguments: list[str]) -> int:
         except Interrupted as interrupted:
             show(f"The run was ended by {interrupted}")
             return 130
-    _summary(outcome, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    _summary(outcome, seconds)
+    if evidence:
+        _tell(outcome, seconds, evidence)
     return outcome.exit_code()
+
+
+def _tell(outcome: Outcome, seconds: float, name: str) -> None:
+    told = {
+        "name": name,
+        "figures": {"seconds": round(seconds, 1), **outcome.counts},
+        "failed": outcome.failed + outcome.broken,
+        "flaky": outcome.flaky,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "kernel": platform.release()},
+        "python": platform.python_version(),
+    }
+    (paths.open_folder(paths.ROOT / "evidence") / f"{name}.json").write_text(
+        json.dumps(told, indent=2) + "\n"
+    )
 
 
 def _tidy(folder: Path, services: Services) -> None:
