@@ -12,7 +12,6 @@ from django.db.models import Model, QuerySet
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, serializers
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -23,6 +22,7 @@ from apps.api.errors import PreconditionFailed, handle
 from apps.api.fields import In, read_id
 from apps.api.pagination import PARAMETERS, paginate
 from apps.api.parsers import StrictJSONParser, as_mapping, check_address
+from apps.api.rendering import Renderer
 from apps.api.schema import CallSchema
 from apps.core import tenancy
 from apps.core.actor import PLATFORM, Actor, Scope, region_scope, team_scope
@@ -69,7 +69,7 @@ class ApiViewSet(ViewSet):
 
     authentication_classes: Any = (KeyAuthentication, BrowserAuthentication)
     permission_classes: Any = ()
-    renderer_classes: Any = (JSONRenderer,)
+    renderer_classes: Any = (Renderer,)
     parser_classes: Any = (StrictJSONParser,)
     metadata_class = None
     schema: Any = CallSchema()
@@ -100,10 +100,19 @@ class ApiViewSet(ViewSet):
         if request.method in UNSAFE:
             self._wrap(request)
 
+    def perform_authentication(self, request: Request) -> None:
+        """Who asks; guesses at keys are counted by address."""
+        try:
+            super().perform_authentication(request)
+        except exceptions.AuthenticationFailed:
+            throttling.take_unknown(request.META.get("REMOTE_ADDR"))
+            raise
+
     def check_permissions(self, request: Request) -> None:
         """The audience's gate, then the call's permission in that scope."""
         caller = request.auth
         if not isinstance(caller, Actor):
+            throttling.take_unknown(request.META.get("REMOTE_ADDR"))
             raise exceptions.NotAuthenticated()
         by = caller.key_id or caller.user_id or next(iter(caller.ids("node")), caller.label)
         self._allowance = throttling.take(by)
@@ -283,7 +292,7 @@ class PlatformViewSet(ApiViewSet):
 
 
 class RegionViewSet(ApiViewSet):
-    """Cluster API: whoever holds a role in the region of the address."""
+    """Cluster API: whoever holds a role in the region of the address, or one on the platform."""
 
     audience = "cluster"
     scope_kind = "region"
@@ -295,9 +304,9 @@ class RegionViewSet(ApiViewSet):
 
     def find_scope(self, caller: Actor) -> Scope:
         mine = caller.ids("region")
-        if not mine:
+        if not mine and not caller.is_staff:
             raise NotPermitted(_("This API is for the staff of regions."), code="not_staff")
-        if self.region.pk not in mine:
+        if self.region.pk not in mine and not caller.is_staff:
             raise NotFound("not your region")
         return region_scope(self.region.pk)
 
@@ -310,15 +319,21 @@ class RegionViewSet(ApiViewSet):
 
 
 def narrow(caller: Actor, scope: Scope) -> Actor:
-    """The caller with nothing but what it holds in the scope, so that no list can reach beyond it."""
+    """The caller with nothing but what it holds in the scope, so that no list can reach beyond it.
+
+    What it holds on the platform it holds in each region, but not in teams.
+    """
     if scope.kind == "person":
         return caller
-    return replace(caller, grants={scope: caller.grants.get(scope, frozenset())})
+    held = caller.grants.get(scope, frozenset())
+    if scope.kind == "region":
+        held |= caller.grants.get(PLATFORM, frozenset())
+    return replace(caller, grants={scope: held})
 
 
 def etag(data: Any) -> str:
     """Changes whenever what the caller sees does."""
-    return f'"{hashlib.sha256(JSONRenderer().render(data)).hexdigest()[:32]}"'
+    return f'"{hashlib.sha256(Renderer().render(data)).hexdigest()[:32]}"'
 
 
 def _tags(header: str) -> set[str]:

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from apps.api.base import ApiViewSet, Call, narrow
 from apps.api.fields import RowOut
 from apps.core.actor import Actor, Scope
-from apps.core.errors import Invalid, NotPermitted
+from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.operations import selectors
 from apps.operations.models import Event
@@ -46,10 +46,8 @@ class EventActions(ApiViewSet, abstract=True):
     calls = {"list": Call(Permission.EVENT_READ, EventOut, summary="List or follow events")}
 
     def list(self, request: Request) -> Any:
-        """Newest first. With `Accept: text/event-stream`: from `Last-Event-ID` on, or from now."""
-        if self.actor.workspace_id:
-            message = _("Events are the whole team's; this key is for one workspace.")
-            raise NotPermitted(message, code="workspace_key")
+        """Newest first; a workspace's key sees what is that workspace's. With `Accept: text/event-stream`:
+        from `Last-Event-ID` on, or from now."""
         if not isinstance(request.accepted_renderer, StreamRenderer):
             return self.page(selectors.list_events(actor=self.actor))
         return stream(

@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api.rendering import Renderer
 from apps.core.actor import Actor
 from apps.operations import services
 from apps.operations.specs import Answer
@@ -50,4 +50,4 @@ def fingerprint(request: Request) -> str:
 
 def _text(data: Any) -> str | None:
     """The data exactly as it goes over the wire; kept as text, for the order of its names."""
-    return None if data is None else JSONRenderer().render(data).decode()
+    return None if data is None else Renderer().render(data).decode()

@@ -171,7 +171,7 @@ class KeyActions(ApiViewSet, abstract=True):
             super()._wrap(request)
 
     def issue(self, data: dict[str, Any], team: Team | None, workspace: Workspace | None = None) -> Response:
-        self.require_recent_proof()
+        require_recent_proof(self)
         issued = services.create_api_key(actor=self.actor, team=team, wish=wish_of(data), workspace=workspace)
         return self.told(issued)
 
@@ -179,7 +179,7 @@ class KeyActions(ApiViewSet, abstract=True):
     def rotate(self, request: Request, id: str) -> Response:
         """A successor with the same rights; the old key ends after the overlap: a day, or as said."""
         seconds = self.body().get("overlap_seconds", 86_400)
-        self.require_recent_proof()
+        require_recent_proof(self)
         key = rows.api_key(self.actor, self.id_of("key", id))
         return self.told(
             services.rotate_api_key(actor=self.actor, key=key, overlap=timedelta(seconds=seconds))
@@ -197,15 +197,14 @@ class KeyActions(ApiViewSet, abstract=True):
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def require_recent_proof(self) -> None:
-        """A browser's session must be fresh to make keys; keys that may make keys are trusted with it."""
-        if self.actor.kind != "user":
-            return
-        proven = proven_at(self.request.session, str(self.actor.user_id))
-        if time.time() - proven >= settings.ACCOUNT_REAUTHENTICATION_TIMEOUT:
-            raise NotPermitted(
-                _("Confirm who you are first: sign in again."), code="reauthentication_required"
-            )
+
+def require_recent_proof(view: ApiViewSet) -> None:
+    """A browser's session must be fresh to hand out rights; keys that may do so are trusted with it."""
+    if view.actor.kind != "user":
+        return
+    proven = proven_at(view.request.session, str(view.actor.user_id))
+    if time.time() - proven >= settings.ACCOUNT_REAUTHENTICATION_TIMEOUT:
+        raise NotPermitted(_("Confirm who you are first: sign in again."), code="reauthentication_required")
 
 
 def key_calls(permission: Permission | None) -> dict[str, Call]:

@@ -1,4 +1,4 @@
-"""A token bucket per caller, in Redis; without Redis everybody passes."""
+"""A token bucket per caller, in Redis; without Redis everybody passes. Who is nobody counts by address."""
 
 import math
 import time
@@ -76,7 +76,16 @@ _buckets: dict[tuple[str, float, int], Bucket] = {}
 
 def take(caller: str) -> Allowance | None:
     """Count one request of the caller, as the settings say; a rate of 0 counts nothing."""
-    rate, burst = float(settings.API_RATE_PER_SECOND), int(settings.API_RATE_BURST)
+    return _take(caller, float(settings.API_RATE_PER_SECOND), int(settings.API_RATE_BURST))
+
+
+def take_unknown(address: str | None) -> None:
+    """Count a request that could not say whose it is; Throttled when the address sends too many of them."""
+    rate, burst = float(settings.API_UNKNOWN_RATE_PER_SECOND), int(settings.API_UNKNOWN_RATE_BURST)
+    _take(f"address:{address or ''}", rate, burst)
+
+
+def _take(caller: str, rate: float, burst: int) -> Allowance | None:
     if rate <= 0:
         return None
     kind = (str(settings.REDIS_URL), rate, burst)

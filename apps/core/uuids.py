@@ -5,7 +5,8 @@ import time
 import uuid
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_DIGITS = bytes.maketrans(_ALPHABET.encode(), b"0123456789abcdefghijklmnopqrstuv")
 _LENGTH = 26
 
 
@@ -20,24 +21,22 @@ def new_uuid() -> uuid.UUID:
 
 def encode(prefix: str, value: uuid.UUID) -> str:
     """The id as people and programs see it."""
-    number = value.int
-    letters = []
-    for _place in range(_LENGTH):
-        number, digit = divmod(number, 32)
-        letters.append(_ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(letters))}"
+    n = value.int
+    return (
+        f"{prefix}_{_PAIRS[n >> 120]}"
+        f"{_PAIRS[n >> 110 & 1023]}{_PAIRS[n >> 100 & 1023]}{_PAIRS[n >> 90 & 1023]}"
+        f"{_PAIRS[n >> 80 & 1023]}{_PAIRS[n >> 70 & 1023]}{_PAIRS[n >> 60 & 1023]}{_PAIRS[n >> 50 & 1023]}"
+        f"{_PAIRS[n >> 40 & 1023]}{_PAIRS[n >> 30 & 1023]}{_PAIRS[n >> 20 & 1023]}{_PAIRS[n >> 10 & 1023]}"
+        f"{_PAIRS[n & 1023]}"
+    )
 
 
 def decode(prefix: str, text: str) -> uuid.UUID:
     """The UUID inside an id; ValueError when it is malformed or of another kind."""
     head, _underscore, body = text.partition("_")
-    if head != prefix or len(body) != _LENGTH:
+    if head != prefix or len(body) != _LENGTH or body.strip(_ALPHABET):
         raise ValueError(f"not a {prefix} id")
-    number = 0
-    for letter in body:
-        if letter not in _VALUES:
-            raise ValueError(f"not a {prefix} id")
-        number = number * 32 + _VALUES[letter]
+    number = int(body.encode().translate(_DIGITS), 32)
     if number >> 128:
         raise ValueError(f"not a {prefix} id")
     return uuid.UUID(int=number)

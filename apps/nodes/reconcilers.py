@@ -101,8 +101,8 @@ def _give_up(late: QuerySet[Any], message: str) -> None:
 
 
 def finish_drains() -> int:
-    """End the drains of nodes on which nothing is left."""
-    draining = Node.objects.filter(state=State.DRAINING, vcpus_used=0, memory_mib_used=0, disk_gib_used=0)
+    """End the drains of nodes on which nothing runs any more."""
+    draining = Node.objects.filter(state=State.DRAINING)
     return sum(services.finish_drain(node_id=pk) for pk in list(draining.values_list("pk", flat=True)))
 
 

@@ -118,6 +118,7 @@ class CurrentTransaction(models.Func):
 
 class EventQuerySet(TenantQuerySet):
     read_permission = Permission.EVENT_READ
+    workspace_path = "workspace_id"
     region_path = "region_id"
 
 
@@ -130,6 +131,7 @@ class Event(models.Model):
     type = models.CharField(max_length=80)
     subject = models.CharField(max_length=40)
     team_id = IdField("team", null=True, editable=False)
+    workspace_id = IdField("wks", null=True, editable=False)
     region_id = IdField("reg", null=True, editable=False)
     at = models.DateTimeField(db_default=Now())
     data = models.JSONField(default=dict)

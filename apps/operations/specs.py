@@ -49,6 +49,7 @@ class Happening:
     team_id: str | None = None
     region_id: str | None = None
     data: Mapping[str, object] = field(default_factory=dict)
+    workspace_id: str | None = None  # None: not of one workspace, so its keys do not see it
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ STORAGES = {
 }
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 API_RATE_PER_SECOND = 0.0
+API_UNKNOWN_RATE_PER_SECOND = 0.0
 API_RATE_PATIENCE_SECONDS = 30.0
 # Counted in Redis by address: tests would run into one another. The test of the limits sets its own.
 ACCOUNT_RATE_LIMITS = False

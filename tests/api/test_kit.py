@@ -243,6 +243,14 @@ def test_without_redis_everybody_passes() -> None:
     assert [bucket.take("x") for _request in range(5)] == [None] * 5
 
 
+def test_who_is_nobody_is_counted_by_address(call: Caller, settings: Any) -> None:
+    settings.API_UNKNOWN_RATE_PER_SECOND, settings.API_UNKNOWN_RATE_BURST = 0.001, 2
+    assert is_problem(Caller().get(LIST), 401, "not_authenticated")
+    assert is_problem(Caller("hai_live_x").get(LIST), 401, "bad_key")
+    assert is_problem(Caller().get(LIST), 429, "rate_limited")
+    assert call.get(LIST).status_code == 200
+
+
 def test_limits_are_shown_in_headers(call: Caller, settings: Any) -> None:
     settings.API_RATE_PER_SECOND, settings.API_RATE_BURST = 0.001, 1
     assert call.get(LIST)["RateLimit-Remaining"] == "0"

@@ -159,6 +159,17 @@ def test_a_browser_proves_itself_before_it_makes_keys(team: Team) -> None:
     assert caller.post(f"{USER}/api-keys", wish).status_code == 201
 
 
+def test_a_browser_proves_itself_before_it_hands_out_roles() -> None:
+    caller = session_caller(UserFactory(staff=Role.FULL_ADMINISTRATOR))
+    session = caller.client.session
+    session["began"] = session["seen"] = time.time() - 900
+    session.save()
+    wish = {"user_id": UserFactory().pk, "role": "auditor"}
+    refused(caller.post(f"{ADMIN}/staff", wish), 403, "reauthentication_required")
+    held = StaffRole.objects.get()
+    refused(caller.delete(f"{ADMIN}/staff/{held.pk}"), 403, "reauthentication_required")
+
+
 def test_ssh_keys_are_ones_own(team: Team, call: Caller) -> None:
     made = call.post(f"{USER}/ssh-keys", {"name": "laptop", "public_key": f"{ED25519} me"})
     assert made.status_code == 201

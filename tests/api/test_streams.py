@@ -12,7 +12,7 @@ from apps.core.actor import SYSTEM
 from apps.operations.models import Event
 from apps.operations.services import emit
 from apps.operations.streams import Position, Watch, _readers, events_behind, follow, here, key_holder
-from apps.teams.models import Team
+from apps.teams.models import Team, Workspace
 from apps.teams.selectors.actors import actor_for_key
 from apps.teams.services import revoke_api_key
 from tests.api.world import Caller, team_caller
@@ -94,11 +94,19 @@ def test_an_event_that_commits_late_is_not_passed_over() -> None:
         other.close()
 
 
-def test_bad_positions_and_workspace_keys_are_refused(team: Team) -> None:
+def test_bad_positions_are_refused(team: Team) -> None:
     call = team_caller(team)
     assert call.get(EVENTS, Accept="text/event-stream", Last_Event_ID="x").status_code == 422
-    bound = team_caller(team, workspace=team.workspaces.get())
-    assert bound.get(EVENTS).json()["code"] == "workspace_key"
+
+
+def test_a_key_of_a_workspace_sees_what_happens_there(team: Team) -> None:
+    mine = team.workspaces.get()
+    other = Workspace.objects.create(team=team, name="Other", slug="other")
+    for workspace_id in (mine.pk, other.pk, None):
+        emit(type="x.happened", subject=f"x_{workspace_id}"[:40], team_id=team.pk, workspace_id=workspace_id)
+    bound = team_caller(team, workspace=mine)
+    assert [one["subject"] for one in bound.get(EVENTS).json()["items"]] == [f"x_{mine.pk}"[:40]]
+    assert len(team_caller(team).get(f"{EVENTS}?type=x.happened").json()["items"]) == 3
 
 
 def test_a_stream_is_not_for_everybody(team: Team) -> None:

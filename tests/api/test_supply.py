@@ -32,6 +32,17 @@ def test_customers_see_what_they_can_launch() -> None:
     assert caller.get("/api/user/v1/volumes").json()["items"] == []
 
 
+def test_staff_of_the_platform_does_in_every_region_what_it_may_everywhere() -> None:
+    supply = make_supply(nodes=1, gpus=0)
+    home = f"/api/cluster/v1/regions/{supply.region.slug}"
+    operator, auditor = (staff_caller(UserFactory(staff=one)) for one in (Role.OPERATOR, Role.AUDITOR))
+    (node,) = operator.get(f"{home}/nodes").json()["items"]
+    assert operator.post(f"{home}/nodes/{node['id']}/cordon", {}).json()["state"] == "cordoned"
+    assert auditor.get(f"{home}/nodes").status_code == 200
+    assert auditor.post(f"{home}/nodes/{node['id']}/uncordon", {}).status_code == 403
+    assert operator.get("/api/cluster/v1/regions/nowhere/nodes").status_code == 404
+
+
 def test_staff_of_a_region_runs_its_nodes_and_no_others() -> None:
     mine, other = make_supply(nodes=1, gpus=2), make_supply(nodes=1, gpus=0)
     caller = staff_caller(region_staff(Role.REGION_OPERATOR, mine.region))

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from apps.billing.models import Meter
+from apps.billing.models import Meter, UsageInterval
+from apps.billing.reconcilers import cut_due
 from apps.core.clock import db_now
 from apps.drivers.base import Health as NodeHealth
 from apps.drivers.base import ImageRef, MachineSpec
@@ -222,6 +223,7 @@ def test_what_is_out_of_sight_is_not_charged_until_it_is_seen_again(stage):
     assert Sample.objects.filter(instance=instance).count() == 1
     stage.world.set_node_health(node.name, NodeHealth.FAILED)
     for seconds in (15, 30, 45, 60):
+        cut_due(now=proven + timedelta(seconds=seconds))
         reconcilers.watch_clusters(now=proven + timedelta(seconds=seconds))
     instance.refresh_from_db()
     assert (instance.state, instance.health) == ("running", "unreachable")
@@ -234,6 +236,34 @@ def test_what_is_out_of_sight_is_not_charged_until_it_is_seen_again(stage):
     meter = Meter.objects.get(pk=instance.pk)
     assert (meter.ended_at, meter.metered_until) == (None, back)
     harness.check_books()
+
+
+def test_a_machine_that_nobody_ever_saw_run_is_not_charged(stage):
+    instance = stage.running()
+    began = Meter.objects.get(pk=instance.pk).metered_until
+    node = Instance.objects.select_related("node").get(pk=instance.pk).node
+    stage.world.set_node_health(node.name, NodeHealth.FAILED)
+    for seconds in (10, 25, 55):
+        reconcilers.watch_clusters(now=began + timedelta(seconds=seconds))
+        cut_due(now=began + timedelta(seconds=seconds))
+    assert Meter.objects.get(pk=instance.pk).ended_at == began
+    assert not UsageInterval.objects.exists()
+    harness.check_books()
+
+
+def test_a_watched_machine_is_charged_up_to_its_last_proof(stage):
+    instance = stage.running()
+    began = Meter.objects.get(pk=instance.pk).metered_until
+    for seconds in (14, 45, 60, 74):
+        reconcilers.watch_clusters(now=began + timedelta(seconds=seconds))
+    assert cut_due(now=began + timedelta(seconds=80)) == 1
+    assert Meter.objects.get(pk=instance.pk).metered_until == began + timedelta(seconds=74)
+    assert cut_due(now=began + timedelta(seconds=130)) == 1  # no proof since: it waits
+    assert cut_due(now=began + timedelta(seconds=131)) == 0
+    assert Meter.objects.get(pk=instance.pk).metered_until == began + timedelta(seconds=74)
+    reconcilers.watch_clusters(now=began + timedelta(seconds=140))
+    assert cut_due(now=began + timedelta(seconds=141)) == 1
+    assert Meter.objects.get(pk=instance.pk).metered_until == began + timedelta(seconds=140)
 
 
 def test_a_frozen_region_is_not_touched(stage):

@@ -41,12 +41,15 @@ class Targets:
             yield "missing child", place | parents
         if place and places:
             there = self._filled(foreign, ids)
-            yield "foreign place", self._place(principal, route, other=True) | there
+            if principal.kind != "platform":
+                yield "foreign place", self._place(principal, route, other=True) | there
             yield "missing place", dict.fromkeys(place, specimens.NOWHERE) | there
 
     def is_at_home(self, principal: Principal, route: Route) -> bool:
         """Whether the principal's kind may pass the gate of the route's face at all."""
-        return route.scope_kind in {principal.kind, "person"}
+        reaches = {"platform", "region"} if principal.kind == "platform" else {principal.kind}
+        kinds = reaches if route.face == "api" else {principal.kind}
+        return route.scope_kind in kinds | {"person"}
 
     def has_own(self, principal: Principal, route: Route) -> bool:
         """Whether there is something of its own to ask for."""

@@ -10,7 +10,7 @@ from apps.core.actor import Actor
 from apps.core.errors import NotFound
 from apps.core.leases import in_time
 from apps.instances.models import Instance, InstanceQuerySet, Sample
-from apps.instances.states import State
+from apps.instances.states import Desired, State
 from apps.nodes.models import Node
 from apps.nodes.specs import Occupant
 from apps.storage.models import Snapshot
@@ -59,6 +59,8 @@ def occupants(*, node: Node) -> list[Occupant]:
             consequence=_("will be stopped; it keeps its disk and can be started when the node is back")
             if row.state == State.RUNNING
             else _("stays where it is"),
+            vcpus=row.vcpus,
+            is_resting=row.state == State.STOPPED and row.desired != Desired.RUNNING,
         )
         for row in rows
     ]

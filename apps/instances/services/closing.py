@@ -73,5 +73,6 @@ def raise_alarm(turn: Turn, event: str, why: Reason) -> None:
             subject=news.subject,
             team_id=news.team_id,
             region_id=news.region_id,
+            workspace_id=news.workspace_id,
             data={**news.data, "detail": why.detail},
         )

@@ -105,7 +105,9 @@ def happening(instance: Instance, event: str, before: str = "") -> Happening:
         about["before"] = str(before)
     if instance.message:
         about["message"] = instance.message
-    return Happening(event, str(instance.pk), instance.team_id, instance.region_id, about)
+    return Happening(
+        event, str(instance.pk), instance.team_id, instance.region_id, about, instance.workspace_id
+    )
 
 
 def let_go(turn: Turn) -> None:
@@ -246,6 +248,7 @@ def _after_run(turn: Turn, operation: str | None, news: News) -> None:
 
 
 def _after_stop(turn: Turn, operation: str | None, news: News) -> None:
+    charging.trust(resource_id=str(turn.instance.pk))  # until it is proven to be off
     if operation and turn.instance.operation_id is None:
         why = turn.reason or overdue()
         undone = _("The machine is being switched off again; it is not charged as running.")

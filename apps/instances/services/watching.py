@@ -2,6 +2,9 @@
 
 A machine out of sight for 50 s is not charged for beyond the last proof that it ran; it is charged again
 from the moment it shows itself. Time during which nobody looked counts as nothing missed.
+
+A running machine is charged up to its last proof and no further (`charging.prove`), so that nothing has to be
+given back when it is lost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +40,8 @@ def record_samples(*, seen: Mapping[str, Counters], instances: Sequence[Instance
 @transaction.atomic
 def note_proofs(*, ids: Iterable[str], now: datetime) -> None:
     """These machines were just seen to run."""
-    rows = Instance.objects.filter(pk__in=list(ids), state=State.RUNNING)
+    seen = list(ids)
+    rows = Instance.objects.filter(pk__in=seen, state=State.RUNNING)
     back = rows.select_for_update(of=("self",)).filter(health=Health.UNREACHABLE).order_by("pk")
     for instance in back:
         instance.health, instance.message = Health.HEALTHY, ""
@@ -45,13 +49,16 @@ def note_proofs(*, ids: Iterable[str], now: datetime) -> None:
         operations.emit_many([happening(instance, "instance.reachable")])
     rows.filter(~Q(health=Health.HEALTHY)).update(health=Health.HEALTHY, message="")
     rows.update(proof_at=now, missed_at=None)
+    charging.prove(resource_ids=seen, at=now)
 
 
 @transaction.atomic
 def note_missed(*, ids: Iterable[str], now: datetime) -> list[str]:
     """These could not be looked at. Returns those that now count as unreachable."""
-    rows = Instance.objects.filter(pk__in=list(ids), state=State.RUNNING)
+    missed = list(ids)
+    rows = Instance.objects.filter(pk__in=missed, state=State.RUNNING)
     rows.update(missed_at=Coalesce("missed_at", now))
+    charging.doubt(resource_ids=missed)
     silent = rows.exclude(health=Health.UNREACHABLE).filter(
         Q(proof_at=None) | Q(proof_at__lt=now - UNREACHABLE_AFTER), missed_at__lt=now - UNREACHABLE_AFTER / 2
     )

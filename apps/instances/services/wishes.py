@@ -12,7 +12,7 @@ from apps.billing.services import charging
 from apps.core import tenancy
 from apps.core.actor import SYSTEM, Actor, region_scope, team_scope
 from apps.core.clock import db_now
-from apps.core.errors import Invalid, NotFound
+from apps.core.errors import Invalid, NotFound, Unavailable
 from apps.core.failpoints import failpoint
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
@@ -21,11 +21,13 @@ from apps.instances.models import Instance
 from apps.instances.services.work import drop_work
 from apps.instances.specs import DELETE, NAME, REBOOT, START, STOP
 from apps.instances.states import Desired, State, Work
+from apps.nodes.states import State as NodeState
 from apps.operations import services as operations
 from apps.operations.models import Operation
 from apps.operations.specs import OperationPlan, Target
 
 RECONCILE = "instances.reconcile"
+UNDER_MAINTENANCE = frozenset({NodeState.DRAINING, NodeState.MAINTENANCE, NodeState.RETIRED})
 
 
 @transaction.atomic
@@ -43,6 +45,9 @@ def start_instance(*, actor: Actor, instance_id: str) -> Instance:
     """Switch it on again, where it was; its place was kept. Raises NoHeadroom when it cannot be paid."""
     instance = lock(actor=actor, instance_id=instance_id, permission=Permission.INSTANCE_OPERATE)
     be_idle(instance, State.STOPPED)
+    if instance.node.state in UNDER_MAINTENANCE:
+        message = _("Its host is under maintenance; it can be started when the host is back.")
+        raise Unavailable(message, code="host_under_maintenance", retry_after=300)
     require_headroom(instance)
     return begin(
         actor=actor,
@@ -94,6 +99,7 @@ def rename_instance(*, actor: Actor, instance_id: str, name: str) -> Instance:
         subject=str(instance.pk),
         team_id=instance.team_id,
         region_id=instance.region_id,
+        workspace_id=instance.workspace_id,
         data={"name": name, "state": str(instance.state)},
     )
     return instance
@@ -151,7 +157,7 @@ def check_name(name: str) -> None:
 def lock(*, actor: Actor, instance_id: str, permission: Permission) -> Instance:
     """The row, locked, if the actor may see it and do this to it."""
     rows = Instance.objects.visible_to(actor).select_for_update(of=("self",))
-    found = rows.select_related("type").filter(pk=instance_id).first()
+    found = rows.select_related("type", "node").filter(pk=instance_id).first()
     if found is None:
         raise NotFound(_("There is no such instance."))
     instance: Instance = found

@@ -1,5 +1,6 @@
 """Staff take nodes out of service and back: cordon, drain, maintenance, retirement."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import transaction
@@ -13,7 +14,9 @@ from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.nodes.errors import NodeOccupied
 from apps.nodes.models import Node
+from apps.nodes.selectors import occupants_of
 from apps.nodes.signals import drain_requested
+from apps.nodes.specs import Occupant
 from apps.nodes.states import MACHINE, State
 from apps.operations import services as operations
 from apps.operations.models import Operation
@@ -21,6 +24,7 @@ from apps.operations.specs import OperationPlan, StepPlan, Target
 from apps.operations.states import Plane
 
 DRAIN_DEADLINE = timedelta(hours=24)
+MOST_NAMED = 10
 
 
 @transaction.atomic
@@ -43,7 +47,11 @@ def uncordon_node(*, actor: Actor, node: Node) -> Node:
 
 @transaction.atomic
 def drain_node(*, actor: Actor, node: Node, reason: str = "") -> Operation:
-    """Cordon the node and wish its machines away; it goes into maintenance when the last has left."""
+    """Cordon the node and wish its machines away; it goes into maintenance when none runs there any more.
+
+    No driver moves disks between hosts: a machine that is switched off stays where its disk is, keeps its
+    place, and can be started again once the node is back in service.
+    """
     actor.require(Permission.NODE_DRAIN, node.region.scope)
     node = locked(node)
     MACHINE.target("drain", node.state)
@@ -67,16 +75,30 @@ _DRAIN = (
 
 @transaction.atomic
 def finish_drain(*, actor: Actor = SYSTEM, node_id: str) -> bool:
-    """End the drain of a node on which nothing is left; False while something is."""
+    """End the drain of a node on which nothing runs; False while something does."""
     actor.require(Permission.NODE_DRAIN)
     node = Node.objects.select_for_update(of=("self",), no_key=True).get(pk=node_id)
-    if node.state != State.DRAINING or is_occupied(node):
+    left = occupants_of(node) if node.state == State.DRAINING else []
+    if node.state != State.DRAINING or not _rests(node, left):
         return False
     operation, node.operation_id = node.operation_id, None
     change(actor=actor, node=node, event="maintain", note=node.note)
     if operation:
+        operations.advance(operation_id=operation, step="maintain", detail=_who_stays(left))
         operations.finish(operation_id=operation)
     return True
+
+
+def _rests(node: Node, left: Sequence[Occupant]) -> bool:
+    """Whether all that holds capacity of the node is known to be switched off."""
+    return all(one.is_resting for one in left) and node.vcpus_used == sum(one.vcpus for one in left)
+
+
+def _who_stays(left: Sequence[Occupant]) -> str:
+    if not left:
+        return ""
+    names = ", ".join(one.name for one in left[:MOST_NAMED]) + (", …" if len(left) > MOST_NAMED else "")
+    return _("Switched off, with their disks here: %(names)s.") % {"names": names}
 
 
 @transaction.atomic

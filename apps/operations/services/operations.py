@@ -55,7 +55,7 @@ UPDATE operations_operation AS o
    SET state = 'running', progress = 100 * goal.p
        / (SELECT count(*) FROM operations_operationstep WHERE operation_id = %(id)s)
   FROM goal WHERE o.id = %(id)s AND o.state IN ('pending', 'running')
-RETURNING o.progress, o.team_id, o.region_id, o.target_id, o.kind
+RETURNING o.progress, o.team_id, o.region_id, o.workspace_id, o.target_id, o.kind
 """
 
 _END = """
@@ -72,7 +72,7 @@ UPDATE operations_operation AS o
        error_code = %(code)s, error_message = %(message)s, undone = %(undone)s,
        finished_at = clock_timestamp()
  WHERE o.id = %(id)s AND o.state IN ('pending', 'running')
-RETURNING o.progress, o.team_id, o.region_id, o.target_id, o.kind
+RETURNING o.progress, o.team_id, o.region_id, o.workspace_id, o.target_id, o.kind
 """
 
 
@@ -115,8 +115,8 @@ def open_operation(
         ) from error
     _lay_out(operation, plan, now)
     about = {"kind": plan.kind, "target": target.id, "progress": operation.progress}
-    opened = Happening("operation.opened", str(operation.pk), target.team_id, target.region_id, about)
-    emit_many([opened, *also])
+    where = (target.team_id, target.region_id, about, target.workspace_id)
+    emit_many([Happening("operation.opened", str(operation.pk), *where), *also])
     return operation
 
 
@@ -232,8 +232,8 @@ def _write(
     if row is None:
         emit_many(also)
         return False
-    progress, team, region, target, kind = row
+    progress, team, region, workspace, target, kind = row
     told = {"kind": kind, "target": target, "progress": progress, **about}
     where = (team and encode("team", team), region and encode("reg", region))
-    emit_many([Happening(event, operation_id, *where, told), *also])
+    emit_many([Happening(event, operation_id, *where, told, workspace and encode("wks", workspace)), *also])
     return True

@@ -11,11 +11,11 @@ from apps.core.ids import decode, new_uuid
 from apps.operations.specs import Happening
 
 _INSERT = (
-    "INSERT INTO operations_event (txid, id, type, subject, team_id, region_id, at, data)"
-    " SELECT (pg_current_xact_id())::text::bigint, id, type, subject, team_id, region_id,"
+    "INSERT INTO operations_event (txid, id, type, subject, team_id, region_id, workspace_id, at, data)"
+    " SELECT (pg_current_xact_id())::text::bigint, id, type, subject, team_id, region_id, workspace_id,"
     " clock_timestamp(), data::jsonb"
-    " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::text[])"
-    " AS t(id, type, subject, team_id, region_id, data)"
+    " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[])"
+    " AS t(id, type, subject, team_id, region_id, workspace_id, data)"
 )
 
 
@@ -25,10 +25,11 @@ def emit(
     subject: str,
     team_id: str | None = None,
     region_id: str | None = None,
+    workspace_id: str | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Note one happening; readers get it when the surrounding transaction has committed."""
-    emit_many([Happening(type, subject, team_id, region_id, data or {})])
+    emit_many([Happening(type, subject, team_id, region_id, data or {}, workspace_id)])
 
 
 def emit_many(happenings: Sequence[Happening]) -> None:
@@ -42,6 +43,7 @@ def emit_many(happenings: Sequence[Happening]) -> None:
         [str(one.subject) for one in happenings],
         [one.team_id and decode("team", one.team_id) for one in happenings],
         [one.region_id and decode("reg", one.region_id) for one in happenings],
+        [one.workspace_id and decode("wks", one.workspace_id) for one in happenings],
         [json.dumps(dict(one.data), cls=DjangoJSONEncoder) for one in happenings],
     ]
     statements.run(_INSERT, columns)

@@ -11,18 +11,19 @@ from apps.billing.errors import NoHeadroom
 from apps.billing.models import Hold, Meter
 from apps.billing.signals import headroom_lost
 from apps.core import tenancy
-from apps.core.actor import Actor, region_scope
+from apps.core.actor import SYSTEM, Actor, region_scope
 from apps.core.clock import db_now
-from apps.core.errors import Invalid, NotFound, NotPermitted
+from apps.core.errors import Invalid, NotFound, NotPermitted, Unavailable
 from apps.core.permissions import GRANTS, Role
 from apps.gpupools.errors import PoolExhausted
 from apps.gpupools.models import Reservation
 from apps.instances import reconcilers, selectors, services
 from apps.instances.errors import BadShape, BadTicket, Busy, NameTaken, WrongState
 from apps.instances.models import Instance, Ticket
+from apps.nodes import reconcilers as node_reconcilers
 from apps.nodes.models import Node
 from apps.nodes.selectors import occupants_of
-from apps.nodes.services import drain_node
+from apps.nodes.services import drain_node, uncordon_node
 from apps.operations import services as operations
 from apps.operations.models import Operation
 from apps.policies.errors import PolicyRefused
@@ -333,6 +334,27 @@ def test_draining_stops_what_runs_there_and_says_who_remains(stage, django_captu
     bring_about(instance)
     assert instance.state == "stopped"
     assert [(one.name, one.state) for one in occupants_of(node)] == [(instance.name, "stopped")]
+
+
+def test_a_drain_ends_although_machines_that_are_off_stay_with_their_disks(stage):
+    instance = stage.running()
+    node = Node.objects.get(pk=instance.node_id)
+    operation = drain_node(actor=SYSTEM, node=node)
+    assert node_reconcilers.finish_drains() == 0
+    reconcilers.clear_draining()
+    bring_about(instance)
+    assert node_reconcilers.finish_drains() == 1
+    node.refresh_from_db()
+    assert (node.state, node.vcpus_used) == ("maintenance", instance.vcpus)
+    operation.refresh_from_db()
+    assert operation.state == "succeeded"
+    assert instance.name in operation.steps.get(name="maintain").detail
+    with pytest.raises(Unavailable, match="host"):
+        services.start_instance(actor=stage.actor, instance_id=instance.pk)
+    uncordon_node(actor=SYSTEM, node=node)
+    services.start_instance(actor=stage.actor, instance_id=instance.pk)
+    assert bring_about(instance).state == "running"
+    check_world(stage)
 
 
 def test_a_drain_whose_news_was_lost_is_caught_up(stage):

@@ -7,7 +7,17 @@ from rest_framework.response import Response
 
 from apps.api.base import Call, PlatformViewSet
 from apps.api.fields import In, Nothing, RowOut, TypedIdField
-from apps.api.people import AuditActions, IssuedOut, KeyActions, KeyIn, KeyOut, PersonOut, TeamOut, key_calls
+from apps.api.people import (
+    AuditActions,
+    IssuedOut,
+    KeyActions,
+    KeyIn,
+    KeyOut,
+    PersonOut,
+    TeamOut,
+    key_calls,
+    require_recent_proof,
+)
 from apps.core.errors import Invalid, NotFound
 from apps.core.permissions import PLATFORM_ROLES, REGION_ROLES, Permission, Role
 from apps.regions.models import Region
@@ -181,7 +191,8 @@ class StaffViewSet(PlatformViewSet):
         return self.page(selectors.staff_roles(self.actor))
 
     def create(self, request: Request) -> Response:
-        """Granting what is held already changes nothing."""
+        """Granting what is held already changes nothing. In a browser one must have signed in just now."""
+        require_recent_proof(self)
         body = self.body()
         user = selectors.people(self.actor).filter(pk=body["user_id"]).first()
         if user is None:
@@ -201,6 +212,7 @@ class StaffViewSet(PlatformViewSet):
 
     def destroy(self, request: Request, id: str) -> Response:
         """The last full administrator stays (409 `last_administrator`)."""
+        require_recent_proof(self)
         held = selectors.staff_role(self.actor, self.id_of("staff", id))
         users.revoke_staff_role(actor=self.actor, held=held)
         return self.answer()

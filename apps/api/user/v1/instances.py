@@ -16,6 +16,7 @@ from apps.instances import selectors, services
 from apps.instances.models import Sample
 from apps.instances.specs import InstanceSpec
 from apps.teams.models import Workspace
+from apps.teams.selectors.rows import workspace_named
 
 COLUMNS = columns_of(InstanceOut)
 make_item = item_maker(InstanceOut)
@@ -237,10 +238,9 @@ class InstanceViewSet(TeamViewSet):
     def _wish(self) -> tuple[Workspace, InstanceSpec]:
         given = self.body()
         slug = given.pop("workspace", None)
-        mine = Workspace.objects.visible_to(self.actor, self.call.permission).filter(team_id=self.team.pk)
         if slug is None and not self.actor.workspace_id:
             slug = DEFAULT_WORKSPACE
-        found = (mine.filter(slug=slug) if slug else mine).order_by("created_at").first()
+        found = workspace_named(self.actor, self.team, slug, self.call.permission)
         if found is None:
             raise Invalid("There is no such workspace.", field="workspace", code="no_such_workspace")
         return found, InstanceSpec(**given)
