@@ -17,6 +17,7 @@ from apps.registry.models import Model, ModelAlias, ModelVersion, VersionFile
 from apps.storage.models import Snapshot, Volume
 from apps.teams.models import Team
 from apps.teams.services import invite_member
+from tests.factories import money
 from tests.factories.billing import make_price
 from tests.factories.supply import Supply, make_supply
 from tests.factories.teams import TeamFactory, workspace_of
@@ -49,6 +50,7 @@ def furnish(team: Team, supply: Supply) -> None:
     plan = OperationPlan("instance.create", (StepPlan("accept", Plane.USER),), is_cancellable=True)
     operations.open_operation(actor=SYSTEM, target=target, plan=plan)
     wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(100), reason="isolation")
+    money.furnish(team)
     invite_member(actor=SYSTEM, team=team, email=f"guest@{team.slug}.example", role=Role.TEAM_VIEWER)
     ResourceGroup.objects.create(region=supply.region, name="Group", slug="group")
     make_model(team)

@@ -4,13 +4,12 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 from django.db.models import prefetch_related_objects
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
-from weasyprint import HTML
-from weasyprint.urls import FatalURLFetchingError, URLFetcher
 
 from apps.core.money import minor_digits, plain
 from apps.invoicing import focus
@@ -22,13 +21,6 @@ CSV_COLUMNS = (
     "exact", "amount", "tax_name", "tax_rate", "currency",
 )  # fmt: skip
 _FORMULA = ("=", "+", "@", "\t", "\r")
-
-
-class NothingFetched(URLFetcher):
-    """Paper is made of what we wrote: nothing is ever loaded from anywhere."""
-
-    def fetch(self, url: str, headers: Any = None) -> Any:
-        raise FatalURLFetchingError(f"documents load nothing, not even {url[:80]}")
 
 
 def pdf(invoice: Invoice) -> bytes:
@@ -155,8 +147,9 @@ def _sums(invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[tuple[str, str
 
 
 def _print(template: str, words: dict[str, Any]) -> bytes:
-    document = HTML(string=render_to_string(template, words), url_fetcher=NothingFetched())
-    made: bytes = document.write_pdf()
+    """Typesetting is loaded when the first document is wanted: few processes ever print."""
+    typesetting = import_module("apps.invoicing.selectors.typesetting")
+    made: bytes = typesetting.print_html(render_to_string(template, words))
     return made
 
 

@@ -14,7 +14,7 @@ from apps.core.actor import SYSTEM
 from apps.core.errors import Conflict, DomainError
 from apps.invoicing import reconcilers, services
 from apps.invoicing.models import DocumentSequence, Invoice, InvoicedUsage, InvoiceLine
-from apps.invoicing.selectors import content, paper
+from apps.invoicing.selectors import content, paper, typesetting
 from apps.invoicing.services import CreditWish
 from apps.invoicing.specs import Period
 from tests.factories.billing import after, begin, make_price, make_team, resource, wallet_of
@@ -238,8 +238,8 @@ def test_the_files_agree_with_the_invoice(paid):
 
 
 def test_paper_loads_nothing():
-    with pytest.raises(paper.FatalURLFetchingError):
-        paper.HTML(string='<img src="file:///etc/passwd">', url_fetcher=paper.NothingFetched()).write_pdf()
+    with pytest.raises(typesetting.FatalURLFetchingError):
+        typesetting.print_html('<img src="file:///etc/passwd">')
 
 
 def test_invoices_are_mailed_once(paid, mailoutbox):

@@ -9,10 +9,24 @@ from apps.api.admin.v1.endpoints import EndpointViewSet, LaunchViewSet, ReplicaV
 from apps.api.admin.v1.events import EventViewSet
 from apps.api.admin.v1.gpus import GpuViewSet, PoolViewSet
 from apps.api.admin.v1.instances import InstanceViewSet
+from apps.api.admin.v1.invoices import (
+    CreditNoteViewSet,
+    EntityViewSet,
+    InvoiceViewSet,
+    RunViewSet,
+    TaxViewSet,
+)
 from apps.api.admin.v1.ledger import LedgerViewSet, MeterViewSet
 from apps.api.admin.v1.models import AliasViewSet, FileViewSet, RegistryModelViewSet, VersionViewSet
 from apps.api.admin.v1.nodes import NodeViewSet
 from apps.api.admin.v1.operations import OperationViewSet
+from apps.api.admin.v1.payments import (
+    DisputeViewSet,
+    MessageViewSet,
+    PaymentViewSet,
+    ReconciliationViewSet,
+    RefundViewSet,
+)
 from apps.api.admin.v1.people import (
     AdminTeamViewSet,
     AuditViewSet,
@@ -47,6 +61,16 @@ router.register("operations", OperationViewSet, "operations")
 router.register("ledger", LedgerViewSet, "ledger")
 router.register("meters", MeterViewSet, "meters")
 router.register("prices", PriceViewSet, "prices")
+router.register("invoices", InvoiceViewSet, "invoices")
+router.register("invoice-runs", RunViewSet, "invoice-runs")
+router.register("credit-notes", CreditNoteViewSet, "credit-notes")
+router.register("legal-entities", EntityViewSet, "legal-entities")
+router.register("tax-rates", TaxViewSet, "tax-rates")
+router.register("payments", PaymentViewSet, "payments")
+router.register("refunds", RefundViewSet, "refunds")
+router.register("disputes", DisputeViewSet, "disputes")
+router.register("payment-messages", MessageViewSet, "payment-messages")
+router.register("reconciliations", ReconciliationViewSet, "reconciliations")
 router.register("usage", UsageViewSet, "usage")
 router.register("wallets", WalletViewSet, "wallets")
 router.register("api-keys", StaffKeyViewSet, "api-keys")

@@ -7,10 +7,12 @@ from apps.api.user.v1.catalog import ImageViewSet, OfferViewSet, RegionViewSet, 
 from apps.api.user.v1.endpoints import EndpointViewSet, HardwareViewSet, ReplicaViewSet
 from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.instances import InstanceViewSet
+from apps.api.user.v1.invoices import BillingProfileViewSet, CreditNoteViewSet, InvoiceViewSet
 from apps.api.user.v1.keys import ApiKeyViewSet, SshKeyViewSet
 from apps.api.user.v1.limits import LimitViewSet
 from apps.api.user.v1.models import AliasViewSet, FileViewSet, RegistryModelViewSet, VersionViewSet
 from apps.api.user.v1.operations import OperationViewSet
+from apps.api.user.v1.payments import AutoTopUpViewSet, MethodViewSet, PaymentViewSet
 from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet
 from apps.api.user.v1.snapshots import SnapshotViewSet
 from apps.api.user.v1.statement import StatementViewSet
@@ -55,9 +57,23 @@ router.register("images", ImageViewSet, "images")
 router.register("offers", OfferViewSet, "offers")
 router.register("limits", LimitViewSet, "limits")
 router.register("volumes", VolumeViewSet, "volumes")
+router.register("invoices", InvoiceViewSet, "invoices")
+router.register("credit-notes", CreditNoteViewSet, "credit-notes")
+router.register("payments", PaymentViewSet, "payments")
+router.register("payment-methods", MethodViewSet, "payment-methods")
 
 urlpatterns = [
     *router.urls,
+    path(
+        "auto-top-up",
+        AutoTopUpViewSet.as_view({"get": "retrieve", "put": "update"}),
+        name="auto-top-up",
+    ),
+    path(
+        "billing-profile",
+        BillingProfileViewSet.as_view({"get": "retrieve", "put": "update"}),
+        name="billing-profile",
+    ),
     path("wallet", WalletViewSet.as_view({"get": "retrieve"}), name="wallet"),
     path("team", OneTeamViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), name="team"),
 ]
