@@ -1,0 +1,104 @@
+"""Endpoints through the APIs, and launches at the addresses older clients know."""
+
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+
+from apps.core.permissions import Role
+from apps.inference.models import Endpoint
+from tests.api.world import Caller, staff_caller, team_caller
+from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
+from tests.factories.users import UserFactory
+
+pytestmark = pytest.mark.django_db
+BASE = "/api/user/v1/endpoints"
+
+
+@pytest.fixture
+def stage(tmp_path) -> Stage:
+    return make_stage(tmp_path)
+
+
+def ask(caller: Caller, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+    """The answer's body, once its status is what it should be."""
+    answer = caller(method.upper(), path, body)
+    assert answer.status_code == status, answer.content
+    return answer.json()
+
+
+@pytest.fixture
+def team(stage: Stage) -> Any:
+    return partial(ask, team_caller(stage.team))
+
+
+@pytest.fixture
+def admin() -> Any:
+    return partial(ask, staff_caller(UserFactory(staff=Role.OPERATOR)))
+
+
+def test_a_team_launches_scales_updates_and_deletes(stage: Stage, team: Any) -> None:
+    wish = {"name": "chat", "region": stage.region.slug, "version": str(stage.version.pk)}
+    wish |= {"hardware": stage.hardware.slug, "scale": {"least": 1, "most": 2}}
+    made = team("post", BASE, wish, 202)
+    assert (made["name"], made["state"], made["hourly"]) == ("chat", "deploying", "0.6")
+    endpoint = work_off(Endpoint.objects.get())
+    here = f"{BASE}/{endpoint.pk}"
+    shown = team("get", here)
+    assert (shown["state"], shown["ready"], shown["revision"]["number"]) == ("ready", 1, 1)
+    assert "api_key" not in json.dumps(shown)
+    rules = {"least": 0, "most": 4, "metric": "tokens", "target": 100, "idle_seconds": 300}
+    assert team("post", f"{here}/scale", rules)["scale"]["most"] == 4
+    newer = make_version(stage.team, model=stage.version.model)
+    recipe = {"version": str(newer.pk), "hardware": stage.hardware.slug}
+    team("post", f"{here}/canary", {**recipe, "weight": 10}, 202)
+    busy = team("post", f"{here}/deploy", recipe, 409)
+    assert busy["code"] == "endpoint_busy"
+    work_off(endpoint, seconds=10)
+    team("post", f"{here}/promote", {}, 202)
+    work_off(endpoint, passes=30, seconds=10)
+    assert [one["number"] for one in team("get", f"{here}/revisions")["items"]] == [2, 1]
+    (one,) = team("get", "/api/user/v1/replicas")["items"]
+    assert (one["endpoint"], one["revision"]) == ("chat", 2)
+    assert "url" not in one
+    assert team("delete", here, status=202)["operation_id"]
+    assert work_off(endpoint, seconds=10).state == "deleted"
+    assert team("get", BASE)["items"] == []
+
+
+def test_what_is_wrong_is_said_by_field(stage: Stage, team: Any) -> None:
+    wish = {"name": "Not Good", "region": stage.region.slug, "version": str(stage.version.pk)}
+    wish["hardware"] = stage.hardware.slug
+    assert team("post", BASE, wish, 422)["errors"][0]["field"] == "slug"
+    assert team("post", BASE, {**wish, "name": "x", "colour": "red"}, 422)
+    assert not Endpoint.objects.exists()
+
+
+def test_older_clients_launch_and_ask_how_it_goes(stage: Stage, admin: Any) -> None:
+    version = make_version(None, slug="open-chat")
+    wish = {"model": "open-chat", "region": stage.region.slug, "instance_type": stage.hardware.slug}
+    job = admin("post", "/admin/instances/launch", {**wish, "provider": "sim"}, 202)
+    status = f"/admin/instances/status?job_id={job['job_id']}"
+    assert admin("get", status)["state"] in ("pending", "running")
+    endpoint = Endpoint.objects.get()
+    assert (endpoint.slug, endpoint.visibility) == ("open-chat", "public")
+    assert endpoint.revision.version_id == version.pk
+    work_off(endpoint)
+    done = admin("get", status)
+    assert (done["state"], done["progress"], done["endpoint_id"]) == ("succeeded", 100, str(endpoint.pk))
+    assert [step["state"] for step in done["steps"]] == ["done"] * 5
+    assert admin("post", "/admin/instances/launch", {**wish, "model": "nothing"}, 422)
+    assert admin("get", "/admin/instances/status", status=422)
+    secret = admin.args[0].headers.pop("Authorization").removeprefix("Bearer ")
+    assert admin("get", status, status=401)
+    admin.args[0].headers["X-Admin-Token"] = secret
+    assert admin("get", status)["job_id"] == job["job_id"]
+
+
+def test_staff_see_where_replicas_are(stage: Stage, admin: Any) -> None:
+    endpoint = stage.ready()
+    (replica,) = replicas(endpoint)
+    (one,) = admin("get", "/api/admin/v1/replicas")["items"]
+    assert (one["id"], one["url"], one["cluster"]) == (str(replica.pk), replica.url, "engines")
+    assert replica.secret not in json.dumps(one)
