@@ -1,4 +1,4 @@
-"""The processes that the product is made of: portal, worker, poller, agent; what dies is started again."""
+"""The processes that the product is made of: portal, gateway, worker …; what dies is started again."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runner import paths
 from runner.console import say
+from runner.ports import free_port
 from runner.processes import Identity, end, identify, is_alive, spawn
 
 WORKER_PROCESSES = "2"
@@ -80,8 +81,15 @@ def of_the_product(
         "portal": (portal, ""),
         "worker": (worker, "*"),
         "poller": ([python, "manage.py", "poll"], "*"),
+        "gateway": ([python, "manage.py", "gateway"], "*"),
     }
-    return [Part(mark + name, command, environment(scope)) for name, (command, scope) in commands.items()]
+    # Callers reach the gateway through the portal too, so that its own port may be any.
+    gateway = {"GATEWAY_PORT": str(free_port()), "GATEWAY_WORKERS": "1"}
+    gateway = {name: os.environ.get(name, value) for name, value in gateway.items()}
+    return [
+        Part(mark + name, command, {**environment(scope), **gateway})
+        for name, (command, scope) in commands.items()
+    ]
 
 
 def agent(*, url: str, folder: Path, mark: str = "") -> Part:

@@ -109,6 +109,11 @@ class Teller:
         self._ask()
         self.tidy(time.monotonic(), idle_seconds=IDLE_SECONDS)
 
+    def renewed(self, message: messages.Renewed) -> None:
+        for lease in self.leases:
+            if lease.id == message.lease_id:
+                lease.ends_at = time.monotonic() + message.seconds
+
     def _serve(self, *, may_lower: bool) -> None:
         while self._waiting:
             most, least, answered = self._waiting[0]

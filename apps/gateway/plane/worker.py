@@ -122,16 +122,11 @@ class Worker:
                 if teller is not None:
                     teller.granted(message)
             case messages.Renewed():
-                now = time.monotonic()
                 for teller in tellers.values():
-                    for lease in teller.leases:
-                        if lease.id == message.lease_id:
-                            lease.ends_at = now + message.seconds
+                    teller.renewed(message)
             case messages.Recall():
-                kept: dict[str, int] = {}
-                for teller in tellers.values():
-                    if teller.ids[0] == message.team_id:
-                        kept |= teller.recall()
+                mine = [teller for teller in tellers.values() if teller.ids[0] == message.team_id]
+                kept = {lease: attos for teller in mine for lease, attos in teller.recall().items()}
                 self.plane.send(messages.Recalled(message.team_id, kept))
 
     def _review(self) -> None:

@@ -5,12 +5,15 @@ import hmac
 import json
 import time
 from collections import Counter
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
+
+from apps.gateway.plane.metrics import BUCKETS
 
 if TYPE_CHECKING:
     from apps.gateway.steward.steward import Steward
@@ -40,6 +43,7 @@ class Outside:
         self._counted: Counter[str] = Counter()  # of workers that are no more
         self._seen: dict[str, dict[str, float]] = {}
         self.port = 0
+        self._name = token_hex(8)
         self._redis = redis.asyncio.Redis.from_url(
             settings.REDIS_URL, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE
         )
@@ -90,22 +94,25 @@ class Outside:
     async def call_back_elsewhere(self, team_id: str) -> None:
         """Ask the stewards of other hosts to give the team's idle money back."""
         try:
-            await self._redis.publish(RECALL, json.dumps([id(self), team_id]))
+            await self._redis.publish(RECALL, json.dumps([self._name, team_id]))
         except (RedisError, OSError) as error:
             log.info("recall_not_sent", error=str(error))
 
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._redis.pubsub() as channel:
-                    await channel.subscribe(RECALL)
-                    while True:
-                        said = await channel.get_message(ignore_subscribe_messages=True, timeout=_PATIENCE)
-                        if said is not None:
-                            sender, team_id = json.loads(said["data"])
-                            await self._steward.called_back(team_id, is_ours=sender == id(self))
+                await self._hear()
             except (RedisError, OSError, ValueError):
                 await asyncio.sleep(_PATIENCE)
+
+    async def _hear(self) -> None:
+        async with self._redis.pubsub() as channel:
+            await channel.subscribe(RECALL)
+            while True:
+                said = await channel.get_message(ignore_subscribe_messages=True, timeout=_PATIENCE)
+                if said is not None:
+                    sender, team_id = json.loads(said["data"])
+                    await self._steward.called_back(team_id, is_ours=sender == self._name)
 
     # HTTP, for Prometheus and health checks on this host.
 
@@ -190,11 +197,9 @@ def _histograms(whole: Counter[str]) -> list[str]:
                 models.setdefault(model, {})[bucket] = value
         for model, buckets in sorted(models.items()):
             below = 0.0
-            for bucket in sorted(buckets, key=lambda text: float(text.replace("+Inf", "inf"))):
-                below += buckets[bucket]
-                if bucket != "+Inf":
-                    lines.append(f'hostedai_gateway_{name}_bucket{{model="{model}",le="{bucket}"}} {below:g}')
-            lines.append(f'hostedai_gateway_{name}_bucket{{model="{model}",le="+Inf"}} {below:g}')
+            for bucket in (*map(str, BUCKETS), "+Inf"):
+                below += buckets.get(bucket, 0.0)
+                lines.append(f'hostedai_gateway_{name}_bucket{{model="{model}",le="{bucket}"}} {below:g}')
             lines.append(f'hostedai_gateway_{name}_count{{model="{model}"}} {below:g}')
             lines.append(f'hostedai_gateway_{name}_sum{{model="{model}"}} {whole[f"{name}_sum|{model}"]:g}')
     return lines

@@ -1,8 +1,6 @@
 """`manage.py gateway`: serves /v1 on all cores; see docs/gateway.md."""
 
 import asyncio
-import hashlib
-import hmac
 import os
 import signal
 from argparse import ArgumentParser
@@ -13,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.gateway import messages
+from apps.gateway.proof import peer_token
 from apps.gateway.steward.steward import Steward, free_port
 from apps.gateway.steward.workers import Terms
 
@@ -39,7 +38,7 @@ class Command(BaseCommand):
             port=shared,
             redis_url=settings.REDIS_URL,
             region=settings.GATEWAY_REGION,
-            peer_token=peer_token(),
+            peer_token=peer_token(settings.SECRET_KEY),
             stop_seconds=settings.GATEWAY_STOP_SECONDS,
         )
         count = workers or os.cpu_count() or 1
@@ -57,8 +56,3 @@ async def _run(steward: Steward) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, steward.stopping.set)
     await steward.run()
-
-
-def peer_token() -> str:
-    """What the portal proves itself with when it passes a request on."""
-    return hmac.new(settings.SECRET_KEY.encode(), b"gateway peer", hashlib.sha256).hexdigest()
