@@ -57,7 +57,8 @@ CONSOLE: tuple[Group, ...] = (
         _("Money"),
         (
             Item("usage", _("Usage"), "chart-column", P.USAGE_READ),
-            Item("billing", _("Billing"), "wallet", P.BILLING_READ, ("ledger", "prices")),
+            Item("billing", _("Billing"), "wallet", P.BILLING_READ, ("ledger", "prices", "payments")),
+            Item("invoices", _("Invoices"), "file-text", P.BILLING_READ, ("invoice",)),
         ),
     ),
     (
@@ -120,6 +121,8 @@ ADMIN: tuple[Group, ...] = (
             Item("users", _("Users"), "user", P.USER_READ, ("user",)),
             Item("staff", _("Staff"), "shield", P.STAFF_READ, ("staff-new",)),
             Item("usage", _("Usage"), "chart-column", P.USAGE_READ),
+            Item("invoices", _("Invoices"), "file-text", P.BILLING_READ, ("invoice", "invoice-runs")),
+            Item("payments", _("Payments"), "banknote", P.BILLING_READ, ("payment", "refunds")),
             Item("ledger", _("Ledger"), "receipt", P.BILLING_READ, ("ledger-entry", "billing")),
         ),
     ),

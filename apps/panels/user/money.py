@@ -67,6 +67,9 @@ class Billing(Page):
     links: ClassVar = (
         Link(_("Prices"), "prices", Permission.PRICE_READ, icon="tag", primary=False),
         Link(_("All entries"), "ledger", Permission.BILLING_READ, icon="receipt", primary=False),
+        Link(_("Payments"), "payments", Permission.BILLING_READ, icon="banknote", primary=False),
+        Link(_("Cards"), "methods", Permission.BILLING_READ, icon="credit-card", primary=False),
+        Link(_("Top up"), "top-up", Permission.BILLING_MANAGE, icon="plus"),
     )
 
     @cached_property

@@ -21,6 +21,7 @@ from apps.panels.user import (
     storage,
     team,
 )
+from apps.panels.user.billing import cards, invoices, payments
 
 app_name = "console"
 
@@ -73,6 +74,22 @@ urlpatterns: list[URLPattern] = [
     path("billing", money.Billing.as_view(), name="billing"),
     path("billing/entries", money.Statement.as_view(), name="ledger"),
     path("billing/prices", money.Prices.as_view(), name="prices"),
+    path("billing/top-up", payments.TopUp.as_view(), name="top-up"),
+    path("billing/automatic", cards.AutoTopUp.as_view(), name="auto-top-up"),
+    path("billing/cards", cards.MethodList.as_view(), name="methods"),
+    path("billing/cards/new", cards.MethodNew.as_view(), name="method-new"),
+    path("billing/profile", invoices.Profile.as_view(), name="billing-profile"),
+    path("billing/month", invoices.Upcoming.as_view(), name="upcoming"),
+    path("payments", payments.PaymentList.as_view(), name="payments"),
+    path("payments/<str:pk>", payments.PaymentPage.as_view(), name="payment"),
+    path("invoices", invoices.InvoiceList.as_view(), name="invoices"),
+    path("invoices/<str:pk>", invoices.InvoicePage.as_view(), name="invoice"),
+    path("invoices/<str:pk>/usage", invoices.InvoiceUsage.as_view(), name="invoice-usage"),
+    path("invoices/<str:pk>/pay", invoices.InvoicePay.as_view(), name="invoice-pay"),
+    path("invoices/<str:pk>/pdf", invoices.InvoicePdf.as_view(), name="invoice-pdf"),
+    path("invoices/<str:pk>/csv", invoices.InvoiceCsv.as_view(), name="invoice-csv"),
+    path("invoices/<str:pk>/json", invoices.InvoiceJson.as_view(), name="invoice-json"),
+    path("invoices/<str:pk>/focus", invoices.InvoiceFocus.as_view(), name="invoice-focus"),
     path("volumes", storage.VolumeList.as_view(), name="volumes"),
     path("snapshots", storage.SnapshotList.as_view(), name="snapshots"),
     path("limits", storage.Limits.as_view(), name="policies"),

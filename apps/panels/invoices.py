@@ -1,0 +1,195 @@
+"""What the Console and the Admin panel show of invoices and payments alike."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.money import ZERO, plain
+from apps.core.permissions import Permission
+from apps.invoicing.models import Invoice
+from apps.invoicing.selectors import invoices
+from apps.invoicing.states import InvoiceState, LineKind
+from apps.panels.kit import Column, Facts, Html, Kpi, Kpis, Note, PanelView, Table, cells
+from apps.payments.states import PaymentState, RefundState
+
+TONES = {
+    InvoiceState.OPEN: "warn",
+    InvoiceState.PAID: "ok",
+    InvoiceState.UNCOLLECTIBLE: "bad",
+    PaymentState.WAITING: "warn",
+    PaymentState.SUCCEEDED: "ok",
+    PaymentState.FAILED: "bad",
+    RefundState.REQUESTED: "warn",
+}
+FILES = (("pdf", "PDF"), ("csv", "CSV"), ("json", "JSON"), ("focus", "FOCUS"))
+
+
+def state_of(row: Any) -> Any:
+    """A state as a tag."""
+    return cells.tag(row.get_state_display(), TONES.get(row.state, ""))
+
+
+def money_cell(name: str) -> Any:
+    """A cell for an amount in the row's own currency."""
+    return lambda row: cells.money(getattr(row, name), row.currency)
+
+
+def money_text(name: str) -> Any:
+    return lambda row: plain(getattr(row, name) or ZERO)
+
+
+def month(moment: Any) -> str:
+    return f"{moment:%Y-%m}"
+
+
+INVOICE_COLUMNS = (
+    Column("number", _("Number"), lambda one: one.name, sort="serial", main=True, to="invoice"),
+    Column("period", _("Month"), lambda one: month(one.period_start), sort="period_end", mono=True,
+           text=lambda one: month(one.period_start)),
+    Column("state", _("State"), state_of, sort="state", text=lambda one: one.state),
+    Column("total", _("Total"), money_cell("total"), sort="total", num=True, text=money_text("total")),
+    Column("due", _("To be paid"), money_cell("amount_due"), num=True, text=money_text("amount_due")),
+    Column("due_at", _("Due"), lambda one: cells.exact(one.due_at) if one.amount_due else cells.NONE,
+           sort="due_at", priority=3, text=lambda one: one.due_at.isoformat() if one.due_at else ""),
+)  # fmt: skip
+
+
+class InvoiceFile(PanelView):
+    """An invoice as a file."""
+
+    permission = Permission.BILLING_READ
+    title = _("Invoice")
+    kind: ClassVar[str]
+
+    def invoice(self) -> Invoice:
+        raise NotImplementedError
+
+    def document(self) -> invoices.Document:
+        return invoices.document(self.invoice(), self.kind)
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        found = self.document()
+        response = HttpResponse(found.content, content_type=found.media_type)
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.name}"'
+        return response
+
+
+def sums(invoice: Invoice) -> Kpis:
+    """The four figures above an invoice."""
+    currency = invoice.currency
+    covered = _now("%(sum)s from the balance") % {"sum": cells.money(invoice.from_balance, currency)}
+    due = _now("by %(day)s") % {"day": f"{invoice.due_at:%Y-%m-%d}"} if invoice.amount_due else ""
+    off = _now("%(sum)s granted credit taken off") % {"sum": cells.money(invoice.discount, currency)}
+    off = off if invoice.discount else ""
+    return Kpis(
+        [
+            Kpi(_("Usage"), cells.money(invoice.subtotal, currency), note=month(invoice.period_start)),
+            Kpi(_("Tax"), cells.money(invoice.tax, currency), note=off),
+            Kpi(_("Total"), cells.money(invoice.total, currency), note=covered),
+            Kpi(_("To be paid"), cells.money(invoice.amount_due, currency), note=due or _("nothing is left")),
+        ]
+    )  # fmt: skip
+
+
+def lines_table(view: Any, invoice: Invoice) -> Table:
+    """Every line, with the way to what stands behind it."""
+    columns = (
+        Column("what", _("What"), lambda one: _described(view, one), main=True),
+        Column("workspace", _("Workspace"), lambda one: one.workspace or cells.NONE, priority=2),
+        Column("quantity", _("Quantity"), _quantity, num=True, priority=2),
+        Column("price", _("Price"), lambda one: _price(one, invoice.currency), num=True, priority=3),
+        Column("exact", _("Exact"), lambda one: cells.money(one.exact, invoice.currency, 6), num=True,
+               priority=3),
+        Column("amount", _("Amount"), lambda one: cells.money(one.amount, invoice.currency), num=True),
+    )  # fmt: skip
+    return Table(_("Lines"), columns, list(invoices.lines(invoice)), view=view)
+
+
+def workspaces_table(invoice: Invoice) -> Table:
+    """What each workspace used."""
+    total = invoice.subtotal
+    columns = (
+        Column("workspace", _("Workspace"), main=True),
+        Column("amount", _("Used"), lambda one: cells.money(one.amount, invoice.currency), num=True),
+        Column("share", _("Share"), lambda one: cells.bar(one.amount / total if total else 0)),
+    )
+    return Table(_("By workspace"), columns, invoices.by_workspace(invoice))
+
+
+def usage_table(invoice: Invoice, position: int) -> Table:
+    """The rated rows that a line is the sum of."""
+    columns = (
+        Column("at", _("From"), lambda one: cells.exact(one.started_at), main=True),
+        Column("resource", _("Resource"), lambda one: cells.mono(one.resource_id)),
+        Column("quantity", _("Quantity"), lambda one: plain(one.quantity), num=True, priority=2),
+        Column("seconds", _("Seconds"), lambda one: plain(one.seconds), num=True, priority=3),
+        Column("price", _("Price"), lambda one: plain(one.unit_price), num=True, priority=2),
+        Column("amount", _("Amount"), lambda one: cells.money(one.amount, invoice.currency, 12), num=True),
+        Column("fact", _("Fact"), _fact, priority=3),
+    )  # fmt: skip
+    rows = list(invoices.rated_rows(invoice, position)[:500])
+    return Table(_("Usage behind the line"), columns, rows, sub=_now("%(n)s rows") % {"n": len(rows)})
+
+
+def files(view: Any, invoice: Invoice) -> Html:
+    """Links to the files."""
+    links = [(label, view.url(f"invoice-{kind}", pk=invoice.pk)) for kind, label in FILES]
+    return Html("kit/money/files.html", {"links": links})
+
+
+def facts(invoice: Invoice) -> Facts:
+    """Whom it names, and its hash."""
+    customer = invoice.snapshot.get("customer", {})
+    seller = invoice.snapshot.get("seller", {})
+    return Facts(
+        _("Details"),
+        [
+            (_("Made out to"), customer.get("name")),
+            (_("Issued by"), seller.get("name")),
+            (_("Issued"), cells.exact(invoice.finalized_at)),
+            (_("Paid"), cells.exact(invoice.paid_at) if invoice.paid_at else None),
+            (_("Mailed"), cells.exact(invoice.sent_at) if invoice.sent_at else None),
+            (_("Hash"), cells.mono(invoice.content_hash[:16]) if invoice.content_hash else None),
+            (_("After"), cells.mono(invoice.previous_hash[:16]) if invoice.previous_hash else None),
+        ],
+    )
+
+
+def notes(invoice: Invoice) -> list[Note]:
+    """What matters about its tax."""
+    if "reverse_charge" in invoice.snapshot.get("notes", []):
+        return [Note(_now("Reverse charge: the recipient accounts for the tax."))]
+    return []
+
+
+def quantity_of(one: Any) -> str:
+    """How much, and of what."""
+    return f"{cells.number(one.quantity, 4)} {one.unit}"
+
+
+def _fact(row: Any) -> Any:
+    return cells.mono(row.event_id or row.interval_id or row.transaction_id)
+
+
+def _described(view: Any, line: Any) -> Any:
+    if line.kind == LineKind.TAX:
+        rate = f"{plain(line.tax_rate * 100)} %" if line.tax_rate else "0 %"
+        return cells.two_lines(line.tax_name or _now("Tax"), rate)
+    label = line.description
+    if line.rows:
+        label = cells.link(label, f"{view.url('invoice-usage', pk=line.invoice_id)}?line={line.position}")
+    late = _now("of an earlier month") if line.kind == LineKind.PRIOR_PERIOD else ""
+    count = _now("%(n)s rated rows") % {"n": line.rows} if line.rows else ""
+    return cells.two_lines(label, late or count)
+
+
+def _quantity(line: Any) -> Any:
+    if not line.rows:
+        return cells.NONE
+    return quantity_of(line)
+
+
+def _price(line: Any, currency: str) -> Any:
+    return cells.price(line.unit_price, currency) if line.rows else cells.NONE

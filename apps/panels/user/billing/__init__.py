@@ -1,0 +1,1 @@
+"""A team's invoices, payments and cards in the Console."""
