@@ -9,6 +9,12 @@ class NoHeadroom(PaymentRequired):
     code = "balance_too_low"
 
 
+class BudgetUsedUp(PaymentRequired):
+    """A budget of the team leaves too little of its day or month; the message names it."""
+
+    code = "budget_used_up"
+
+
 class NoPrice(Invalid):
     """A product has no price in the team's currency at that moment."""
 

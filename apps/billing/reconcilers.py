@@ -1,15 +1,17 @@
 """Work that comes round: cutting running meters, and giving back holds that nobody used."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 from django.db import IntegrityError, connection, transaction
 
 from apps.billing.models import Hold, Meter, Wallet
 from apps.billing.selectors import proofs
+from apps.billing.services import budgets
 from apps.billing.services.metering import Cut, settle
 from apps.billing.signals import headroom_lost
-from apps.billing.specs import from_json
+from apps.billing.specs import HOLD_AHEAD, SECONDS_PER_HOUR, from_json
 from apps.core.clock import db_now
 from apps.core.failpoints import failpoint
 from apps.core.ids import decode
@@ -121,7 +123,10 @@ def _cut(meter: Meter, now: datetime) -> Cut:
 
 def _report(meter: Meter) -> None:
     """Tell those above, after the commit; they hear it again at the next cut if nothing has changed."""
-    answers = headroom_lost.send_robust(Meter, resource_id=meter.resource_id, team_id=meter.team_id)
+    about = {"resource_id": meter.resource_id, "team_id": meter.team_id}
+    needed = meter.hourly * Decimal(int(HOLD_AHEAD.total_seconds())) / SECONDS_PER_HOUR
+    budget = budgets.in_the_way(**about, needed=needed, now=meter.metered_until)
+    answers = headroom_lost.send_robust(Meter, **about, budget=budget)
     for receiver, answer in answers:
         if isinstance(answer, Exception):
             log.error("headroom_receiver_failed", receiver=repr(receiver), exc_info=answer)

@@ -191,3 +191,4 @@ class Spender:
     workspace_id: str | None = None
     key_id: str | None = None
     resource_id: str | None = None
+    user_id: str | None = None

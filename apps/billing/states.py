@@ -1,4 +1,4 @@
-"""How prices are reckoned, how often fees come, and what may become of usage that was set aside."""
+"""How prices are reckoned, how often fees come, what budgets do, and what may become of usage set aside."""
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
@@ -40,3 +40,25 @@ QUARANTINE = Machine.of(
     ("release", {QuarantineState.OPEN}, QuarantineState.RELEASED),
     ("discard", {QuarantineState.OPEN}, QuarantineState.DISCARDED),
 )
+
+
+class BudgetLevel(TextChoices):
+    """Whose spending a budget counts."""
+
+    TEAM = "team", _("The whole team")
+    WORKSPACE = "workspace", _("Workspace")
+    USER = "user", _("Person")
+    KEY = "key", _("API key")
+
+
+class BudgetPeriod(TextChoices):
+    DAY = "day", _("Day")
+    MONTH = "month", _("Month")
+
+
+class BudgetAction(TextChoices):
+    """What a budget does beside telling: nothing, refuse what is new, or also stop what runs."""
+
+    NOTIFY = "notify", _("Tell only")
+    BLOCK = "block", _("Refuse new")
+    STOP = "stop", _("Stop what runs")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.billing import reconcilers
-from apps.billing.services import charges, fees, grants
+from apps.billing.services import budgeting, charges, fees, grants
 from apps.operations.schedule import periodic
 
 
@@ -32,6 +32,11 @@ def rate() -> None:
 @periodic("billing.fees", every=timedelta(minutes=10))
 def charge_fees() -> None:
     fees.charge_due()
+
+
+@periodic("billing.alerts", every=timedelta(seconds=10))
+def mail_alerts() -> None:
+    budgeting.mail_alerts()
 
 
 @periodic("billing.expire", every=timedelta(minutes=10))

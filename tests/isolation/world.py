@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.api.isolation.principals import World
+from apps.billing.models import PriceList, Quarantined
 from apps.billing.services import wallets
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
@@ -29,9 +30,19 @@ def make_world() -> World:
     ours, theirs = TeamFactory(name="Kestrel"), TeamFactory(name="Heron")
     make_price(here.type.product, "0.10")
     make_price("disk", "0.0001")
+    make_terms()
     for team, supply in ((ours, here), (theirs, there)):
         furnish(team, supply)
     return World(ours, theirs, here.region, there.region)
+
+
+def make_terms() -> None:
+    """What only the platform has: a price list and a report in quarantine."""
+    PriceList.objects.create(slug="partners", name="Partners")
+    payload = {"id": "e-1", "source": "test"}
+    Quarantined.objects.create(
+        source="test", event_id="e-1", reason="malformed", payload=payload, payload_hash=b"1"
+    )
 
 
 def furnish(team: Team, supply: Supply) -> None:

@@ -1,5 +1,6 @@
 """Rows of money: prices, wallets, usage, ledger."""
 
+from apps.billing.models.budgets import Budget, BudgetAlert
 from apps.billing.models.events import UnratedEvent, UsageEvent
 from apps.billing.models.grants import CreditGrant, GrantUse, Voucher
 from apps.billing.models.ledger import Account, AccountKind, Posting, Transaction, TransactionKind
@@ -13,6 +14,8 @@ from apps.billing.models.wallets import Hold, Wallet
 __all__ = [
     "Account",
     "AccountKind",
+    "Budget",
+    "BudgetAlert",
     "Commitment",
     "CreditGrant",
     "Fee",

@@ -7,12 +7,17 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing.models.ledger import LedgerQuerySet, frozen
+from apps.billing.models.ledger import frozen
 from apps.core.actor import PLATFORM, Actor
 from apps.core.ids import IdField
 from apps.core.money import AmountField
 from apps.core.permissions import Permission
+from apps.core.tenancy import TenantQuerySet
 from apps.teams.models import Team
+
+
+class GrantQuerySet(TenantQuerySet):
+    read_permission = Permission.BILLING_READ
 
 
 class CreditGrant(models.Model):
@@ -32,7 +37,7 @@ class CreditGrant(models.Model):
     expired_at = models.DateTimeField(_("lapsed"), null=True)
     created_at = models.DateTimeField(_("granted"), db_default=Now())
 
-    objects = LedgerQuerySet.as_manager()
+    objects = GrantQuerySet.as_manager()
 
     class Meta:
         ordering = ("priority", F("expires_at").asc(nulls_last=True), "id")
@@ -65,7 +70,7 @@ class GrantUse(models.Model):
     until = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = LedgerQuerySet.as_manager()
+    objects = GrantQuerySet.as_manager()
 
     class Meta:
         ordering = ("id",)

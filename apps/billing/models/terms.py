@@ -7,15 +7,20 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing.models.ledger import LedgerQuerySet, frozen
+from apps.billing.models.ledger import frozen
 from apps.billing.states import FeePeriod
 from apps.core.actor import Actor
 from apps.core.ids import IdField
 from apps.core.money import ZERO, AmountField
 from apps.core.permissions import Permission
+from apps.core.tenancy import TenantQuerySet
 from apps.teams.models import Team
 
 STANDARD = "standard"
+
+
+class TermsQuerySet(TenantQuerySet):
+    read_permission = Permission.BILLING_READ
 
 
 class PriceListQuerySet(models.QuerySet["PriceList"]):
@@ -53,7 +58,7 @@ class PriceListChoice(models.Model):
     created_by = models.CharField(_("set by"), max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = LedgerQuerySet.as_manager()
+    objects = TermsQuerySet.as_manager()
 
     class Meta:
         ordering = ("team", "valid_from")
@@ -84,7 +89,7 @@ class Fee(models.Model):
     created_by = models.CharField(_("set by"), max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = LedgerQuerySet.as_manager()
+    objects = TermsQuerySet.as_manager()
 
     class Meta:
         ordering = ("team", "starts_on", "name")
@@ -117,7 +122,7 @@ class Commitment(models.Model):
     created_by = models.CharField(_("set by"), max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = LedgerQuerySet.as_manager()
+    objects = TermsQuerySet.as_manager()
 
     class Meta:
         ordering = ("team", "starts_on", "name")

@@ -56,6 +56,8 @@ class Meter(models.Model):
     team = models.ForeignKey(Team, models.PROTECT, related_name="+")
     workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="+", db_index=False)
     region_id = IdField("reg", null=True)
+    user_id = IdField("usr", null=True)  # who began it, and with which key: budgets may limit either
+    key_id = IdField("key", null=True)
     currency = models.CharField(max_length=3)
     rates = models.JSONField()
     hourly = AmountField(verbose_name=_("per hour"))

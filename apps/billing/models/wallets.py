@@ -81,6 +81,7 @@ class Hold(models.Model):
     team = models.ForeignKey(Team, models.PROTECT, related_name="+")
     workspace_id = IdField("wks", null=True)
     key_id = IdField("key", null=True)
+    user_id = IdField("usr", null=True)
     holder = models.CharField(_("held by"), max_length=80, db_default="")
     amount = AmountField(verbose_name=_("amount"))
     expires_at = models.DateTimeField(_("expires"), db_index=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from apps.billing.curves import UNIT, Curve, tiers_from_json
-from apps.billing.models import PriceListChoice, PriceVersion
+from apps.billing.models import PriceList, PriceListChoice, PriceVersion
 from apps.billing.models.terms import STANDARD
 from apps.billing.rating import Version, clip, overlay
 from apps.core import statements
@@ -76,6 +76,12 @@ def book_of(team_id: str, at: datetime) -> str:
     """The price list that the team pays by at a moment."""
     last = _choices([team_id], at).last()
     return last.book if last else STANDARD
+
+
+def lists_without(product: str, currency: str) -> set[str]:
+    """The lists that say nothing of a product, so that the standard price counts there."""
+    own = PriceVersion.objects.filter(product=product, currency=currency, valid_until=None)
+    return {one.slug for one in PriceList.objects.all()} - set(own.values_list("book", flat=True))
 
 
 def _choices(teams: Iterable[str], until: datetime) -> "QuerySet[PriceListChoice]":

@@ -41,7 +41,7 @@ def quote(rates: Iterable[Rate], *, team_id: str, at: datetime) -> Quote:
     found = {version.product: version for row in rows if (version := columns.read(row))}
     if found:
         return _quote(wanted, found, next(iter(found.values())).currency)
-    return _quote(wanted, found, _currency_of(team_id))
+    return _quote(wanted, found, currency_of(team_id))
 
 
 def quote_in(rates: Iterable[Rate], *, currency: str, at: datetime) -> Quote:
@@ -55,7 +55,8 @@ def _book(rates: Iterable[Rate], at: datetime) -> "QuerySet[PriceVersion]":
     return PriceVersion.objects.at(at).filter(product__in=[rate.product for rate in rates])
 
 
-def _currency_of(team_id: str) -> str:
+def currency_of(team_id: str) -> str:
+    """The currency that the team pays in; it never changes."""
     currency: str | None = Wallet.objects.filter(team_id=team_id).values_list("currency", flat=True).first()
     if currency is None:
         raise NotFound(_("There is no such team."))

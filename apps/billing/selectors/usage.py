@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 
 from apps.billing.models import Meter, UsageDay
 from apps.core.actor import Actor
@@ -97,6 +97,16 @@ def series(rows: "QuerySet[UsageDay]", *, since: date, until: date) -> UsageSeri
 def total(rows: "QuerySet[UsageDay]") -> Decimal:
     found: Decimal | None = rows.aggregate(s=Sum("amount"))["s"]
     return found or ZERO
+
+
+def totals(rows: "QuerySet[UsageDay]", *spans: tuple[date, date]) -> list[Decimal]:
+    """The sum of each span of days, its first and last included; one statement."""
+    sums = {
+        f"span_{n}": Sum("amount", filter=Q(day__gte=since, day__lte=until))
+        for n, (since, until) in enumerate(spans)
+    }
+    found = rows.aggregate(**sums)
+    return [found[name] or ZERO for name in sums]
 
 
 def rows_of(actor: Actor, resource_id: str) -> list[UsageRow]:

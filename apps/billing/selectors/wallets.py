@@ -68,20 +68,23 @@ def find_wallet(*, actor: Actor, team_id: str) -> Wallet:
 
 def balance_of(*, actor: Actor, team_id: str) -> Balance:
     """The team's money now; NotFound unless the actor may read it."""
-    find_wallet(actor=actor, team_id=team_id)
-    return balance(team_id)
+    return balance_in(find_wallet(actor=actor, team_id=team_id))
 
 
 def balance(team_id: str) -> Balance:
     """The team's money now; for callers that have asked whether the actor may see it."""
-    wallet = Wallet.objects.get(team_id=team_id)
+    return balance_in(Wallet.objects.get(team_id=team_id))
+
+
+def balance_in(wallet: Wallet) -> Balance:
+    """The money of a wallet that has been read already."""
     return Balance(
         currency=wallet.currency,
         balance=wallet.balance,
         held=wallet.held,
         credit_limit=wallet.credit_limit,
         available=wallet.available,
-        burn=burn_per_hour(team_id),
+        burn=burn_per_hour(wallet.team_id),
     )
 
 

@@ -1,6 +1,7 @@
 """What callers say to billing about a resource: may it start, it runs (at these rates), it is gone."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,10 +14,20 @@ from apps.billing import rating
 from apps.billing.errors import NoHeadroom, NoPrice
 from apps.billing.models import Hold, Meter, MeterChange
 from apps.billing.selectors import prices
+from apps.billing.services import budgets
 from apps.billing.services.booking import Batch, write
 from apps.billing.services.metering import Cut, catch_up, postpone, settle
 from apps.billing.services.wallets import ensure_wallet
-from apps.billing.specs import RESERVE_FOR, RESERVE_TTL, SECONDS_PER_HOUR, Quote, Rate, from_json, merged
+from apps.billing.specs import (
+    RESERVE_FOR,
+    RESERVE_TTL,
+    SECONDS_PER_HOUR,
+    Quote,
+    Rate,
+    Spender,
+    from_json,
+    merged,
+)  # fmt: skip
 from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.clock import db_now
@@ -36,18 +47,18 @@ WITH own AS (
      WHERE w.team_id = %(team)s AND w.balance - w.held + w.credit_limit + own.amount >= %(wanted)s
     RETURNING w.team_id
 )
-INSERT INTO billing_hold (resource_id, team_id, amount, expires_at)
-SELECT %(resource)s, team_id, %(wanted)s, %(until)s FROM wallet
+INSERT INTO billing_hold (resource_id, team_id, workspace_id, user_id, key_id, amount, expires_at)
+SELECT %(resource)s, team_id, %(workspace)s, %(usr)s, %(key)s, %(wanted)s, %(until)s FROM wallet
 ON CONFLICT (resource_id) DO UPDATE SET amount = excluded.amount, expires_at = excluded.expires_at
 """
 
 # The row comes back locked, whether it is new or known.
 _OPEN_METER = """
-INSERT INTO billing_meter (resource_id, resource_name, kind, team_id, workspace_id, region_id, currency,
-    rates, hourly, metered_until, parked_because, started_at)
-SELECT %(resource)s, %(name)s, %(kind)s, team_id, %(workspace)s, %(region)s, currency,
-    '[]', 0, %(now)s, '', %(now)s
-  FROM billing_wallet WHERE team_id = %(team)s
+INSERT INTO billing_meter (resource_id, resource_name, kind, team_id, workspace_id, region_id, user_id,
+    key_id, currency, rates, hourly, metered_until, parked_because, started_at)
+SELECT %(resource)s, %(name)s, %(kind)s, w.team_id, %(workspace)s, %(region)s, h.user_id, h.key_id,
+    w.currency, '[]', 0, %(now)s, '', %(now)s
+  FROM billing_wallet w LEFT JOIN billing_hold h ON h.resource_id = %(resource)s WHERE w.team_id = %(team)s
 ON CONFLICT (resource_id) DO UPDATE SET resource_name = excluded.resource_name, proven_until = NULL
 RETURNING """
 
@@ -62,12 +73,15 @@ UPDATE billing_meter m SET proven_until = CASE WHEN %(at)s::timestamptz IS NULL
 """
 
 
-def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datetime) -> Quote:
-    """Hold the price of the first minutes of a resource; raises NoHeadroom or NoPrice.
+def reserve(
+    *, team_id: str, resource_id: str, rates: Iterable[Rate], now: datetime, spender: Spender | None = None
+) -> Quote:
+    """Hold the price of the first minutes of a resource; raises NoHeadroom, BudgetUsedUp or NoPrice.
 
     Asking again for the same resource replaces its hold. The hold lapses by itself after an hour;
-    `end` gives it back sooner.
+    `end` gives it back sooner. `spender` says on whose behalf, the first time.
     """
+    spender = replace(spender or Spender(team_id), resource_id=resource_id)
     quote = prices.quote(rates, team_id=team_id, at=now)
     wanted = _for_span(quote.hourly, RESERVE_FOR)
     values: dict[str, Any] = {
@@ -75,9 +89,13 @@ def reserve(*, team_id: str, resource_id: str, rates: Iterable[Rate], now: datet
         "resource": resource_id,
         "wanted": wanted,
         "until": now + RESERVE_TTL,
+        "workspace": decode("wks", spender.workspace_id) if spender.workspace_id else None,
+        "usr": decode("usr", spender.user_id) if spender.user_id else None,
+        "key": decode("key", spender.key_id) if spender.key_id else None,
     }
     with transaction.atomic(savepoint=False):
         free = _lock_wallet(team_id)
+        budgets.require(spender=spender, amount=wanted, now=now)
         is_covered = statements.run(_HOLD, values) == 1
     if not is_covered:
         raise NoHeadroom(

@@ -112,11 +112,11 @@ def charge_due(*, now: datetime | None = None) -> int:
     open_fees = Q(charged_until=None) | Q(period=FeePeriod.MONTH, charged_until__lte=today)
     fees = Fee.objects.filter(open_fees, starts_on__lte=today).order_by("team", "id")
     fees = fees.filter(Q(ends_on=None) | Q(charged_until=None) | Q(charged_until__lte=F("ends_on")))
-    done = sum(_charge_fee(fee_id, today) for fee_id in fees.values_list("pk", flat=True))
+    done = sum(_charge_fee(str(fee_id), today) for fee_id in fees.values_list("pk", flat=True))
     before = (moment - SETTLE_AFTER).astimezone(UTC).date().replace(day=1)
     begun = Commitment.objects.filter(starts_on__lt=before).order_by("team", "id")
     begun = begun.filter(Q(settled_until=None) | Q(settled_until__lt=before))
-    return done + sum(_settle(one, before) for one in begun.values_list("pk", flat=True))
+    return done + sum(_settle(str(one), before) for one in begun.values_list("pk", flat=True))
 
 
 def next_month(day: date) -> date:

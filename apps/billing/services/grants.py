@@ -173,6 +173,11 @@ def redeem(*, actor: Actor, team: Team, code: str) -> Transaction:
     return made
 
 
+def worth(made: Transaction) -> Decimal:
+    """How much a grant or voucher came to."""
+    return posting.change_of(made.pk, str(made.team_id))
+
+
 def _take_voucher(code: str, currency: str) -> Voucher:
     """The voucher with one use less; NotFound alike for a wrong, an old and a used-up code."""
     found: Voucher | None = (

@@ -14,8 +14,9 @@ from apps.billing import rating
 from apps.billing.models import AccountKind, Meter, MeterChange, TransactionKind
 from apps.billing.rating import Line, Unpriced, Version
 from apps.billing.selectors import books
-from apps.billing.services import booking
+from apps.billing.services import booking, budgets
 from apps.billing.services.booking import Batch
+from apps.billing.services.budgets import Caps
 from apps.billing.services.positions import Positions
 from apps.billing.specs import (
     CUT_EVERY,
@@ -25,6 +26,7 @@ from apps.billing.specs import (
     HOLD_TTL,
     SECONDS_PER_HOUR,
     Rate,
+    Spender,
     as_json,
     as_json_text,
     derived_uuid,
@@ -80,6 +82,7 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
     """
     book = _price_book(cuts)
     purses, holds = _open_purses(cuts)
+    caps = _open_caps(cuts)
     batch, positions = Batch(), Positions()
     for cut in cuts:
         meter, versions = cut.meter, book.get(cut.meter.team_id, [])
@@ -91,17 +94,39 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
         lines = [positions.place(meter.team_id, line) for line in lines]
         purse, own = purses[meter.team_id], holds.get(meter.resource_id, ZERO)
         purse.free += own
+        caps.spend(meter.resource_id, rating.total(lines) - own)
         if lines:
             _charge(batch, cut, lines, purse)
         wanted = _ahead(hourly)
-        held = holds[meter.resource_id] = min(wanted, purse.free)
+        held = holds[meter.resource_id] = min(caps.fit(meter.resource_id, wanted), purse.free)
+        caps.spend(meter.resource_id, held)
         purse.free -= held
         purse.held += held - own
         _follow(batch, cut, hourly, is_short=held < wanted)
     _close(batch, cuts, purses, holds)
     booking.write(batch)
+    _count(batch)
     _warn(cuts)
     return [meter for meter in {cut.meter.pk: cut.meter for cut in cuts}.values() if _is_lost(meter)]
+
+
+def _open_caps(cuts: Sequence[Cut]) -> Caps:
+    teams = {cut.meter.team_id for cut in cuts}
+    now = max(cut.until for cut in cuts)
+    return Caps.of(team_ids=teams, resource_ids=[cut.meter.resource_id for cut in cuts], now=now)
+
+
+def _count(batch: Batch) -> None:
+    """Tell the budgets what was charged, each amount at the moment under which it was booked."""
+    amounts = {line[0]: ZERO for line in batch.lines}
+    for line in batch.lines:
+        amounts[line[0]] += line[-2]
+    by_moment: dict[datetime, list[tuple[Spender, Decimal]]] = {}
+    for usage, resource, team, workspace, *_rest, until, _previous in batch.intervals:
+        spender = Spender(encode("team", team), encode("wks", workspace), None, resource)
+        by_moment.setdefault(until, []).append((spender, amounts.get(usage, ZERO)))
+    for moment, spent in sorted(by_moment.items(), key=lambda one: one[0]):
+        budgets.note(spent=[one for one in spent if one[1]], now=moment)
 
 
 def _warn(cuts: Sequence[Cut]) -> None:

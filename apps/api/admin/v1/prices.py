@@ -1,15 +1,22 @@
 """The price book."""
 
+from typing import Any
+
 import django_filters
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, PlatformViewSet
-from apps.api.fields import In, MoneyField, RowOut
+from apps.api.fields import In, MoneyField, Out, RowOut, TypedIdField
 from apps.billing import services
+from apps.billing.curves import Tier
 from apps.billing.models import PriceVersion
 from apps.billing.selectors import prices
+from apps.billing.services import previews
+from apps.billing.services.prices import NewPrice
+from apps.billing.states import PriceModel
 from apps.core.permissions import Permission
 
 
@@ -17,6 +24,7 @@ class PriceFilters(django_filters.FilterSet):
     """What versions may be asked for."""
 
     product = django_filters.CharFilter()
+    book = django_filters.CharFilter()
     currency = django_filters.CharFilter()
     state = django_filters.ChoiceFilter(
         choices=[("in_force", "in force"), ("scheduled", "scheduled"), ("past", "past")], method="in_state"
@@ -26,12 +34,26 @@ class PriceFilters(django_filters.FilterSet):
         return rows.in_state(value)
 
 
-class PriceIn(In):
-    """From `valid_from` on, a unit of the product costs this per hour."""
+class TierIn(In):
+    """The price of units up to a bound; the last tier has none."""
 
-    product = serializers.CharField(max_length=80, help_text="`type:…`, `gpu:…`, `disk` (GiB) or `ip`.")
+    up_to = MoneyField(max_digits=28, decimal_places=12, allow_null=True)
+    price = MoneyField(max_digits=28, decimal_places=12)
+
+
+class PriceIn(In):
+    """From `valid_from` on, a unit of the product costs this; for what is charged by time, an hour of it."""
+
+    product = serializers.CharField(
+        max_length=80, help_text="`type:…`, `gpu:…`, `disk` (GiB), `ip`, `tokens:<model>:<kind>`, `egress` …"
+    )
     currency = serializers.CharField(max_length=3)
     unit_price = MoneyField(max_digits=28, decimal_places=12)
+    book = serializers.CharField(max_length=40, required=False, help_text="A price list; else `standard`.")
+    model = serializers.ChoiceField(PriceModel.choices, required=False)
+    tiers = serializers.ListField(child=TierIn(), required=False, max_length=20)
+    package_size = MoneyField(max_digits=28, decimal_places=12, required=False)
+    included = MoneyField(max_digits=28, decimal_places=12, required=False)
     valid_from = serializers.DateTimeField(required=False, help_text="By default a minute from now.")
     note = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
@@ -42,9 +64,34 @@ class PriceOut(RowOut):
     class Meta:
         model = PriceVersion
         fields = (
-            "id", "product", "currency", "unit_price", "valid_from", "valid_until", "note", "created_by",
+            "id", "product", "currency", "book", "model", "unit_price", "tiers", "package_size", "included",
+            "valid_from", "valid_until", "note", "created_by",
             "created_at",
         )  # fmt: skip
+
+
+class PreviewTeamOut(Out):
+    """A team that the price would concern."""
+
+    team_id = TypedIdField("team")
+    name = serializers.CharField()
+    resources = serializers.IntegerField()
+    before = MoneyField()
+    after = MoneyField()
+
+
+class PreviewOut(Out):
+    """What the teams concerned paid for the product in 30 days, and would have paid."""
+
+    teams = PreviewTeamOut(many=True)
+    resources = serializers.IntegerField()
+    before = MoneyField()
+    after = MoneyField()
+
+
+def _new(given: dict[str, Any]) -> NewPrice:
+    tiers = tuple(Tier(**tier) for tier in given.pop("tiers", ()))
+    return NewPrice(**given, tiers=tiers)
 
 
 class PriceViewSet(PlatformViewSet):
@@ -55,6 +102,7 @@ class PriceViewSet(PlatformViewSet):
     calls = {
         "list": Call(Permission.PRICE_READ, PriceOut, summary="List price versions"),
         "create": Call(Permission.PRICE_MANAGE, PriceOut, PriceIn, 201, summary="Set a price"),
+        "preview": Call(Permission.PRICE_MANAGE, PreviewOut, PriceIn, summary="Preview a price"),
         "retrieve": Call(Permission.PRICE_READ, PriceOut, summary="Look at a price version"),
         "destroy": Call(Permission.PRICE_MANAGE, status=204, summary="Withdraw a scheduled price"),
     }
@@ -65,7 +113,12 @@ class PriceViewSet(PlatformViewSet):
 
     def create(self, request: Request) -> Response:
         """The version before ends where this one begins. Running resources pay it from then on."""
-        return self.answer(services.set_price(actor=self.actor, **self.body()))
+        return self.answer(services.schedule_price(actor=self.actor, new=_new(self.body())))
+
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """Whom a price would concern, and what the last 30 days would have cost with it; changes nothing."""
+        return self.answer(previews.preview(actor=self.actor, new=_new(self.body())))
 
     def retrieve(self, request: Request, id: str) -> Response:
         """One version."""

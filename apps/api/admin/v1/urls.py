@@ -43,8 +43,10 @@ from apps.api.admin.v1.policies import (
     TypePolicyViewSet,
 )
 from apps.api.admin.v1.prices import PriceViewSet
+from apps.api.admin.v1.quarantine import QuarantineViewSet, UsageEventViewSet
 from apps.api.admin.v1.regions import RegionViewSet
 from apps.api.admin.v1.storage import NetworkViewSet, VolumeViewSet
+from apps.api.admin.v1.terms import PriceListViewSet, TermsViewSet, VoucherViewSet
 from apps.api.admin.v1.usage import UsageViewSet
 from apps.api.admin.v1.wallets import WalletViewSet
 
@@ -72,6 +74,11 @@ router.register("disputes", DisputeViewSet, "disputes")
 router.register("payment-messages", MessageViewSet, "payment-messages")
 router.register("reconciliations", ReconciliationViewSet, "reconciliations")
 router.register("usage", UsageViewSet, "usage")
+router.register("usage-events", UsageEventViewSet, "usage-events")
+router.register("quarantine", QuarantineViewSet, "quarantine")
+router.register("price-lists", PriceListViewSet, "price-lists")
+router.register("terms", TermsViewSet, "terms")
+router.register("vouchers", VoucherViewSet, "vouchers")
 router.register("wallets", WalletViewSet, "wallets")
 router.register("api-keys", StaffKeyViewSet, "api-keys")
 router.register("audit", AuditViewSet, "audit")

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from apps.api.user.v1.catalog import ImageViewSet, OfferViewSet, RegionViewSet, TypeViewSet
 from apps.api.user.v1.endpoints import EndpointViewSet, HardwareViewSet, ReplicaViewSet
+from apps.api.user.v1.cost import CostViewSet, VoucherViewSet
 from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.instances import InstanceViewSet
 from apps.api.user.v1.invoices import BillingProfileViewSet, CreditNoteViewSet, InvoiceViewSet
@@ -42,6 +43,8 @@ router.register("models/(?P<model>[^/]+)/aliases", AliasViewSet, "model-aliases"
 router.register("operations", OperationViewSet, "operations")
 router.register("prices", PriceViewSet, "prices")
 router.register("quotes", QuoteViewSet, "quotes")
+router.register("cost", CostViewSet, "cost")
+router.register("vouchers", VoucherViewSet, "vouchers")
 router.register("statement", StatementViewSet, "statement")
 router.register("usage", UsageViewSet, "usage")
 router.register("api-keys", ApiKeyViewSet, "api-keys")

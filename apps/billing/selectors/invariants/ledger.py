@@ -38,8 +38,10 @@ CHECKS: dict[str, tuple[str, str]] = {
         " WHERE w.held <> coalesce(s.total, 0)",
     ),
     "holds_expired": (
-        "no hold is kept past its expiry by more than 30 s",
-        "SELECT resource_id, expires_at FROM billing_hold WHERE expires_at < now() - interval '30 seconds'",
+        "no hold is kept past its expiry by more than 30 s, but for what is parked until a person has looked",
+        "SELECT h.resource_id, h.expires_at FROM billing_hold h"
+        " LEFT JOIN billing_meter m ON m.resource_id = h.resource_id"
+        " WHERE h.expires_at < now() - interval '30 seconds' AND coalesce(m.parked_because, '') = ''",
     ),
     "customer_rows": (
         "a customer's posting belongs to the team of its account and of its transaction",
