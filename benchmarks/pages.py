@@ -195,7 +195,7 @@ def _ask_inside(place: Place, found: dict[str, dict[str, dict[str, Any]]]) -> No
     settings.ALLOWED_HOSTS = ["*"]
     for panel, (person, _start) in PANELS.items():
         client = Client()
-        client.force_login(User.objects.get(email=person), "django.contrib.auth.backends.ModelBackend")
+        client.force_login(User.objects.get(email=person))
         for path, figures in found[panel].items():
             client.get(path)
             with CaptureQueriesContext(connection) as asked:

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
+from apps.billing.models import Wallet
 from apps.core import tenancy
 from apps.core.actor import PLATFORM, Actor
 from apps.panels.kit import shell
@@ -57,6 +58,10 @@ class _Frame:
     def actor(self) -> Actor:
         found: Actor = self.request.actor
         return found
+
+    @property
+    def wallet(self) -> Wallet | None:
+        return shell.wallet_of(self.place, self.actor)
 
     def can(self, permission: Any) -> bool:
         return self.actor.can(permission, self.place.scope)

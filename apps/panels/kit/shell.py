@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.billing.models import Wallet
+from apps.core.actor import Actor
 from apps.core.permissions import Permission
 from apps.panels.kit import cells, nav
 from apps.panels.kit.columns import Link
@@ -102,12 +103,16 @@ def _banner(view: Any) -> str:
     return ""
 
 
+def wallet_of(place: Place, actor: Actor) -> Wallet | None:
+    """The wallet of the place's team, for those who may see it."""
+    if place.team is None or not actor.can(Permission.BILLING_READ, place.scope):
+        return None
+    found: Wallet | None = Wallet.objects.visible_to(actor).filter(team_id=place.team.pk).first()
+    return found
+
+
 def _balance(view: Any) -> dict[str, str] | None:
-    """The wallet's balance for those who may see it."""
-    place: Place = view.place
-    if place.team is None or not view.actor.can(Permission.BILLING_READ, place.scope):
+    if view.wallet is None:
         return None
-    wallet = Wallet.objects.visible_to(view.actor).filter(team_id=place.team.pk).first()
-    if wallet is None:
-        return None
-    return {"url": link(place, "billing"), "text": cells.money(wallet.balance, wallet.currency)}
+    text = cells.money(view.wallet.balance, view.wallet.currency)
+    return {"url": link(view.place, "billing"), "text": text}

@@ -15,6 +15,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.generic import View as DjangoView
 
+from apps.billing.models import Wallet
 from apps.core.actor import Actor
 from apps.core.errors import DomainError, NotFound, NotPermitted
 from apps.core.permissions import Permission
@@ -71,6 +72,11 @@ class PanelView(DjangoView):
     def url(self, name: str, **kwargs: Any) -> str:
         """The address of another page of this panel."""
         return self.place.url(name, **kwargs)
+
+    @cached_property
+    def wallet(self) -> Wallet | None:
+        """The team's wallet, for those who may see it: read once for the page and its frame."""
+        return shell.wallet_of(self.place, self.actor)
 
     @cached_property
     def pk(self) -> str:

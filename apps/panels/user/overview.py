@@ -62,9 +62,7 @@ class Overview(Page):
 
     @cached_property
     def money(self) -> Balance | None:
-        if self.place.team is None or not self.can(Permission.BILLING_READ):
-            return None
-        return wallets.balance(self.place.team.pk)
+        return wallets.balance_in(self.wallet) if self.wallet else None
 
     @cached_property
     def days(self) -> int:
@@ -121,8 +119,11 @@ class Overview(Page):
 
     def _month(self, currency: str) -> Kpi:
         today = timezone.now().date()
-        spent = usage.total(self._spent(today.replace(day=1), today))
-        yesterday = usage.total(self._spent(today - timedelta(days=1), today - timedelta(days=1)))
+        before = today - timedelta(days=1)
+        first = today.replace(day=1)
+        spent, yesterday = usage.totals(
+            self._spent(min(first, before), today), (first, today), (before, before)
+        )
         note = _now("%(sum)s yesterday") % {"sum": cells.money(yesterday, currency)}
         return Kpi(_("This month"), cells.money(spent, currency), note=note)
 
