@@ -14,10 +14,12 @@ from rest_framework.response import Response
 
 from apps.api.base import ApiViewSet, Call
 from apps.api.fields import In, Nothing, Out, RowOut
+from apps.api.rate_limits import limits_of
 from apps.audit import selectors as audit
 from apps.audit.models import Record
 from apps.core.errors import NotFound, NotPermitted
 from apps.core.permissions import Permission
+from apps.inference.services import limits
 from apps.teams import services
 from apps.teams.models import ApiKey, Membership, Team, Workspace
 from apps.teams.selectors import rows
@@ -112,8 +114,8 @@ class KeyOut(RowOut):
     class Meta:
         model = ApiKey
         fields = (
-            "id", "name", "prefix", "workspace_id", "scopes", "allowed_networks", "made_by", "created_at",
-            "expires_at", "last_used_at", "revoked_at",
+            "id", "name", "prefix", "workspace_id", "scopes", "allowed_networks", "models", "made_by",
+            "created_at", "expires_at", "last_used_at", "revoked_at",
         )  # fmt: skip
 
 
@@ -143,6 +145,12 @@ class KeyIn(In):
         max_length=50,
         help_text="Addresses or networks.",
     )
+    models = serializers.ListField(
+        child=serializers.CharField(max_length=63),
+        required=False,
+        max_length=100,
+        help_text="Names of models it may ask at the gateway; none: all of the team's.",
+    )
 
 
 class RotateIn(In):
@@ -157,6 +165,7 @@ def wish_of(data: dict[str, Any]) -> KeyWish:
         scopes=frozenset(data["scopes"]),
         expires_at=data.get("expires_at"),
         allowed_networks=tuple(data.get("allowed_networks", ())),
+        models=tuple(data.get("models", ())),
     )
 
 
@@ -172,7 +181,9 @@ class KeyActions(ApiViewSet, abstract=True):
 
     def issue(self, data: dict[str, Any], team: Team | None, workspace: Workspace | None = None) -> Response:
         require_recent_proof(self)
-        issued = services.create_api_key(actor=self.actor, team=team, wish=wish_of(data), workspace=workspace)
+        issued = limits.create_key(
+            actor=self.actor, team=team, wish=wish_of(data), limits=limits_of(data), workspace=workspace
+        )
         return self.told(issued)
 
     @action(detail=True, methods=["post"])

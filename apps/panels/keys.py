@@ -11,6 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.clock import db_now
 from apps.core.permissions import Permission
+from apps.inference.selectors import limits as limits_in_force
+from apps.inference.services import limits
+from apps.inference.specs import Limits
 from apps.panels.account.recent import confirm_first
 from apps.panels.kit import (
     Action,
@@ -34,6 +37,7 @@ from apps.teams.specs import KeyWish
 
 ENDED = Q(revoked_at__isnull=False) | Q(expires_at__lte=Now())
 LASTING = (("30", _("30 days")), ("90", _("90 days")), ("365", _("A year")), ("", _("No end")))
+INFERENCE_FIELDS = ("models", "requests_per_minute", "tokens_per_day")
 OVERLAPS = (
     ("0", _("At once")),
     ("1", _("After an hour")),
@@ -195,6 +199,22 @@ class KeyFields(forms.Form):
         help_text=_("Addresses or networks, separated by blanks; empty means from anywhere."),
     )
 
+    models = forms.CharField(
+        label=_("Models"),
+        required=False,
+        help_text=_("Names of models it may ask, separated by blanks; empty means all of the team's."),
+    )
+    requests_per_minute = forms.IntegerField(
+        label=_("Requests per minute"), required=False, min_value=0, help_text=_("Empty: as usual.")
+    )
+    tokens_per_day = forms.IntegerField(
+        label=_("Tokens per day"), required=False, min_value=0, help_text=_("Empty: as usual.")
+    )
+
+    def limits(self) -> Limits:
+        data = self.cleaned_data
+        return Limits(data.get("requests_per_minute"), data.get("tokens_per_day"))
+
     def wish(self) -> KeyWish:
         data = self.cleaned_data
         days = data["lasting"]
@@ -203,6 +223,7 @@ class KeyFields(forms.Form):
             scopes=frozenset(data["scopes"]),
             expires_at=db_now() + timedelta(days=int(days)) if days else None,
             allowed_networks=tuple(data["allowed_networks"].replace(",", " ").split()),
+            models=tuple(data.get("models", "").replace(",", " ").split()),
         )
 
 
@@ -217,6 +238,11 @@ class KeyNew(SecretPage):
         ),
         Section(_("Permissions"), _("Never more than you hold yourself, now and later."), ("scopes",)),
         Section(_("Limits"), _("A stolen key is worth less."), ("lasting", "allowed_networks")),
+        Section(
+            _("Inference"),
+            _("What it may ask of models, within what its workspace and team may."),
+            ("models", "requests_per_minute", "tokens_per_day"),
+        ),
     )
 
     def form(self, data: Any = None) -> forms.Form:
@@ -225,7 +251,8 @@ class KeyNew(SecretPage):
         held = sorted(str(one) for one in rows.grantable(self.actor, team))
         form.fields["scopes"].choices = [(one, one) for one in held]  # type: ignore[attr-defined]
         if team is None:
-            del form.fields["workspace"]
+            for name in ("workspace", *INFERENCE_FIELDS):
+                del form.fields[name]
         else:
             spaces = [(one.pk, one.name) for one in rows.workspaces(self.actor, team)]
             form.fields["workspace"].choices = [("", _("All")), *spaces]  # type: ignore[attr-defined]
@@ -234,10 +261,11 @@ class KeyNew(SecretPage):
 
     def save(self, data: dict[str, Any]) -> Any:
         chosen = data.get("workspace")
-        self.issued = services.create_api_key(
+        self.issued = limits.create_key(
             actor=self.actor,
             team=team_here(self),
             wish=self.bound.wish(),  # type: ignore[attr-defined]
+            limits=self.bound.limits(),  # type: ignore[attr-defined]
             workspace=rows.workspace(self.actor, chosen) if chosen else None,
         )
         return self.url("api-keys")
@@ -271,4 +299,50 @@ class KeyRotate(SecretPage):
         key = rows.api_key(self.actor, self.pk)
         hours = timedelta(hours=int(data["overlap"]))
         self.issued = services.rotate_api_key(actor=self.actor, key=key, overlap=hours)
+        return self.url("api-keys")
+
+
+class LimitFields(forms.Form):
+    requests_per_minute = forms.IntegerField(
+        label=_("Requests per minute"), required=False, min_value=0, help_text=_("Empty: as usual.")
+    )
+    tokens_per_day = forms.IntegerField(
+        label=_("Tokens per day"), required=False, min_value=0, help_text=_("Empty: as usual.")
+    )
+
+
+class KeyLimits(FormPage):
+    """How much one key may ask of models."""
+
+    title = _("Limits of the key")
+    permission = Permission.API_KEY_MANAGE
+    form_class = LimitFields
+    submit = _("Set the limits")
+    done = _("The limits hold from now on.")
+    sections = (
+        Section(
+            _("Inference"),
+            _("Workspace, team and platform have limits too; the tightest one decides."),
+            ("requests_per_minute", "tokens_per_day"),
+        ),
+    )
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("API keys")), self.url("api-keys"))]
+
+    @property
+    def intro(self) -> Any:  # type: ignore[override]
+        key = rows.api_key(self.actor, self.pk)
+        usual = limits_in_force.levels()["key"]
+        numbers = {"requests": usual.requests_per_minute, "tokens": usual.tokens_per_day}
+        words = _("As usual: %(requests)s requests per minute, %(tokens)s tokens per day.") % numbers
+        return f"{key.name} · {key.prefix}… · {words}"
+
+    def initial(self) -> dict[str, Any]:
+        key = rows.api_key(self.actor, self.pk)
+        own = limits_in_force.own_limits("key", [key.pk]).get(key.pk, Limits())
+        return {"requests_per_minute": own.requests_per_minute, "tokens_per_day": own.tokens_per_day}
+
+    def save(self, data: dict[str, Any]) -> Any:
+        limits.set_key(actor=self.actor, key=rows.api_key(self.actor, self.pk), limits=Limits(**data))
         return self.url("api-keys")

@@ -9,6 +9,8 @@ from apps.billing.services import wallets
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
 from apps.inference.models import Endpoint, Hardware, Replica, Revision
+from apps.inference.services import limits
+from apps.inference.specs import Limits
 from apps.instances.models import Instance
 from apps.nodes.models import ResourceGroup
 from apps.operations import services as operations
@@ -66,6 +68,7 @@ def furnish(team: Team, supply: Supply) -> None:
     ResourceGroup.objects.create(region=supply.region, name="Group", slug="group")
     make_model(team)
     make_endpoint(team, supply)
+    limits.set_workspace(actor=SYSTEM, workspace=workspace_of(team), limits=Limits(50, 1000))
 
 
 def make_instance(team: Team, supply: Supply, **fields: Any) -> Instance:

@@ -1,8 +1,12 @@
 """Limits as they are in force, for the gateway and for those who set them."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
 
 from apps.core import tenancy
+from apps.core.actor import Actor
 from apps.inference.models.limits import RateLimit
 from apps.inference.specs import USUAL_LIMITS, Limits
 from apps.inference.states import LimitLevel
@@ -49,6 +53,18 @@ def limits_of(level: str, subject_id: str = "") -> Limits:
             (row.level, row.subject_id): Limits(row.requests_per_minute, row.tokens_per_day) for row in found
         }
     return Effective(rows).at(level, subject_id)
+
+
+def list_limits(*, actor: Actor) -> QuerySet[Any]:
+    """The numbers that were set, of whatever the actor may see; a key of a workspace sees its own team's."""
+    return RateLimit.objects.visible_to(actor).select_related("team")
+
+
+def levels() -> dict[str, Limits]:
+    """What holds on each level for who has no numbers of its own."""
+    with tenancy.everything():
+        found = effective()
+    return {str(level): found.at(level, "") for level in LimitLevel}
 
 
 def own_limits(level: str, subject_ids: list[str]) -> dict[str, Limits]:

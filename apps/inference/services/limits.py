@@ -1,5 +1,6 @@
 """Limits are set: by staff for the platform, the levels and teams, by a team for its workspaces and keys."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -11,10 +12,13 @@ from apps.core.actor import Actor
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.inference.models.limits import RateLimit
+from apps.inference.selectors.limits import effective
 from apps.inference.specs import Limits
 from apps.inference.states import LimitLevel
 from apps.operations.services.outbox import emit
 from apps.teams.models import ApiKey, Team, Workspace
+from apps.teams.services import IssuedKey, create_api_key
+from apps.teams.specs import KeyWish
 
 MOST_PER_MINUTE = 100_000_000
 MOST_PER_DAY = 10**15
@@ -25,6 +29,16 @@ def set_level(*, actor: Actor, level: str, limits: Limits) -> RateLimit:
     """What holds for the platform, or for every team, workspace or key without numbers of its own."""
     actor.require(Permission.LIMIT_MANAGE)
     return _write(actor, LimitLevel(level), "", None, limits)
+
+
+@transaction.atomic
+def set_levels(*, actor: Actor, wanted: Mapping[LimitLevel, Limits]) -> None:
+    """What holds on several levels; those that are so already are left alone."""
+    actor.require(Permission.LIMIT_MANAGE)
+    known = effective()
+    for level, limits in wanted.items():
+        if known.at(level, "") != limits:
+            set_level(actor=actor, level=level, limits=limits)
 
 
 @transaction.atomic
@@ -51,6 +65,17 @@ def set_key(*, actor: Actor, key: ApiKey, limits: Limits) -> RateLimit:
     else:
         actor.require(Permission.LIMIT_MANAGE, key.team.scope)
     return _write(actor, LimitLevel.KEY, key.pk, key.team, limits)
+
+
+@transaction.atomic
+def create_key(
+    *, actor: Actor, team: Team | None, wish: KeyWish, limits: Limits, workspace: Workspace | None = None
+) -> IssuedKey:
+    """A key, with limits of its own from the start when it belongs to a team."""
+    issued = create_api_key(actor=actor, team=team, wish=wish, workspace=workspace)
+    if limits != Limits():
+        set_key(actor=actor, key=issued.key, limits=limits)
+    return issued
 
 
 def _write(actor: Actor, level: LimitLevel, subject_id: str, team: Team | None, limits: Limits) -> RateLimit:

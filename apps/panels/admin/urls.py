@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels.admin import (
     clusters,
     endpoints,
+    gateway,
     home,
     instances,
     invoices,
@@ -39,6 +40,8 @@ urlpatterns: list[URLPattern] = [
     path("clusters/new", clusters.ClusterNew.as_view(), name="cluster-new"),
     path("clusters/<str:pk>", clusters.ClusterPage.as_view(), name="cluster"),
     path("clusters/<str:pk>/edit", clusters.ClusterEdit.as_view(), name="cluster-edit"),
+    path("gateway", gateway.GatewayPage.as_view(), name="gateway"),
+    path("gateway/limits", gateway.LimitsPage.as_view(), name="limits"),
     path("endpoints", endpoints.EndpointList.as_view(), name="endpoints"),
     path("endpoints/<str:pk>", endpoints.EndpointPage.as_view(), name="endpoint"),
     path("replicas", endpoints.ReplicaList.as_view(), name="replicas"),

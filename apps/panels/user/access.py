@@ -98,6 +98,17 @@ class SshKeyNew(FormPage):
 
 class ApiKeyList(keys.KeyList):
     panel = "console"
+    columns = (
+        *keys.KeyList.columns,
+        Column(
+            "models",
+            _("Models"),
+            lambda key: _("%(n)s models") % {"n": len(key.models)} if key.models else _("All"),
+            priority=3,
+            text=lambda key: " ".join(key.models),
+            to="api-key-limits",
+        ),
+    )
 
 
 class ApiKeyNew(keys.KeyNew):
@@ -105,5 +116,10 @@ class ApiKeyNew(keys.KeyNew):
 
 
 class ApiKeyRotate(keys.KeyRotate):
+    panel = "console"
+    nav = "api-keys"
+
+
+class ApiKeyLimits(keys.KeyLimits):
     panel = "console"
     nav = "api-keys"

@@ -68,6 +68,7 @@ urlpatterns: list[URLPattern] = [
     path("ssh-keys/new", access.SshKeyNew.as_view(), name="ssh-key-new"),
     path("api-keys", access.ApiKeyList.as_view(), name="api-keys"),
     path("api-keys/new", access.ApiKeyNew.as_view(), name="api-key-new"),
+    path("api-keys/<str:pk>/limits", access.ApiKeyLimits.as_view(), name="api-key-limits"),
     path("api-keys/<str:pk>", access.ApiKeyRotate.as_view(), name="api-key"),
     path("usage", money.Usage.as_view(), name="usage"),
     path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),

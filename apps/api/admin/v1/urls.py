@@ -7,6 +7,7 @@ from apps.api.admin.v1.catalog import ImageViewSet, ModelViewSet, TypeViewSet
 from apps.api.admin.v1.clusters import ClusterViewSet
 from apps.api.admin.v1.endpoints import EndpointViewSet, LaunchViewSet, ReplicaViewSet
 from apps.api.admin.v1.events import EventViewSet
+from apps.api.admin.v1.gateway import GatewayViewSet, RateLimitViewSet
 from apps.api.admin.v1.gpus import GpuViewSet, PoolViewSet
 from apps.api.admin.v1.instances import InstanceViewSet
 from apps.api.admin.v1.invoices import (
@@ -80,6 +81,8 @@ router.register("price-lists", PriceListViewSet, "price-lists")
 router.register("terms", TermsViewSet, "terms")
 router.register("vouchers", VoucherViewSet, "vouchers")
 router.register("wallets", WalletViewSet, "wallets")
+router.register("rate-limits", RateLimitViewSet, "rate-limits")
+router.register("gateway-workers", GatewayViewSet, "gateway-workers")
 router.register("api-keys", StaffKeyViewSet, "api-keys")
 router.register("audit", AuditViewSet, "audit")
 router.register("staff", StaffViewSet, "staff")

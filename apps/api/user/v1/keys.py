@@ -7,14 +7,15 @@ from rest_framework.response import Response
 from apps.api.base import Call, PersonViewSet, TeamViewSet
 from apps.api.fields import In, RowOut, TypedIdField
 from apps.api.people import IssuedOut, KeyActions, KeyIn, KeyOut, key_calls
+from apps.api.rate_limits import RateLimitIn
 from apps.core.permissions import Permission
 from apps.teams.selectors import rows
 from apps.users import selectors, services
 from apps.users.models import SshKey
 
 
-class TeamKeyIn(KeyIn):
-    """What the key may do, until when, from where, and in which workspace (all, when not said)."""
+class TeamKeyIn(RateLimitIn, KeyIn):
+    """What the key may do, until when, from where, how often, and in which workspace (all, when not said)."""
 
     workspace_id = TypedIdField("wks", required=False, allow_null=True)
 

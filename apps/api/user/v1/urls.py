@@ -15,6 +15,7 @@ from apps.api.user.v1.models import AliasViewSet, FileViewSet, RegistryModelView
 from apps.api.user.v1.operations import OperationViewSet
 from apps.api.user.v1.payments import AutoTopUpViewSet, MethodViewSet, PaymentViewSet
 from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet
+from apps.api.user.v1.rate_limits import RateLimitViewSet
 from apps.api.user.v1.snapshots import SnapshotViewSet
 from apps.api.user.v1.statement import StatementViewSet
 from apps.api.user.v1.team import (
@@ -51,6 +52,7 @@ router.register("api-keys", ApiKeyViewSet, "api-keys")
 router.register("audit", AuditViewSet, "audit")
 router.register("invitations", InvitationViewSet, "invitations")
 router.register("members", MemberViewSet, "members")
+router.register("rate-limits", RateLimitViewSet, "rate-limits")
 router.register("ssh-keys", SshKeyViewSet, "ssh-keys")
 router.register("teams", MyTeamsViewSet, "teams")
 router.register("workspaces", WorkspaceViewSet, "workspaces")

@@ -1,0 +1,154 @@
+"""The gateway in the Admin panel: its workers, circuits that are open, and limits on every level."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.permissions import Permission
+from apps.inference.selectors import gateways
+from apps.inference.selectors import limits as in_force
+from apps.inference.selectors.gateways import GatewayWorker
+from apps.inference.services import limits
+from apps.inference.specs import Limits
+from apps.inference.states import LimitLevel
+from apps.panels.kit import Column, Empty, Facts, FormPage, Kpi, Kpis, Link, Note, Page, Section, Table, cells
+
+STATES = {"ready": _("Ready"), "degraded": _("Without Redis"), "silent": _("Silent")}
+TONES = {"ready": "ok", "degraded": "warn", "silent": "bad"}
+
+WORKER_COLUMNS = (
+    Column("name", _("Worker"), main=True, mono=True),
+    Column("state", _("State"), lambda w: cells.status(w.state, STATES[w.state], kind=TONES[w.state])),
+    Column("port", _("Port"), num=True, priority=2),
+    Column("under_way", _("Under way"), num=True),
+    Column("connections", _("Connections"), num=True, priority=2),
+    Column("requests", _("Answered"), num=True),
+    Column("refusals", _("Refused"), num=True, priority=2),
+)
+CIRCUIT_COLUMNS = (
+    Column("replica", _("Replica"), main=True, mono=True),
+    Column("states", _("Circuit"), lambda one: cells.status("open", one.states, kind="warn")),
+    Column("workers", _("At workers"), num=True),
+)
+
+
+class Circuit:
+    """A replica that some worker does not ask just now."""
+
+    def __init__(self, replica: str, states: dict[str, str]):
+        self.pk = self.replica = replica
+        self.states = ", ".join(sorted(set(states.values())))
+        self.workers = len(states)
+
+
+class GatewayPage(Page):
+    panel = "admin"
+    permission = Permission.LIMIT_READ
+    title = _("Gateway")
+    intro = _("Everything under /v1 goes through these processes.")
+    live = "limit. endpoint. replica."
+    links: ClassVar = (Link(_("Set limits"), "limits", Permission.LIMIT_MANAGE),)
+
+    @cached_property
+    def workers(self) -> list[GatewayWorker]:
+        return gateways.workers()
+
+    def top(self) -> list[Any]:
+        found = self.workers
+        if not found:
+            words = _("No worker has been heard of. Is the gateway started, and Redis there?")
+            return [Note(words, "warn")]
+        ready = [one for one in found if one.state == "ready"]
+        share = len(ready) / len(found)
+        return [
+            Kpis(
+                [
+                    Kpi(_("Workers ready"), len(ready), unit=_("of %(n)s") % {"n": len(found)}, share=share),
+                    Kpi(_("Under way"), sum(one.under_way for one in found)),
+                    Kpi(_("Waiting"), sum(one.queued for one in found)),
+                    Kpi(_("Connections"), sum(one.connections for one in found)),
+                ]
+            )
+        ]
+
+    def main(self) -> list[Any]:
+        circuits = [Circuit(*one) for one in gateways.open_circuits(self.workers).items()]
+        no_worker = Empty(_("No worker"), _("They tell of themselves once a second."), icon="waypoints")
+        no_circuit = Empty(
+            _("All circuits are closed"), _("No replica has failed again and again."), icon="check"
+        )
+        return [
+            Table(_("Workers"), WORKER_COLUMNS, self.workers, no_worker, view=self),
+            Table(_("Open circuits"), CIRCUIT_COLUMNS, circuits, no_circuit, view=self),
+        ]
+
+    def aside(self) -> list[Any]:
+        levels = in_force.levels()
+        return [
+            Facts(
+                _("Requests per minute"),
+                [(one.label, shown(levels[one].requests_per_minute)) for one in LimitLevel],
+            ),
+            Facts(
+                _("Tokens per day"), [(one.label, shown(levels[one].tokens_per_day)) for one in LimitLevel]
+            ),
+        ]
+
+
+def shown(number: int | None) -> Any:
+    return _("No limit") if number is None else cells.number(number)
+
+
+def _number(label: Any) -> forms.IntegerField:
+    return forms.IntegerField(label=label, required=False, min_value=0, help_text=_("Empty: as delivered."))
+
+
+class LevelFields(forms.Form):
+    platform_requests = _number(_("The platform, requests per minute"))
+    team_requests = _number(_("A team, requests per minute"))
+    workspace_requests = _number(_("A workspace, requests per minute"))
+    key_requests = _number(_("An API key, requests per minute"))
+    platform_tokens = _number(_("The platform, tokens per day"))
+    team_tokens = _number(_("A team, tokens per day"))
+    workspace_tokens = _number(_("A workspace, tokens per day"))
+    key_tokens = _number(_("An API key, tokens per day"))
+
+
+class LimitsPage(FormPage):
+    """What holds for teams, workspaces and keys without numbers of their own, and for the platform."""
+
+    panel = "admin"
+    permission = Permission.LIMIT_MANAGE
+    title = _("Limits")
+    nav = "gateway"
+    form_class = LevelFields
+    submit = _("Set the limits")
+    done = _("The limits hold from now on.")
+    sections = (
+        Section(
+            _("Requests per minute"),
+            _("Counted together on each level; the tightest one decides."),
+            tuple(f"{level}_requests" for level in LimitLevel),
+        ),
+        Section(
+            _("Tokens per day"),
+            _("The request that crosses the line is finished, the next one refused."),
+            tuple(f"{level}_tokens" for level in LimitLevel),
+        ),
+    )
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Gateway")), self.url("gateway"))]
+
+    def initial(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for level, own in in_force.levels().items():
+            found |= {f"{level}_requests": own.requests_per_minute, f"{level}_tokens": own.tokens_per_day}
+        return found
+
+    def save(self, data: dict[str, Any]) -> Any:
+        wanted = {level: Limits(data[f"{level}_requests"], data[f"{level}_tokens"]) for level in LimitLevel}
+        limits.set_levels(actor=self.actor, wanted=wanted)
+        return self.url("gateway")
