@@ -9,10 +9,18 @@ function setTheme(theme) {
   dispatchEvent(new Event("themechange"));
 }
 
+/* The drawer is the side navigation once more, made when somebody first opens it; ids are its own. */
+function openDrawer() {
+  const drawer = $("#drawer"), side = $(".side-wrap");
+  if (!drawer || !side) return;
+  if (!drawer.firstChild) drawer.innerHTML = side.innerHTML.replaceAll('="the-', '="drawer-');
+  drawer.showModal();
+}
+
 document.addEventListener("click", event => {
   const theme = event.target.closest("[data-set-theme]");
   if (theme) setTheme(theme.dataset.setTheme);
-  if (event.target.closest("[data-drawer]")) $("#drawer")?.showModal();
+  if (event.target.closest("[data-drawer]")) openDrawer();
   if (event.target.matches("dialog.drawer")) event.target.close();
 });
 
