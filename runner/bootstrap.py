@@ -108,6 +108,16 @@ def _install_libvirt() -> None:
         LIBVIRT_STAMP.write_text(wanted)
 
 
+def _link_command() -> None:
+    """`.venv/bin/hostedai`, the command of sdk/, runs from the checkout."""
+    lines = [f"#!{paths.python()}", "import sys", f"sys.path.insert(0, {str(paths.ROOT / 'sdk')!r})"]
+    text = "\n".join([*lines, "from hostedai_sdk.cli import entry", "entry()", ""])
+    command = paths.VENV / "bin" / "hostedai"
+    if not command.exists() or command.read_text() != text:
+        command.write_text(text)
+        command.chmod(0o755)
+
+
 def python_packages(*, development: bool) -> None:
     """The virtual environment with the locked packages; quick when nothing changed."""
     if sys.version_info < OLDEST:
@@ -127,6 +137,7 @@ def python_packages(*, development: bool) -> None:
                 )
             both = [_fingerprint(RUNTIME), *([_fingerprint(DEVELOPMENT)] if development else [])]
             STAMP.write_text("\n".join(both))
+        _link_command()
         _install_libvirt()
 
 

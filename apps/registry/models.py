@@ -139,13 +139,15 @@ class ModelVersionQuerySet(TenantQuerySet):
     read_permission = Permission.MODEL_READ
 
     def visible_to(self, actor: Actor, permission: Permission | None = None) -> "ModelVersionQuerySet":
-        """Those of the models one may see; of another's model only what is or was servable."""
+        """Those of the models one may see; of another's model only what is or was servable, and entries of
+        the catalogue that wait for their files."""
         wanted = permission or self.read_permission
         teams = actor.scopes(wanted, "team")
         if EVERYTHING in teams:
             return self
-        others = Q(model__in=Model.objects.visible_to(actor, wanted).values("pk"), state__in=FROZEN)
-        return self.filter(Q(team_id__in=sorted(teams)) | others)
+        shown = Q(state__in=FROZEN) | Q(state=State.DRAFT) & ~Q(source="")
+        others = Q(model__in=Model.objects.visible_to(actor, wanted).values("pk"))
+        return self.filter(Q(team_id__in=sorted(teams)) | others & shown)
 
     def live(self) -> "ModelVersionQuerySet":
         return self.exclude(state=State.RETIRED)

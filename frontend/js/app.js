@@ -10,4 +10,5 @@ import "./elements/map-mode.js";
 import "./elements/palette.js";
 import "./elements/confirm.js";
 import "./elements/form.js";
+import "./elements/upload.js";
 import "./shell.js";

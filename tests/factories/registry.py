@@ -138,7 +138,8 @@ class FakeHub:
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     commit: str = "a" * 40
     token: str = ""
-    fail_after: int | None = None  # bytes of a file after which the connection breaks, once
+    break_at: tuple[str, int] | None = None  # the file and the offset at which a read breaks off, once
+    lie: bool = False  # names other hashes than those of the files
     redirect: str = ""
     reads: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
@@ -190,7 +191,11 @@ def _list(request: BaseHTTPRequestHandler, state: FakeHub, repository: str) -> N
     for path, body in files.items():
         one: dict[str, Any] = {"rfilename": path, "size": len(body), "blobId": "b" * 40}
         if path.endswith((".safetensors", ".gguf")):
-            one["lfs"] = {"sha256": sha256(body), "size": len(body), "pointerSize": 134}
+            one["lfs"] = {
+                "sha256": sha256(b"other" if state.lie else body),
+                "size": len(body),
+                "pointerSize": 134,
+            }
         siblings.append(one)
     about = {"id": repository, "modelId": repository, "sha": state.commit, "siblings": siblings}
     about |= {"private": False, "tags": [], "downloads": 0, "likes": 0, "cardData": {"license": "mit"}}
@@ -206,9 +211,9 @@ def _read(request: BaseHTTPRequestHandler, state: FakeHub, found: re.Match[str])
         return _reply(request, 302, b"", {"Location": state.redirect})
     state.reads.append((found[3], wanted[0]))
     piece = body[int(wanted[1]) : int(wanted[2]) + 1]
-    if state.fail_after is not None:
-        cut, state.fail_after = state.fail_after, None
-        _reply(request, 206, piece[:cut], {"Content-Length": str(len(piece))})
+    if state.break_at == (found[3], int(wanted[1])):
+        state.break_at = None
+        _reply(request, 206, piece[: len(piece) // 2], {"Content-Length": str(len(piece))})
         request.close_connection = True
         return None
     return _reply(request, 206, piece, {"ETag": '"x"', "X-Repo-Commit": state.commit})

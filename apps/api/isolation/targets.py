@@ -35,9 +35,9 @@ class Targets:
         if any(foreign.values()):
             yield "foreign", place | self._filled(foreign, ids)
             yield "missing", place | self._filled({}, ids)
-        if len(ids) > 1 and foreign["id"]:
+        if len(ids) > 1 and foreign.get("id"):
             parents = self._filled({**own, "id": None}, ids)
-            yield "foreign child", place | parents | {"id": foreign["id"]}
+            yield "foreign child", place | parents | {"id": str(foreign["id"])}
             yield "missing child", place | parents
         if place and places:
             there = self._filled(foreign, ids)

@@ -21,6 +21,7 @@ from apps.panels.admin import (
     pools,
     prices,
     regions,
+    registry,
     teams,
     wallets,
 )
@@ -130,4 +131,10 @@ urlpatterns: list[URLPattern] = [
     path("billing/ledger/<str:pk>", money.LedgerEntry.as_view(), name="ledger-entry"),
     path("teams/<str:pk>/credit", wallets.TeamCredit.as_view(), name="team-credit"),
     path("teams/<str:pk>/limit", wallets.TeamLimit.as_view(), name="team-limit"),
+    path("models", registry.ModelList.as_view(), name="models"),
+    path("models/new", registry.ModelNew.as_view(), name="model-new"),
+    path("model-versions/<str:pk>", registry.VersionPage.as_view(), name="model-version"),
+    path("models/<str:pk>", registry.ModelPage.as_view(), name="model"),
+    path("models/<str:pk>/import", registry.ModelImport.as_view(), name="model-import"),
+    path("models/<str:pk>/share", registry.ModelShare.as_view(), name="model-share"),
 ]

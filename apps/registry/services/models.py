@@ -45,7 +45,7 @@ def create_model(*, actor: Actor, team: Team | None, spec: ModelSpec, is_demo: b
             model.save(force_insert=True)
     except IntegrityError as error:
         raise NameTaken(_("Another model has this short name."), field="slug") from error
-    note(actor, model, "model.created")
+    _note(actor, model, "model.created")
     return model
 
 
@@ -58,7 +58,7 @@ def update_model(*, actor: Actor, model: Model, spec: ModelSpec) -> Model:
     model.name, model.description = spec.name, spec.description
     model.licence, model.modality = spec.licence, spec.modality
     model.save(update_fields=["name", "description", "licence", "modality"])
-    note(actor, model, "model.updated")
+    _note(actor, model, "model.updated")
     return model
 
 
@@ -94,7 +94,7 @@ def share_model(*, actor: Actor, model: Model, visibility: str, teams: Sequence[
     ModelShare.objects.bulk_create(rows, ignore_conflicts=True)
     model.visibility = visibility
     model.save(update_fields=["visibility"])
-    note(actor, model, "model.shared", visibility=visibility, teams=[team.slug for team in chosen])
+    _note(actor, model, "model.shared", visibility=visibility, teams=[team.slug for team in chosen])
     return model
 
 
@@ -118,7 +118,7 @@ def delete_model(*, actor: Actor, model: Model) -> Model:
     model.aliases.all().delete()
     model.deleted_at = Now()
     model.save(update_fields=["deleted_at"])
-    note(actor, model, "model.deleted")
+    _note(actor, model, "model.deleted")
     return model
 
 
@@ -142,7 +142,7 @@ def delete_alias(*, actor: Actor, model: Model, name: str) -> None:
     """Forget a name; unknown ones are no error."""
     actor.require(Permission.MODEL_MANAGE, model.scope)
     if model.aliases.filter(name=name).delete()[0]:
-        note(actor, model, "model.alias_deleted", alias=name)
+        _note(actor, model, "model.alias_deleted", alias=name)
 
 
 def point(*, actor: Actor, version: ModelVersion, name: str) -> ModelAlias:
@@ -151,7 +151,7 @@ def point(*, actor: Actor, version: ModelVersion, name: str) -> ModelAlias:
     alias, _is_new = ModelAlias.objects.update_or_create(
         model_id=version.model_id, name=name, defaults=fields
     )
-    note(actor, version.model, "model.alias_moved", alias=name, version=version.number)
+    _note(actor, version.model, "model.alias_moved", alias=name, version=version.number)
     return alias
 
 
@@ -160,7 +160,7 @@ def locked(model: Model) -> Model:
     return found
 
 
-def note(actor: Actor, model: Model, action: str, **about: Any) -> None:
+def _note(actor: Actor, model: Model, action: str, **about: Any) -> None:
     audit.record(actor=actor, action=action, target=model, **about)
     operations.emit(
         type=action, subject=str(model.pk), team_id=model.team_id, data={"name": model.name, **about}

@@ -62,7 +62,8 @@ def start_upload(
 
 
 def new_draft(*, actor: Actor, model: Model, note: str = "") -> ModelVersion:
-    """The next version of the model, with nothing in it; the caller has asked."""
+    """The next version of the model, with nothing in it."""
+    actor.require(Permission.MODEL_CREATE, model.scope)
     model = locked_model(model)
     if model.deleted_at:
         raise NotFound(_("There is no such model."))

@@ -1,0 +1,57 @@
+"""Models in the Admin panel: all teams', and the provider's own to publish."""
+
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.permissions import Permission
+from apps.panels.kit import Empty, Link, SavedView
+from apps.panels.registry import pages, shared
+
+ADD = Link(_("Add a model"), "model-new", Permission.MODEL_CREATE)
+
+
+class ModelList(pages.ModelList):
+    panel = "admin"
+    columns = (
+        shared.NAME,
+        shared.STATE,
+        shared.OWNER,
+        shared.USED_BY,
+        shared.PARAMETERS,
+        shared.SIZE,
+        shared.LICENCE,
+        shared.SLUG,
+    )
+    views = (
+        SavedView("all", _("All")),
+        SavedView("provider", _("Provider's"), Q(team=None)),
+        SavedView("teams", _("Teams' own"), Q(team__isnull=False)),
+    )
+    links = (ADD,)
+    empty = Empty(
+        _("No model yet"), _("Add one for everybody, or wait for the teams' own."), ADD, icon="package"
+    )
+
+
+class ModelPage(pages.ModelPage):
+    panel = "admin"
+    links = (
+        Link(_("Import"), "model-import", Permission.MODEL_CREATE, icon="download"),
+        Link(_("Publish"), "model-share", Permission.MODEL_MANAGE, icon="share-2", primary=False),
+    )
+
+
+class VersionPage(pages.VersionPage):
+    panel = "admin"
+
+
+class ModelNew(pages.ModelNew):
+    panel = "admin"
+
+
+class ModelImport(pages.ModelImport):
+    panel = "admin"
+
+
+class ModelShare(pages.ModelShare):
+    panel = "admin"

@@ -1,0 +1,1 @@
+"""What the pages of models share in the Console and in the Admin panel."""

@@ -1,0 +1,331 @@
+"""Lists, details and forms of models; the panels' own modules say what differs."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.errors import NotFound
+from apps.core.permissions import Permission
+from apps.operations.models import Operation
+from apps.panels.kit import (
+    Column,
+    Detail,
+    Facts,
+    FormPage,
+    Note,
+    Resource,
+    Section,
+    Tab,
+    Table,
+    cells,
+)
+from apps.panels.registry import shared
+from apps.registry import selectors, services
+from apps.registry.models import Model, ModelVersion
+from apps.registry.specs import HubSource, ModelSpec
+from apps.registry.states import MOVING, Modality, State, Visibility
+
+FILE_COLUMNS = (
+    Column("path", _("File"), lambda one: cells.mono(one["path"]), main=True),
+    Column("size", _("Size"), lambda one: cells.size(one["size"]), num=True),
+    Column("sha256", _("SHA-256"), lambda one: cells.mono(one["sha256"][:16] + "…"), priority=2),
+)
+COMING_COLUMNS = (
+    Column("path", _("File"), lambda one: cells.mono(one.path), main=True),
+    Column("state", _("Status"), lambda one: cells.status(one.state, one.get_state_display())),
+    Column("arrived", _("Arrived"), lambda one: cells.used(one.arrived, one.size)),
+)
+ALIAS_COLUMNS = (
+    Column("name", _("Alias"), lambda one: cells.mono(one.name), main=True),
+    Column("version", _("Version"), lambda one: f"v{one.version.number}"),
+    Column("moved", _("Moved"), lambda one: cells.when(one.moved_at), num=True),
+)
+
+
+class ModelList(Resource):
+    title = _("Models")
+    permission = Permission.MODEL_READ
+    model = Model
+    live = "model. model_version."
+    order = "name"
+    search = ("name", "slug", "description")
+    search_hint = _("Search by name")
+    filters = (shared.MODALITY_FILTER, shared.VISIBILITY_FILTER)
+
+    def rows(self) -> QuerySet[Any]:
+        return shared.models_of(self.actor, self.place)
+
+
+class ModelPage(Detail):
+    permission = Permission.MODEL_READ
+    model = Model
+    nav = "models"
+    live = "model. model_version. operation."
+    tabs = (Tab("overview", _("Overview")), Tab("versions", _("Versions")))
+
+    @property
+    def actions(self) -> Any:  # type: ignore[override]
+        return (shared.DELETE_MODEL,) if shared.is_own(self, self.object) else ()
+
+    def rows(self) -> QuerySet[Any]:
+        return shared.models_of(self.actor, self.place)
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Models")), self.url("models"))]
+
+    def status(self) -> Any:
+        state = self.object.newest_state
+        return cells.status(state, State(state).label) if state else cells.muted(_now("no version"))
+
+    def meta(self) -> list[Any]:
+        model = self.object
+        said = [cells.mono(model.slug), model.licence, model.get_modality_display(), shared.whose(model)]
+        return [one for one in said if one]
+
+    def top(self) -> list[Any]:
+        if self.object.is_demo:
+            return [Note(_("A demonstration: it shows that serving works and is wrong otherwise."), "warn")]
+        return []
+
+    @property
+    def shown(self) -> ModelVersion | None:
+        """The version that stands for the model."""
+        if self.object.newest_pk is None:
+            return None
+        return selectors.version_of(
+            actor=shared.here(self.actor, self.place),
+            model_id=str(self.object.pk),
+            version_id=str(self.object.newest_pk),
+        )
+
+    def main_overview(self) -> list[Any]:
+        version = self.shown
+        if version is None:
+            return [Note(_("It has no version yet: upload or import one."), "info")]
+        return [shared.fit_block(self, version)]
+
+    def aside_overview(self) -> list[Any]:
+        version = self.shown
+        blocks: list[Any] = []
+        if self.object.description:
+            blocks.append(Note(self.object.description, "info"))
+        if version is not None:
+            blocks.append(Facts(f"v{version.number}", shared.facts_of(version)))
+        aliases = selectors.list_aliases(actor=shared.here(self.actor, self.place), model=self.object)
+        return [*blocks, Table(_("Aliases"), ALIAS_COLUMNS, list(aliases), view=self)]
+
+    def main_versions(self) -> list[Any]:
+        rows = selectors.list_versions(actor=shared.here(self.actor, self.place))
+        found = rows.filter(model=self.object.pk)
+        return [Table(_("Versions"), shared.VERSION_COLUMNS, list(found[:200]), view=self)]
+
+
+class VersionPage(Detail):
+    permission = Permission.MODEL_READ
+    model = ModelVersion
+    nav = "models"
+    live = "model_version. operation."
+    tabs = (Tab("overview", _("Overview")), Tab("fit", _("Fits this GPU?")))
+
+    @property
+    def actions(self) -> Any:  # type: ignore[override]
+        return shared.VERSION_ACTIONS if shared.is_own(self, self.object) else ()
+
+    def rows(self) -> QuerySet[Any]:
+        rows = ModelVersion.objects.visible_to(shared.here(self.actor, self.place))
+        return rows.select_related("model", "model__team")
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        model = self.object.model
+        return [(str(_("Models")), self.url("models")), (model.name, self.url("model", pk=model.pk))]
+
+    def heading(self) -> Any:
+        return str(self.object)
+
+    def status(self) -> Any:
+        return cells.status(self.object.state, self.object.get_state_display())
+
+    def meta(self) -> list[Any]:
+        one = self.object
+        return [each for each in (one.get_format_display(), one.dtype, cells.when(one.created_at)) if each]
+
+    def top(self) -> list[Any]:
+        version = self.object
+        if version.message:
+            return [Note(version.message, "warn")]
+        if version.state == State.DRAFT and version.source:
+            return [
+                Note(_("Known from the hub; nobody has fetched its files. Import it to serve it."), "info")
+            ]
+        return []
+
+    def main_overview(self) -> list[Any]:
+        version = self.object
+        if version.state in MOVING:
+            files = selectors.list_files(actor=self.actor, version=version)
+            return [*self._steps(), Table(_("Files on their way"), COMING_COLUMNS, list(files), view=self)]
+        if not version.manifest:
+            return [shared.fit_block(self, version)]
+        return [Table(_("Files"), FILE_COLUMNS, version.manifest, view=self)]
+
+    def _steps(self) -> list[Any]:
+        found = Operation.objects.visible_to(self.actor).filter(pk=self.object.operation_id).first()
+        if found is None:
+            return []
+        label = _now("%(progress)d %%") % {"progress": found.progress}
+        return [Facts(_("Under way"), [(_("Progress"), cells.shared(found.progress / 100)), ("", label)][:1])]
+
+    def aside_overview(self) -> list[Any]:
+        return [Facts(_("What it is"), shared.facts_of(self.object))]
+
+    def main_fit(self) -> list[Any]:
+        return [shared.fit_block(self, self.object)]
+
+    aside_fit = aside_overview
+
+
+class ModelFields(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=120)
+    slug = forms.CharField(
+        label=_("Short name"), max_length=80, help_text=_("How callers name it. It stays.")
+    )
+    modality = forms.ChoiceField(label=_("Answers with"), choices=Modality.choices)
+    licence = forms.CharField(label=_("Licence"), max_length=80, required=False)
+    description = forms.CharField(label=_("Description"), max_length=1000, required=False)
+
+
+class ModelNew(FormPage):
+    title = _("Add a model")
+    permission = Permission.MODEL_CREATE
+    nav = "models"
+    form_class = ModelFields
+    submit = _("Add the model")
+    done = _("The model is there. Upload or import a version.")
+    sections = (
+        Section(_("Identity"), _("A model is a name; its versions hold the files."), ("name", "slug")),
+        Section(_("About it"), "", ("modality", "licence", "description")),
+    )
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Models")), self.url("models"))]
+
+    def save(self, data: dict[str, Any]) -> str:
+        made = services.create_model(actor=self.actor, team=self.place.team, spec=ModelSpec(**data))
+        return self.url("model", pk=made.pk)
+
+
+class _OfModel(FormPage):
+    """A form about one model that one may change."""
+
+    nav = "models"
+
+    @property
+    def object(self) -> Model:
+        found = shared.models_of(self.actor, self.place).filter(pk=self.pk).first()
+        if found is None or not shared.is_own(self, found):
+            raise NotFound(_now("There is no such model."))
+        model: Model = found
+        return model
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        model = self.object
+        return [(str(_("Models")), self.url("models")), (model.name, self.url("model", pk=model.pk))]
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        assert self.object
+        return super().get(request, *args, **kwargs)
+
+
+class ImportFields(forms.Form):
+    repository = forms.CharField(label=_("Repository"), max_length=200, help_text=_("organisation/model"))
+    revision = forms.CharField(label=_("Revision"), max_length=100, required=False, initial="main")
+    patterns = forms.CharField(
+        label=_("Files"),
+        max_length=1000,
+        required=False,
+        help_text=_("Names or patterns, separated by blanks. Empty: one whole set of weights."),
+    )
+    token = forms.CharField(
+        label=_("Token"),
+        max_length=200,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text=_("For gated models only. It is kept sealed and forgotten when the import has ended."),
+    )
+
+
+class ModelImport(_OfModel):
+    title = _("Import from the hub")
+    permission = Permission.MODEL_CREATE
+    form_class = ImportFields
+    submit = _("Import")
+    done = _("The import has begun.")
+    sections = (
+        Section(
+            _("Where from"),
+            _("Files go from the hub straight to the object store, and are verified there."),
+            ("repository", "revision", "patterns", "token"),
+        ),
+    )
+
+    def initial(self) -> dict[str, Any]:
+        draft = self._draft()
+        return {"repository": draft.source, "revision": draft.revision or "main"} if draft else {}
+
+    def save(self, data: dict[str, Any]) -> str:
+        source = HubSource(
+            data["repository"].strip(),
+            data["revision"].strip() or "main",
+            tuple(data["patterns"].split()),
+            data["token"],
+        )
+        version = services.start_import(
+            actor=self.actor, model=self.object, source=source, draft=self._draft()
+        )
+        return self.url("model-version", pk=version.pk)
+
+    def _draft(self) -> ModelVersion | None:
+        """An entry of the catalogue that waits for its files."""
+        rows = selectors.list_versions(actor=self.actor).filter(model=self.pk, state=State.DRAFT)
+        found: ModelVersion | None = rows.exclude(source="").filter(operation_id=None).first()
+        return found
+
+
+class ShareFields(forms.Form):
+    visibility = forms.ChoiceField(label=_("Used by"), choices=Visibility.choices, widget=forms.RadioSelect)
+    teams = forms.CharField(
+        label=_("Teams"), max_length=2000, required=False, help_text=_("Addresses, separated by blanks.")
+    )
+
+
+class ModelShare(_OfModel):
+    title = _("Who may use it")
+    permission = Permission.MODEL_MANAGE
+    form_class = ShareFields
+    done = _("It is so.")
+    sections = (
+        Section(
+            _("Used by"), _("Whoever may use a model may put it behind an endpoint."), ("visibility", "teams")
+        ),
+    )
+
+    def initial(self) -> dict[str, Any]:
+        model = self.object
+        known = model.shares.select_related("team").values_list("team__slug", flat=True)
+        return {"visibility": model.visibility, "teams": " ".join(known)}
+
+    def form(self, data: Any = None) -> forms.Form:
+        form = super().form(data)
+        if self.object.team_id:
+            field: Any = form.fields["visibility"]
+            field.choices = [one for one in Visibility.choices if one[0] != Visibility.PUBLIC]
+        return form
+
+    def save(self, data: dict[str, Any]) -> str:
+        services.share_model(
+            actor=self.actor, model=self.object, visibility=data["visibility"], teams=data["teams"].split()
+        )
+        return self.url("model", pk=self.pk)

@@ -1,0 +1,140 @@
+"""The command `hostedai`."""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hostedai_sdk import settings
+from hostedai_sdk.client import Client
+from hostedai_sdk.errors import HostedaiError
+from hostedai_sdk.parsing import parser
+from hostedai_sdk.shapes import Model
+from hostedai_sdk.show import Meter, size, table
+
+INTERRUPTED = 130
+
+
+def entry() -> None:
+    """What the shell calls."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command; its exit status."""
+    given = parser().parse_args(words)
+    try:
+        return _run(given)
+    except HostedaiError as error:
+        _say(str(error), to=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        _say("\nInterrupted. The same command goes on where it stopped.", to=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.noun == "login":
+        return _login(given)
+    url, key = settings.load(given.url, given.key)
+    with Client(url, key) as cloud:
+        found = COMMANDS[given.noun, given.verb](cloud, given)
+    if given.json:
+        _say(json.dumps(found, indent=2))
+    elif given.noun == "instances":
+        _show_instances(found if isinstance(found, list) else [found])
+    elif isinstance(found, list):
+        _show_models(found)
+    else:
+        _say(f"version {found['number']} ({found['id']}) is {found['state']}")
+    return 0
+
+
+def _login(given: argparse.Namespace) -> int:
+    url = given.url or settings.DEFAULT_URL
+    key = given.key or getpass.getpass("API key: ")
+    with Client(url, key) as cloud:
+        cloud.models.list()
+    _say(f"Signed in at {url}; the key is kept in {settings.save(url, key)}")
+    return 0
+
+
+def _launch(cloud: Client, given: argparse.Namespace) -> Any:
+    keys = [Path(one).expanduser().read_text().strip() for one in given.ssh_key]
+    made = cloud.instances.launch(
+        given.name,
+        region=given.region,
+        type=given.type,
+        image=given.image,
+        disk_gib=given.disk,
+        ssh_keys=keys,
+    )
+    return cloud.instances.wait(made["id"], "running") if given.wait else made
+
+
+def _push(cloud: Client, given: argparse.Namespace) -> Any:
+    meter = Meter(sys.stderr)
+    try:
+        return cloud.models.push(
+            given.path,
+            slug=given.slug or Path(given.path).stem.lower(),
+            about=_about(given),
+            parallel=given.parallel,
+            progress=meter,
+            wait=not given.no_wait,
+        )
+    finally:
+        meter.end()
+
+
+def _import(cloud: Client, given: argparse.Namespace) -> Any:
+    repository = given.source.removeprefix("hf:")
+    version = cloud.models.import_from_hub(
+        repository,
+        slug=given.slug or repository.rpartition("/")[2].lower(),
+        about=_about(given),
+        revision=given.revision,
+        files=given.file,
+        token=given.token,
+    )
+    return version if given.no_wait else cloud.models.wait(version)
+
+
+def _about(given: argparse.Namespace) -> dict[str, str]:
+    fields = {"name": given.name, "licence": given.licence, "description": given.description}
+    return {name: value for name, value in fields.items() if value}
+
+
+COMMANDS = {
+    ("instances", "launch"): _launch,
+    ("instances", "list"): lambda cloud, given: cloud.instances.list(),
+    ("instances", "start"): lambda cloud, given: cloud.instances.start(given.name),
+    ("instances", "stop"): lambda cloud, given: cloud.instances.stop(given.name),
+    ("instances", "delete"): lambda cloud, given: cloud.instances.delete(given.name),
+    ("models", "list"): lambda cloud, given: cloud.models.list(),
+    ("models", "push"): _push,
+    ("models", "import"): _import,
+}
+
+
+def _show_instances(rows: Sequence[Any]) -> None:
+    head = ("name", "state", "region", "type", "address", "hourly")
+    _say(table(head, [[str(one[name]) for name in head] for one in rows]))
+
+
+def _show_models(rows: Sequence[Model]) -> None:
+    body = []
+    for one in rows:
+        newest = one["newest"]
+        facts = (
+            [str(newest["number"]), newest["state"], size(newest["size_bytes"])] if newest else ["", "", ""]
+        )
+        body.append([one["slug"], one["name"], *facts, one["licence"], one["visibility"]])
+    _say(table(("slug", "name", "version", "state", "size", "licence", "used by"), body))
+
+
+def _say(text: str, to: Any = None) -> None:
+    print(text, file=to or sys.stdout)

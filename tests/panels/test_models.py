@@ -1,0 +1,174 @@
+"""Models in the panels: lists, the fit picture, forms, buttons, and a part that passes through the portal."""
+
+import re
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.core.actor import SYSTEM
+from apps.core.permissions import Role
+from apps.registry import selectors, services
+from apps.registry.models import Model, ModelVersion
+from apps.registry.specs import HubSource
+from apps.registry.weights import Facts
+from apps.teams.models import Team
+from tests.apps.registry.conftest import own_bucket
+from tests.factories.registry import folder, gguf, hub, make_model, make_version, specs_of, work_off
+from tests.factories.supply import make_supply
+from tests.factories.teams import TeamFactory, actor_of, admin_of, member_of
+from tests.factories.users import UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def store(settings: Any) -> Any:
+    with own_bucket(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def team() -> Team:
+    return TeamFactory()
+
+
+@pytest.fixture
+def browser(team: Team) -> Client:
+    client = Client()
+    client.force_login(admin_of(team))
+    return client
+
+
+@pytest.fixture
+def staff() -> Client:
+    client = Client()
+    client.force_login(UserFactory(staff=Role.FULL_ADMINISTRATOR))
+    return client
+
+
+def at(team: Team, rest: str) -> str:
+    return f"/console/{team.slug}/default/{rest}"
+
+
+def text_of(response: Any) -> str:
+    assert response.status_code in (200, 422), response
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
+
+
+def known() -> Model:
+    """The provider's public entry of a model that nobody has fetched."""
+    model = services.share_model(actor=SYSTEM, model=make_model(None, slug="llama"), visibility="public")
+    facts = Facts(
+        "safetensors", "LlamaForCausalLM", 8 * 10**9, 131_072, "BF16", 32, 4096, 32, 8, 128, 128_256
+    )
+    source = HubSource("meta-llama/Llama-3.1-8B")
+    services.draft_from_hub(actor=SYSTEM, model=model, source=source, facts=facts)
+    return model
+
+
+def test_the_list_shows_own_and_public_models_in_few_statements(team: Team, browser: Client) -> None:
+    known()
+    make_model(TeamFactory(), slug="theirs")
+    for number in range(30):
+        make_model(team, slug=f"own-{number}")
+    browser.get(at(team, "models"))
+    with CaptureQueriesContext(
+        connection,
+    ) as made:
+        page = browser.get(at(team, "models?per=50"))
+    assert len(made) <= 15, [one["sql"] for one in made]
+    shown = text_of(page)
+    assert "Own-7" in shown
+    assert "Llama" in shown
+    assert "Theirs" not in shown
+
+
+def test_a_known_model_shows_what_it_fits_before_anybody_fetched_it(team: Team, browser: Client) -> None:
+    make_supply(nodes=1, gpus=1)
+    model = known()
+    page = browser.get(at(team, f"models/{model.pk}?context=4096&batch=2"))
+    shown = text_of(page)
+    assert "Fits this GPU?" in shown
+    assert "fits" in shown
+    assert b'<rect class="weights"' in page.content
+    assert "Delete" not in shown  # the provider's, not the team's
+    version = ModelVersion.objects.get(model=model)
+    assert "nobody has fetched its files" in text_of(
+        browser.get(at(team, f"model-versions/{version.pk}"))
+    )
+    assert browser.get(at(team, f"models/{model.pk}/import")).status_code == 404
+
+
+def test_a_model_is_added_and_imported_by_forms(
+    store: Any, settings: Any, team: Team, browser: Client
+) -> None:
+    wish = {"name": "Small", "slug": "small", "modality": "chat", "licence": "mit"}
+    assert browser.post(at(team, "models/new"), {**wish, "slug": "No Slug"}).status_code == 422
+    assert browser.post(at(team, "models/new"), wish).status_code == 302
+    model = Model.objects.get()
+    with hub() as far:
+        settings.HUB_ENDPOINT_URL = far.url
+        far.files["acme/small"] = folder()
+        refused = browser.post(at(team, f"models/{model.pk}/import"), {"repository": "http://x/y/z"})
+        assert refused.status_code == 422
+        begun = browser.post(at(team, f"models/{model.pk}/import"), {"repository": "acme/small"})
+        assert begun.status_code == 302
+        version = ModelVersion.objects.get()
+        assert "Uploading" in text_of(browser.get(begun.url))
+        work_off(version)
+    shown = text_of(browser.get(begun.url))
+    assert "Servable" in shown
+    assert "model.safetensors" in shown
+    assert "latest" in text_of(browser.get(at(team, f"models/{model.pk}")))
+
+
+def test_a_part_passes_through_the_portal_to_the_store(store: Any, team: Team, browser: Client) -> None:
+    model, body = make_model(team), gguf()
+    assert b"<ui-upload" in browser.get(at(team, f"models/{model.pk}/upload")).content
+    version = services.start_upload(actor=actor_of(team), model=model, files=specs_of({"small.gguf": body}))
+    file = version.files.get()
+    here = at(team, f"models/{model.pk}/versions/{version.pk}/files/{file.pk}/parts/1")
+    assert browser.post(here, {"x": "y"}).status_code == 409
+    sent = browser.post(here, body, content_type="application/octet-stream")
+    assert sent.status_code == 200, sent.content
+    services.complete_file(actor=actor_of(team), version_id=version.pk, file_id=file.pk)
+    services.complete_upload(actor=actor_of(team), version_id=version.pk)
+    assert work_off(version).state == "servable"
+
+
+def test_a_page_may_speak_to_the_store_only_where_browsers_upload_straight(
+    settings: Any, team: Team, browser: Client
+) -> None:
+    here = at(team, f"models/{make_model(team).pk}/upload")
+    assert "connect-src 'self';" in browser.get(here).headers["Content-Security-Policy"]
+    settings.S3_BROWSER_UPLOADS = True
+    settings.S3_PUBLIC_ENDPOINT_URL = "https://store.example.com/x"
+    policy = browser.get(here).headers["Content-Security-Policy"]
+    assert "connect-src 'self' https://store.example.com;" in policy
+
+
+def test_staff_publishes_deprecates_and_revokes(store: Any, team: Team, staff: Client) -> None:
+    model = make_model(None)
+    version = make_version(model)
+    assert "Small" in text_of(staff.get("/admin/models"))
+    shared = staff.post(f"/admin/models/{model.pk}/share", {"visibility": "public"})
+    assert shared.status_code == 302
+    assert list(selectors.servable(actor_of(team))) == [version]
+    here = f"/admin/model-versions/{version.pk}"
+    staff.post(here, {"do": f"deprecate:{version.pk}", "confirmed": "1"})
+    assert ModelVersion.objects.get().state == "deprecated"
+    staff.post(here, {"do": f"revoke:{version.pk}", "confirmed": "1"})
+    assert ModelVersion.objects.get().state == "revoked"
+
+
+def test_viewers_look_and_do_not_touch(store: Any, team: Team) -> None:
+    version = make_version(make_model(team))
+    viewer = Client()
+    viewer.force_login(member_of(team, role=Role.TEAM_VIEWER))
+    assert "Revoke" not in text_of(viewer.get(at(team, f"model-versions/{version.pk}")))
+    assert viewer.get(at(team, "models/new")).status_code == 404
+    viewer.post(at(team, f"model-versions/{version.pk}"), {"do": f"revoke:{version.pk}", "confirmed": "1"})
+    assert ModelVersion.objects.get().state == "servable"
