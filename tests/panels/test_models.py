@@ -96,9 +96,7 @@ def test_a_known_model_shows_what_it_fits_before_anybody_fetched_it(team: Team, 
     assert b'<rect class="weights"' in page.content
     assert "Delete" not in shown  # the provider's, not the team's
     version = ModelVersion.objects.get(model=model)
-    assert "nobody has fetched its files" in text_of(
-        browser.get(at(team, f"model-versions/{version.pk}"))
-    )
+    assert "nobody has fetched its files" in text_of(browser.get(at(team, f"model-versions/{version.pk}")))
     assert browser.get(at(team, f"models/{model.pk}/import")).status_code == 404
 
 
