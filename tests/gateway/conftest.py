@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from redis import Redis
 
 from tests.gateway import engine as engines
 from tests.gateway.stage import Gateway, gateway
@@ -32,3 +34,10 @@ def engine() -> Iterator[engines.Engine]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+@pytest.fixture
+def redis_db() -> Iterator[Redis]:
+    """The Redis database of this test process."""
+    with Redis.from_url(settings.REDIS_URL) as client:
+        yield client

@@ -156,7 +156,10 @@ class Stage:
         """Wait until the gateway knows the key and the endpoint with all its engines."""
 
         def is_known() -> bool:
-            found = httpx.get(f"{self.gateway.url}/v1/models", headers=self.headers, timeout=60)
+            try:
+                found = httpx.get(f"{self.gateway.url}/v1/models", headers=self.headers, timeout=60)
+            except httpx.TransportError:
+                return False  # the worker is just being replaced
             names = [one["id"] for one in found.json().get("data", [])] if found.status_code == 200 else []
             told = self.gateway.figures()
             return self.slug in names and all(str(one.pk) in told for one in self.replicas)

@@ -15,6 +15,7 @@ FREE = messages.PriceRow("", (0, 0, 0, 0), ("0", "0", "0", "0"), (None, None, No
 FIRST_BYTE_SECONDS = 300.0
 BETWEEN_SECONDS = 60.0
 WAKE_SECONDS = 180.0
+MONEY_SECONDS = 20.0
 _KINDS: dict[bytes, asks.Kind] = {
     b"/v1/chat/completions": "chat",
     b"/v1/completions": "completion",
@@ -135,6 +136,8 @@ class Exchange(Serving):
         """Has it waited too long, or may its key no longer?"""
         if self._waits and now - self._waits > WAKE_SECONDS:
             self.cut(refusal("no_engine"), flights.TIMEOUT)
+        elif self.engine is None and not self._waits and time.perf_counter() - self._began > MONEY_SECONDS:
+            self.cut(refusal("billing_away"), flights.TIMEOUT)
         elif self.relay is None and self.engine is not None and now - self._said_at > FIRST_BYTE_SECONDS:
             self.cut(refusal("engine_slow"), flights.TIMEOUT)
         elif self.relay is not None and not self.client.is_paused:

@@ -59,7 +59,7 @@ Answered = Callable[[Held | None, str], None]
 class Teller:
     """One key's money in this worker."""
 
-    __slots__ = ("_asking", "_send", "_waiting", "ids", "leases")
+    __slots__ = ("_asking", "_needed", "_send", "_waiting", "ids", "leases")
 
     def __init__(self, ids: tuple[str, str, str], send: Callable[[AnyMessage], bool]):
         self.ids = ids
@@ -67,6 +67,7 @@ class Teller:
         self.leases: list[Lease] = []
         self._waiting: deque[tuple[int, int, Answered]] = deque()
         self._asking = False
+        self._needed = 0
 
     def hold(self, most: int, least: int, answered: Answered) -> None:
         """Hold `most`; when that cannot be had, anything from `least` on is better than nothing."""
@@ -89,51 +90,48 @@ class Teller:
         if self._asking or not self._waiting:
             return
         most = self._waiting[0][0]
+        self._needed = most
         whole = sum(one[0] for one in self._waiting)
         team, workspace, key = self.ids
         if self._send(messages.Want(team, workspace, key, most, max(whole, most * AHEAD))):
             self._asking = True
         else:
-            self._refuse("billing_away")
+            self._serve("billing_away")
 
     def granted(self, message: messages.Granted) -> None:
-        """The steward has answered."""
+        """The steward has answered; less than was needed is all there is."""
         self._asking = False
+        now = time.monotonic()
         if message.amount > 0:
-            now = time.monotonic()
             self.leases.append(Lease(message.lease_id, message.amount, message.seconds, now))
-            self._serve(may_lower=True)
-        else:
-            self._serve(may_lower=True)
-            self._refuse(message.refusal or "payment_required")
+        is_short = message.amount < self._needed
+        self._serve("" if not is_short else message.refusal or "insufficient_quota")
         self._ask()
-        self.tidy(time.monotonic(), idle_seconds=IDLE_SECONDS)
+        self.tidy(now, idle_seconds=IDLE_SECONDS)
 
     def renewed(self, message: messages.Renewed) -> None:
         for lease in self.leases:
             if lease.id == message.lease_id:
                 lease.ends_at = time.monotonic() + message.seconds
 
-    def _serve(self, *, may_lower: bool) -> None:
+    def _serve(self, short: str) -> None:
+        """Those who wait, in order. With `short`, a refusal's code, nothing more is to be had: whoever can do
+        with less gets what is left, the others are refused."""
         while self._waiting:
             most, least, answered = self._waiting[0]
-            lease = self._with(most)
-            if lease is not None:
-                self._waiting.popleft()
-                answered(_take(lease, most), "")
-                continue
-            richest = max(self.leases, key=lambda one: one.left, default=None)
-            if richest is None or not may_lower or richest.left < least:
+            lease, amount = self._with(most), most
+            if lease is None and short:
+                lease = max(self.leases, key=lambda one: one.left, default=None)
+                amount = lease.left if lease is not None else 0
+                if amount < least:
+                    lease = None
+            elif lease is None:
                 return
             self._waiting.popleft()
-            answered(_take(richest, richest.left), "")
-            may_lower = False
-
-    def _refuse(self, code: str) -> None:
-        """Nothing more is to be had now: tell the first in the queue; the others may do with less."""
-        waiting, self._waiting = self._waiting, deque()
-        for _most, _least, answered in waiting:
-            answered(None, code)
+            if lease is None:
+                answered(None, short)
+            else:
+                answered(_take(lease, amount), "")
 
     def tidy(self, now: float, *, idle_seconds: float) -> None:
         """Keep what is used, give back what is not."""

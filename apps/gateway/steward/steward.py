@@ -118,7 +118,7 @@ class Steward:
 
     async def _write_state(self, path: Path) -> None:
         """For whoever waits for us: where we are, once the workers know what to serve."""
-        while self.known.routes is None or not self.children:
+        while self.known.routes is None or not any(child.stats for child in self.children):
             await asyncio.sleep(0.05)
         state = {
             "port": self.terms.port,
