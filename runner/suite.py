@@ -131,8 +131,18 @@ class Suite:
             self.outcome.broken.append(f"{title}: pytest ended with {process.returncode}")
         return found
 
+    def prepare(self) -> None:
+        """Migrate the database that all tests copy; without it, the first of them does."""
+        say("Migrating the tests' database")
+        env = _environment(self.folder, self.folder / "report.json", self.lacking)
+        subprocess.run(
+            [str(paths.python()), "-m", "tests.database"], cwd=paths.ROOT, env=env, check=False,
+            stdin=subprocess.DEVNULL, preexec_fn=die_with_parent(signal.SIGTERM),
+        )  # fmt: skip
+
     def run(self) -> Outcome:
         """Both phases, whatever becomes of the first."""
+        self.prepare()
         title = f"Tests that share the machine ({WORKERS} workers)"
         self.outcome.add(self._phase_and_again(title, "-n", WORKERS, "-m", "not serial"))
         alone = ("-n0", "-m", "serial", "--timeout=300")
