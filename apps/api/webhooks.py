@@ -7,6 +7,7 @@ from django.views.decorators.http import require_POST
 from apps.api.errors import PROBLEM, problem_of, request_id
 from apps.core.errors import DomainError
 from apps.payments import services
+from apps.payments.specs import PROVIDER
 
 
 @csrf_exempt
@@ -14,9 +15,8 @@ from apps.payments import services
 def stripe(request: HttpRequest) -> HttpResponse:
     """Keep a message and answer at once; it is looked into afterwards."""
     try:
-        is_new = services.receive_message(
-            payload=request.body, signature=request.headers.get("Stripe-Signature", "")
-        )
+        signature = request.headers.get("Stripe-Signature", "")
+        is_new = services.receive_message(actor=PROVIDER, payload=request.body, signature=signature)
     except DomainError as error:
         return _problem(request, error)
     return JsonResponse({"received": True, "new": is_new})

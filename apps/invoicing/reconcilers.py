@@ -4,7 +4,7 @@ from datetime import datetime
 
 import structlog
 from django.core.mail import EmailMessage
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Count, Q
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
@@ -94,9 +94,13 @@ def _finalize_drafts(run: InvoiceRun, now: datetime) -> int:
 
 
 def _finalize(invoice_id: str, now: datetime) -> bool:
-    """One invoice; what cannot be made is parked with its reason, so that it holds up no other."""
+    """One invoice; what cannot be made is parked with its reason, so that it holds up no other. What
+    only the moment forbids (a lock, a lost connection) is tried again next time."""
     try:
         made = services.finalize_invoice(actor=SYSTEM, invoice_id=invoice_id, now=now)
+    except OperationalError:
+        log.exception("invoice_postponed", invoice=invoice_id)
+        return False
     except (DomainError, DatabaseError) as error:
         log.exception("invoice_parked", invoice=invoice_id)
         Invoice.objects.filter(pk=invoice_id, state=InvoiceState.DRAFT).update(

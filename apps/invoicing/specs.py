@@ -111,7 +111,8 @@ class Sums:
         return self.subtotal - self.exact + (ZERO if self.is_inclusive else self.tax)
 
 
-_NAMES = {"type": "Machine", "gpu": "GPU", "engine": "Inference engine", "fee": "Fee", "pool": "GPU pool"}
+_NAMES = {"type": "Machine", "gpu": "GPU", "engine": "Inference engine", "pool": "GPU pool"}
+_WORDS = {"disk": "Disk", "ip": "Public address", "fee": "Fee", "commitment": "Missing from the commitment"}
 _TOKENS = {"input": "input", "cached": "cached input", "output": "output", "embedding": "embedding"}
 
 
@@ -123,7 +124,13 @@ def describe(product: str) -> str:
         return f"{slug}, {_TOKENS.get(kind, kind)} tokens"
     if head in _NAMES and rest:
         return f"{_NAMES[head]} {rest}"
-    return {"disk": "Disk", "ip": "Public address"}.get(product, product)
+    known = {
+        "disk": "Disk",
+        "ip": "Public address",
+        "fee": "Fee",
+        "commitment": "Missing from the commitment",
+    }
+    return known.get(product, product)
 
 
 def floor_minor(amount: Decimal, currency: str) -> Decimal:

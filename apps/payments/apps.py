@@ -5,3 +5,8 @@ from django.apps import AppConfig
 
 class PaymentsConfig(AppConfig):
     name = "apps.payments"
+
+    def ready(self) -> None:
+        from apps.payments.selectors import proofs  # noqa: PLC0415 - models are loaded now
+
+        proofs.register()

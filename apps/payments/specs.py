@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from apps.core.actor import PLATFORM, Actor
 from apps.core.money import minor_digits
+from apps.core.permissions import Permission
+
+# Who speaks when a message carries a good signature.
+PROVIDER = Actor("payment provider", {PLATFORM: frozenset({Permission.BILLING_MANAGE})})
 
 # In units of the currency; providers refuse less, and more is a typing error.
 LEAST = Decimal(1)

@@ -141,9 +141,10 @@ class StripeDriver(PaymentDriver):
             "payment_method": charge.method,
             "confirm": True,
             "off_session": True,
-            "description": charge.description,
             "metadata": {KEY: charge.key},
         }
+        if charge.description:
+            params["description"] = charge.description
         try:
             with _translated():
                 intent = self._client.payment_intents.create(params, _once("pay", charge.key))

@@ -101,6 +101,6 @@ def _usage(row: tuple[Any, ...], names: dict[str, str]) -> Usage:
 
 
 def _kind(product: str, *, is_late: bool) -> str:
-    if product.startswith(("fee:", "commitment:")):
+    if product in ("fee", "commitment"):
         return LineKind.FEE
     return LineKind.PRIOR_PERIOD if is_late else LineKind.USAGE

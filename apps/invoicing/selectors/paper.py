@@ -149,7 +149,8 @@ def _sums(invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[tuple[str, str
 def _print(template: str, words: dict[str, Any]) -> bytes:
     """Typesetting is loaded when the first document is wanted: few processes ever print."""
     typesetting = import_module("apps.invoicing.selectors.typesetting")
-    made: bytes = typesetting.print_html(render_to_string(template, words))
+    sheet = render_to_string("invoicing/_paper.css")
+    made: bytes = typesetting.print_html(render_to_string(template, words), sheet)
     return made
 
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from weasyprint import HTML
+from weasyprint import CSS, HTML
 from weasyprint.urls import FatalURLFetchingError, URLFetcher
 
 # It reports every step it takes.
@@ -17,7 +17,9 @@ class NothingFetched(URLFetcher):
         raise FatalURLFetchingError(f"documents load nothing, not even {url[:80]}")
 
 
-def print_html(text: str) -> bytes:
-    """The document as PDF."""
-    made: bytes = HTML(string=text, url_fetcher=NothingFetched()).write_pdf()
+def print_html(text: str, sheet: str = "") -> bytes:
+    """The document as PDF, with a style sheet."""
+    fetcher = NothingFetched()
+    sheets = [CSS(string=sheet, url_fetcher=fetcher)] if sheet else []
+    made: bytes = HTML(string=text, url_fetcher=fetcher).write_pdf(stylesheets=sheets)
     return made

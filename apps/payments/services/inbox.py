@@ -7,9 +7,11 @@ from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
 
+from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Invalid
 from apps.core.ids import encode, new_uuid
+from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.drivers.stripe.mapping import subject_of
 from apps.drivers.stripe.signature import is_signed
@@ -25,8 +27,9 @@ RETURNING id, deliveries
 """
 
 
-def receive_message(*, payload: bytes, signature: str) -> bool:
+def receive_message(*, actor: Actor, payload: bytes, signature: str) -> bool:
     """Keep a message of Stripe's; False when it was known. Its signature is the permission to send it."""
+    actor.require(Permission.BILLING_MANAGE)
     if not settings.STRIPE_WEBHOOK_SECRET:
         raise ProviderMissing(_("The payment provider is not set up."))
     if not is_signed(payload, signature, settings.STRIPE_WEBHOOK_SECRET, db_now()):

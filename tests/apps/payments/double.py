@@ -14,10 +14,11 @@ from apps.drivers.stripe.signature import sign
 
 KEY, SECRET = "sk_test_double", "whsec_double"
 START = 1_772_366_400  # 2026-03-01 12:00 UTC
-GOOD, DECLINED, POOR, CAREFUL = "4242", "0002", "9995", "3155"
+GOOD, DECLINED, POOR, CAREFUL, BAD = "4242", "0002", "9995", "3155", "0341"
 REFUSALS = {
     DECLINED: ("card_declined", "generic_decline", "Your card was declined."),
     POOR: ("card_declined", "insufficient_funds", "Your card has insufficient funds."),
+    BAD: ("card_declined", "generic_decline", "Your card was declined."),
     CAREFUL: ("authentication_required", "authentication_required", "Your card was declined."),
 }
 
@@ -152,15 +153,22 @@ class Double:
                 return self._intent(given)
             case "POST", ["payment_intents", name, "cancel"]:
                 return self._cancel(self._find(name))
-            case "POST", ["payment_methods", name, "detach"]:
-                found = self._find(name)
-                if not found["customer"]:
-                    raise Refused(400, "invalid_request_error", message="not attached")
-                found["customer"] = None
-                return found
+            case "POST", ["payment_methods", *rest]:
+                return self._method(rest, given)
             case "POST", ["refunds"]:
                 return self._refund(given)
         raise Refused(404, "invalid_request_error", message=f"Unrecognized request URL {method} {target}")
+
+    def _method(self, rest: list[str], given: dict[str, Any]) -> dict[str, Any]:
+        if not rest:
+            last4 = given["card"]["number"][-4:]
+            card = {"brand": "visa", "last4": last4, "exp_month": 12, "exp_year": 2040}
+            return self._make("pm", "payment_method", type="card", customer=None, card=card)
+        found = self._find(rest[0])
+        if rest[1] == "detach" and not found["customer"]:
+            raise Refused(400, "invalid_request_error", message="not attached")
+        found["customer"] = given.get("customer")
+        return found
 
     def _get(self, parts: list[str], query: dict[str, Any]) -> dict[str, Any]:
         if parts == ["payment_methods"]:

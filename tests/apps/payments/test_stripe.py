@@ -202,7 +202,7 @@ def post(client, body: bytes, signature: str):
 
 def deliver_all(stripe: Double) -> None:
     for event in stripe.events:
-        services.receive_message(payload=(sent := stripe.signed(event))[0], signature=sent[1])
+        services.receive_message(actor=SYSTEM, payload=(sent := stripe.signed(event))[0], signature=sent[1])
     for message in WebhookEvent.objects.filter(processed_at=None).order_by("received_at"):
         reconcilers.process_message(message_id=message.pk)
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
@@ -259,7 +259,7 @@ def test_another_amount_than_was_asked_is_not_booked(team, stripe: Double):
     stripe.rows[payment.external_id]["amount_total"] = 1
     [message] = [event for event in stripe.events if event["type"].startswith("checkout")]
     body, signature = stripe.signed(message)
-    services.receive_message(payload=body, signature=signature)
+    services.receive_message(actor=SYSTEM, payload=body, signature=signature)
     reconcilers.process_message(message_id=WebhookEvent.objects.get().pk)
     assert "took 0.01 EUR" in WebhookEvent.objects.get().problem
     assert wallet_of(team).balance == 0
