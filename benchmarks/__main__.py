@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import commands, launches, lists, pages
+from benchmarks.gateway import bench as gateway
 from benchmarks.stage import Report
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
@@ -12,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[], Report]] = {
     "lists": lists.measure,
     "pages": pages.measure,
     "commands": commands.measure,
+    "gateway": gateway.measure,
 }
 UNASKED = ("launches", "lists", "pages")  # the others take long: by name only
 

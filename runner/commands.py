@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from runner import bootstrap, checks, paths, services, suite, supervise
+from runner import bootstrap, checks, fuzzing, paths, services, suite, supervise
 from runner.console import Stopped, show, warn
 
 PROFILE = "HOSTEDAI_TEST_PROFILE"
@@ -81,6 +81,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "faults": faults,
     "bench": bench,
     "evidence": evidence,
+    "fuzz": fuzzing.run,
     "manage": manage,
 }
 
