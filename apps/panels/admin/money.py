@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing import services
-from apps.billing.models import Transaction, TransactionKind
+from apps.billing.models import AccountKind, Transaction, TransactionKind
 from apps.billing.selectors import ledger, usage, wallets
 from apps.billing.selectors.ledger import AccountTotal
 from apps.core.money import plain
@@ -32,14 +32,17 @@ from apps.panels.kit import (
 )
 from apps.panels.money import GROUPS, UsageFile, UsagePage, kind_of
 
-ACCOUNTS = {
-    "customer": (_("Customers"), _("what we owe them in service")),
-    "revenue": (_("Revenue"), _("what was used")),
-    "uncollected": (_("Uncollected"), _("used, but not paid for")),
-    "funding": (_("Received payments"), _("booked by staff")),
-    "grants": (_("Granted credit"), _("given at our expense")),
+NOTES = {
+    "customer": _("what we owe them in service"),
+    "revenue": _("what was used"),
+    "uncollected": _("used, but not paid for"),
+    "funding": _("booked by staff"),
+    "grants": _("given at our expense"),
+    "payment_clearing": _("comes back to zero when the provider pays out"),
+    "provider_cost": _("what partners charge us"),
+    "rounding": _("from whole cents on invoices"),
 }
-CURRENCIES = (("EUR", "EUR"), ("USD", "USD"), ("GBP", "GBP"), ("CHF", "CHF"), ("JPY", "JPY"))
+CURRENCIES = (("EUR", "EUR"), ("USD", "USD"), ("GBP", "GBP"), ("CHF", "CHF"), ("JPY", "JPY"), ("KWD", "KWD"))
 
 
 class Usage(UsagePage):
@@ -140,7 +143,7 @@ class LedgerEntry(Detail):
     def main_overview(self) -> list[Any]:
         currency = self.object.currency
         columns = (
-            Column("account", _("Account"), lambda one: ACCOUNTS[one.account.kind][0], main=True),
+            Column("account", _("Account"), lambda one: one.account.get_kind_display(), main=True),
             Column("id", _("Id"), lambda one: cells.mono(one.account_id), priority=2),
             Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 12), num=True),
         )
@@ -236,4 +239,4 @@ class Accounts(Page):
 
 
 def _account(row: AccountTotal) -> Any:
-    return cells.two_lines(*ACCOUNTS[row.kind])
+    return cells.two_lines(AccountKind(row.kind).label, NOTES.get(row.kind, ""))

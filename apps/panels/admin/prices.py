@@ -1,5 +1,6 @@
 """The price book in the Admin panel: versions, changes to come, history."""
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -10,10 +11,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from apps.billing import services
+from apps.billing.curves import Tier
 from apps.billing.models import PriceVersion
 from apps.billing.models.prices import STATES
 from apps.billing.selectors import prices
+from apps.billing.services.prices import NewPrice
 from apps.billing.specs import HOURS_PER_MONTH
+from apps.billing.states import PriceModel
 from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.panels.admin.money import CURRENCIES
@@ -113,8 +117,11 @@ class PriceList(Resource):
         SavedView("all", _("All")),
     )
     actions = (WITHDRAW,)
-    links = (Link(_("Set a price"), "price-new", Permission.PRICE_MANAGE),)
-    empty = Empty(_("No price here"), _("What has no price cannot be launched."), links[0], icon="tag")
+    links = (
+        Link(_("Matrix"), "price-matrix", Permission.PRICE_READ, icon="grid-3x3", primary=False),
+        Link(_("Set a price"), "price-new", Permission.PRICE_MANAGE),
+    )
+    empty = Empty(_("No price here"), _("What has no price cannot be launched."), links[1], icon="tag")
     columns = (
         Column(
             "product",
@@ -180,12 +187,32 @@ class PriceDetail(Detail):
 
 class PriceFields(forms.Form):
     product = forms.CharField(
-        label=_("Product"), max_length=80, help_text=_("type:<short name>, gpu:<short name>, disk or ip")
+        label=_("Product"),
+        max_length=80,
+        help_text=_(
+            "type:…, gpu:…, disk, ip, egress, tokens:<model>:input …; “:spot” and “:reserved” follow."
+        ),
     )
     currency = forms.ChoiceField(label=_("Currency"), choices=CURRENCIES)
-    unit_price = forms.DecimalField(
-        label=_("Price per unit and hour"), max_digits=18, decimal_places=12, min_value=0
+    book = forms.SlugField(
+        label=_("Price list"), max_length=40, required=False, help_text=_("The standard one when left empty.")
     )
+    model = forms.ChoiceField(
+        label=_("Model"), choices=PriceModel.choices, initial=PriceModel.UNIT, required=False
+    )
+    tiers = forms.CharField(
+        label=_("Tiers"),
+        required=False,
+        help_text=_("One per line: up to so many units a month, and the price; the last one with “rest”."),
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "100 2.50\nrest 2.00"}),
+    )
+    package_size = forms.DecimalField(
+        label=_("Package of"), required=False, min_value=Decimal("0.001"), decimal_places=3, max_digits=18
+    )
+    included = forms.DecimalField(
+        label=_("Included units a month"), required=False, min_value=0, decimal_places=3, max_digits=18
+    )
+    unit_price = forms.DecimalField(label=_("Price per unit"), max_digits=18, decimal_places=12, min_value=0)
     valid_from = forms.DateTimeField(
         label=_("From"),
         required=False,
@@ -193,6 +220,20 @@ class PriceFields(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
     )
     note = forms.CharField(label=_("Note"), max_length=200, required=False)
+
+    def clean_tiers(self) -> tuple[Tier, ...]:
+        """The lines as tiers; the last one has no bound."""
+        tiers = []
+        for line in str(self.cleaned_data["tiers"]).split("\n"):
+            words = line.split()
+            if not words:
+                continue
+            try:
+                bound, price = words
+                tiers.append(Tier(None if bound == "rest" else Decimal(bound), Decimal(price)))
+            except (ValueError, ArithmeticError):
+                raise forms.ValidationError(_("A tier is a bound and a price.")) from None
+        return tuple(tiers)
 
 
 class PriceNew(FormPage):
@@ -205,12 +246,14 @@ class PriceNew(FormPage):
     done = _("The price is in the book.")
     sections = (
         Section(
-            _("What"), _("Machines are one product per instance type, all included."), ("product", "currency")
+            _("What"),
+            _("Machines are one product per instance type, all included."),
+            ("product", "currency", "book"),
         ),
         Section(
             _("Price"),
             _("Charged by the second. The version before ends where this one begins."),
-            ("unit_price", "valid_from", "note"),
+            ("unit_price", "model", "tiers", "package_size", "included", "valid_from", "note"),
             note=lambda view: view.effect,
         ),
     )
@@ -241,7 +284,8 @@ class PriceNew(FormPage):
         return [(str(_("Prices")), self.url("prices"))]
 
     def save(self, data: dict[str, Any]) -> str:
-        version = services.set_price(actor=self.actor, **data)
+        given = {name: value for name, value in data.items() if value not in (None, "", ())}
+        version = services.schedule_price(actor=self.actor, new=NewPrice(**given))
         return self.url("price", pk=version.pk)
 
 

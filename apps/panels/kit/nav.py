@@ -58,6 +58,7 @@ CONSOLE: tuple[Group, ...] = (
         (
             Item("usage", _("Usage"), "chart-column", P.USAGE_READ),
             Item("billing", _("Billing"), "wallet", P.BILLING_READ, ("ledger", "prices", "payments")),
+            Item("cost", _("Costs"), "coins", P.PRICE_READ, ("estimate",)),
             Item("invoices", _("Invoices"), "file-text", P.BILLING_READ, ("invoice",)),
         ),
     ),
@@ -110,7 +111,7 @@ ADMIN: tuple[Group, ...] = (
             ),
             Item("gpu-models", _("GPU models"), "cpu", P.CATALOG_READ, ("gpu-model", "gpu-model-new")),
             Item("images", _("Images"), "disc", P.CATALOG_READ, ("image", "image-new")),
-            Item("prices", _("Prices"), "tag", P.PRICE_READ, ("price", "price-new")),
+            Item("prices", _("Prices"), "tag", P.PRICE_READ, ("price", "price-new", "price-matrix")),
             Item("policies", _("Policies"), "scale", P.POLICY_READ, ("policy", "policy-new")),
         ),
     ),
@@ -124,6 +125,7 @@ ADMIN: tuple[Group, ...] = (
             Item("invoices", _("Invoices"), "file-text", P.BILLING_READ, ("invoice", "invoice-runs")),
             Item("payments", _("Payments"), "banknote", P.BILLING_READ, ("payment", "refunds")),
             Item("ledger", _("Ledger"), "receipt", P.BILLING_READ, ("ledger-entry", "billing")),
+            Item("quarantine", _("Quarantine"), "shield-alert", P.BILLING_READ, ("quarantined",)),
         ),
     ),
     (

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels.user import (
     access,
     activity,
+    cost,
     endpoint,
     endpoint_forms,
     endpoints,
@@ -76,6 +77,8 @@ urlpatterns: list[URLPattern] = [
     path("billing", money.Billing.as_view(), name="billing"),
     path("billing/entries", money.Statement.as_view(), name="ledger"),
     path("billing/prices", money.Prices.as_view(), name="prices"),
+    path("cost", cost.Cost.as_view(), name="cost"),
+    path("cost/estimate", cost.EstimateForm.as_view(), name="estimate"),
     path("billing/top-up", payments.TopUp.as_view(), name="top-up"),
     path("billing/automatic", cards.AutoTopUp.as_view(), name="auto-top-up"),
     path("billing/cards", cards.MethodList.as_view(), name="methods"),

@@ -1,0 +1,100 @@
+"""The price book as a matrix in the Admin panel: products by market, and changes to come."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.billing.models import PriceVersion
+from apps.billing.selectors import ledger, prices
+from apps.billing.selectors.matrix import Row, by_market
+from apps.core.money import ZERO
+from apps.core.permissions import Permission
+from apps.panels.admin.money import CURRENCIES
+from apps.panels.kit import Column, Empty, Facts, Kpi, Kpis, Link, Page, Table, cells
+from apps.panels.money import product_name
+
+MARKETS: tuple[tuple[str, Any], ...] = (
+    ("", _("On demand")),
+    ("spot", _("Spot")),
+    ("reserved", _("Reserved")),
+    ("stopped", _("Stopped")),
+)
+
+
+class PriceMatrix(Page):
+    panel = "admin"
+    permission = Permission.PRICE_READ
+    nav = "prices"
+    title = _("Price matrix")
+    intro = _("What is in force, product by market. A price that will change is marked.")
+    live = "price."
+    links: ClassVar = (
+        Link(_("All versions"), "prices", Permission.PRICE_READ, icon="history", primary=False),
+        Link(_("Set a price"), "price-new", Permission.PRICE_MANAGE),
+    )
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Prices")), self.url("prices"))]
+
+    @property
+    def currency(self) -> str:
+        asked = self.request.GET.get("currency", "")
+        return asked if asked in dict(CURRENCIES) else CURRENCIES[0][0]
+
+    def top(self) -> list[Any]:
+        totals = {
+            row.kind: row.balance
+            for row in ledger.account_totals(self.actor)
+            if row.currency == self.currency
+        } if self.can(Permission.BILLING_READ) else {}  # fmt: skip
+        revenue, cost = totals.get("revenue", ZERO), -totals.get("provider_cost", ZERO)
+        lost = -totals.get("uncollected", ZERO)
+        return [
+            Kpis(
+                [
+                    Kpi(_("Revenue"), cells.money(revenue, self.currency), note=_("all that was used")),
+                    Kpi(_("Providers"), cells.money(cost, self.currency), note=_("what partners charge us")),
+                    Kpi(_("Uncollected"), cells.money(lost, self.currency)),
+                    Kpi(_("Margin"), cells.money(revenue - cost - lost, self.currency)),
+                ]
+            )
+        ]
+
+    def main(self) -> list[Any]:
+        rows = by_market(prices.price_book(actor=self.actor), currency=self.currency, at=timezone.now())
+        columns = (
+            Column("product", _("Product"), lambda row: product_name(row.product), main=True),
+            Column("book", _("List"), lambda row: cells.tag(row.book), priority=2),
+            *(self._market(market, label) for market, label in MARKETS),
+        )
+        empty = Empty(_("No price here"), _("What has no price cannot be launched."), icon="tag")
+        return [Table(_("In force"), columns, rows, empty, sub=self.currency)]
+
+    def aside(self) -> list[Any]:
+        others = [
+            (code, cells.link(_now("show"), f"{self.url('price-matrix')}?currency={code}"))
+            for code, _label in CURRENCIES
+            if code != self.currency
+        ]
+        return [Facts(_("Other currencies"), others)]
+
+    def _market(self, market: str, label: Any) -> Column:
+        return Column(market or "demand", label, lambda row: self._price(row, market), num=True)
+
+    def _price(self, row: Row, market: str) -> Any:
+        version = row.markets.get(market)
+        if version is None:
+            return cells.NONE
+        shown = cells.link(
+            cells.price(version.unit_price, version.currency), self.url("price", pk=version.pk)
+        )
+        return cells.join(_parts(shown, version))
+
+
+def _parts(shown: Any, version: PriceVersion) -> Iterable[Any]:
+    if version.valid_until is None:
+        return (shown,)
+    return (shown, " ", cells.tag(_("changes"), "warn"))
