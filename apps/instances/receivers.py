@@ -21,9 +21,9 @@ from apps.operations.signals import cancel_requested
 
 
 @receiver(headroom_lost)
-def stop_unpaid(*, resource_id: str, **_kwargs: Any) -> None:
+def stop_unpaid(*, resource_id: str, budget: str = "", **_kwargs: Any) -> None:
     if resource_id.startswith("ins_"):
-        services.halt_unpaid(instance_id=resource_id)
+        services.halt_unpaid(instance_id=resource_id, budget=budget)
 
 
 @receiver(cancel_requested)

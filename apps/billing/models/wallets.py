@@ -36,6 +36,7 @@ class Wallet(models.Model):
     held = AmountField(verbose_name=_("held"), default=ZERO)
     credit_limit = AmountField(verbose_name=_("credit limit"), default=ZERO)
     credit_used_until = models.DateTimeField(db_default=Now())
+    is_budgeted = models.BooleanField(db_default=False, editable=False)  # it has, or had, budgets
     created_at = models.DateTimeField(db_default=Now())
 
     objects = WalletQuerySet.as_manager()

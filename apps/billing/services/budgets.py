@@ -1,6 +1,6 @@
 """Where budgets limit what may be held, and hear of what was spent. No budgets, no limits.
 
-`allowed`, `require`, `Caps` and `note` are called inside the caller's transaction, under the wallet's lock:
+`allowed`, `refusal`, `Caps` and `note` are called inside the caller's transaction, under the wallet's lock:
 what a team holds and spends is decided by one at a time, so no number of callers can overrun a budget
 together. Budgets are locked after wallets, by id.
 """
@@ -113,15 +113,17 @@ def allowed(*, spender: Spender, amount: Decimal, now: datetime) -> Decimal:
     return amount
 
 
-def require(*, spender: Spender, amount: Decimal, now: datetime) -> None:
-    """Raise BudgetUsedUp unless all of the amount fits into every budget of the spender."""
+def refusal(*, spender: Spender, amount: Decimal, now: datetime) -> BudgetUsedUp | None:
+    """Why not all of the amount fits into every budget of the spender, when it does not: for the caller to
+    raise once its transaction is in order."""
     for name, left in _lefts(spender, now):
         if left < amount:
-            raise BudgetUsedUp(
+            return BudgetUsedUp(
                 _("The budget “%(name)s” leaves %(left)s, and %(needed)s is needed to start.")
                 % {"name": name, "left": plain(max(left, ZERO)), "needed": plain(amount)},
                 budget=name, left=plain(left), needed=plain(amount),
             )  # fmt: skip
+    return None
 
 
 def _lefts(spender: Spender, now: datetime) -> list[tuple[str, Decimal]]:

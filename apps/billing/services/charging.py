@@ -36,7 +36,9 @@ from apps.core.ids import decode
 from apps.core.money import ZERO, plain, round_minor
 from apps.core.permissions import Permission
 
-_LOCK_WALLET = "SELECT balance - held + credit_limit FROM billing_wallet WHERE team_id = %s FOR UPDATE"
+_LOCK_WALLET = """
+SELECT balance - held + credit_limit, is_budgeted FROM billing_wallet WHERE team_id = %s FOR UPDATE
+"""
 
 # Under the wallet's lock; what the resource held before counts as free.
 _HOLD = """
@@ -94,9 +96,11 @@ def reserve(
         "key": decode("key", spender.key_id) if spender.key_id else None,
     }
     with transaction.atomic(savepoint=False):
-        free = _lock_wallet(team_id)
-        budgets.require(spender=spender, amount=wanted, now=now)
-        is_covered = statements.run(_HOLD, values) == 1
+        free, is_budgeted = _lock_wallet(team_id)
+        refusal = budgets.refusal(spender=spender, amount=wanted, now=now) if is_budgeted else None
+        is_covered = refusal is None and statements.run(_HOLD, values) == 1
+    if refusal is not None:
+        raise refusal
     if not is_covered:
         raise NoHeadroom(
             _("This costs %(hourly)s %(currency)s per hour; the balance covers %(free)s %(currency)s, and"
@@ -223,10 +227,10 @@ def _open_meter(values: dict[str, Any]) -> Meter:
     return meter
 
 
-def _lock_wallet(team_id: str) -> Decimal:
-    """Lock the team's wallet; what is left to spend."""
-    free: Decimal = statements.fetch_one(_LOCK_WALLET, [decode("team", team_id)])[0]
-    return free
+def _lock_wallet(team_id: str) -> tuple[Decimal, bool]:
+    """Lock the team's wallet; what is left to spend, and whether budgets have a say."""
+    free, is_budgeted = statements.fetch_one(_LOCK_WALLET, [decode("team", team_id)])
+    return free, is_budgeted
 
 
 def _for_span(hourly: Decimal, span: timedelta) -> Decimal:

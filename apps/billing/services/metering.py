@@ -39,7 +39,7 @@ from apps.operations.services import emit_many
 from apps.operations.specs import Happening
 
 _LOCK_WALLETS = """
-SELECT team_id, account_id, balance - held + credit_limit FROM billing_wallet
+SELECT team_id, account_id, balance - held + credit_limit, is_budgeted FROM billing_wallet
  WHERE team_id = ANY(%s) ORDER BY team_id FOR UPDATE
 """
 _HOLDS = "SELECT resource_id, amount FROM billing_hold WHERE resource_id = ANY(%s)"
@@ -69,6 +69,7 @@ class Purse:
 
     account_id: UUID
     free: Decimal
+    is_budgeted: bool = False
     balance: Decimal = ZERO
     held: Decimal = ZERO
 
@@ -82,7 +83,8 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
     """
     book = _price_book(cuts)
     purses, holds = _open_purses(cuts)
-    caps = _open_caps(cuts)
+    has_budgets = any(purse.is_budgeted for purse in purses.values())
+    caps = _open_caps(cuts) if has_budgets else Caps(())
     batch, positions = Batch(), Positions()
     for cut in cuts:
         meter, versions = cut.meter, book.get(cut.meter.team_id, [])
@@ -105,7 +107,8 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
         _follow(batch, cut, hourly, is_short=held < wanted)
     _close(batch, cuts, purses, holds)
     booking.write(batch)
-    _count(batch)
+    if has_budgets:
+        _count(batch)
     _warn(cuts)
     return [meter for meter in {cut.meter.pk: cut.meter for cut in cuts}.values() if _is_lost(meter)]
 
@@ -180,7 +183,7 @@ def _open_purses(cuts: Sequence[Cut]) -> tuple[dict[str, Purse], dict[str, Decim
     """Lock the wallets, in order; then read the holds, which change only under these locks."""
     teams = sorted({decode("team", cut.meter.team_id) for cut in cuts})
     wallets = statements.fetch_all(_LOCK_WALLETS, [teams])
-    purses = {encode("team", team): Purse(account, free) for team, account, free in wallets}
+    purses = {encode("team", team): Purse(*about) for team, *about in wallets}
     resources = [cut.meter.resource_id for cut in cuts]
     return purses, dict(statements.fetch_all(_HOLDS, [resources]))
 

@@ -9,9 +9,9 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.billing.errors import NoHeadroom
+from apps.billing.errors import BudgetUsedUp, NoHeadroom
 from apps.billing.services import charging
-from apps.billing.specs import Quote, as_json
+from apps.billing.specs import Quote, Spender, as_json
 from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.clock import db_now
@@ -56,7 +56,7 @@ def create_instance(*, actor: Actor, team: Team, workspace: Workspace, spec: Ins
         with transaction.atomic():
             instance = _accept(Launch(actor, team, workspace, spec, offer, db_now()))
             failpoint("instances.create.written")
-    except (PolicyRefused, NoHeadroom, PoolExhausted) as refusal:
+    except (PolicyRefused, NoHeadroom, BudgetUsedUp, PoolExhausted) as refusal:
         _explain(refusal, actor, team, spec)
         raise
     failpoint("instances.create.committed")
@@ -72,7 +72,13 @@ def _accept(launch: Launch) -> Instance:
     offers.require_allowed(team_id=launch.team.pk, offer=offer)
     instance = _draft(launch)
     quote = charging.reserve(
-        team_id=launch.team.pk, resource_id=str(instance.pk), rates=offer.rates(spec), now=launch.now
+        team_id=launch.team.pk,
+        resource_id=str(instance.pk),
+        rates=offer.rates(spec),
+        now=launch.now,
+        spender=Spender(
+            launch.team.pk, launch.workspace.pk, launch.actor.key_id, user_id=launch.actor.user_id
+        ),
     )
     wanted = offer.wanted(spec)
     placed = reservations.reserve(

@@ -106,12 +106,15 @@ def rename_instance(*, actor: Actor, instance_id: str, name: str) -> Instance:
 
 
 @transaction.atomic
-def halt_unpaid(*, instance_id: str) -> None:
-    """Switch off what its team cannot pay for any longer."""
+def halt_unpaid(*, instance_id: str, budget: str = "") -> None:
+    """Switch off what its team cannot pay for any longer, or what a budget of the team stops."""
     instance = Instance.objects.select_for_update(of=("self",)).filter(pk=instance_id).first()
     if instance is None or instance.desired != Desired.RUNNING or instance.state != State.RUNNING:
         return
-    _wish_off(SYSTEM, instance, _("Stopped because the balance ran out."), "instance.stopped_unpaid")
+    message = _("Stopped because the balance ran out.")
+    if budget:
+        message = _("Stopped because the budget “%(name)s” is used up.") % {"name": budget}
+    _wish_off(SYSTEM, instance, message, "instance.stopped_unpaid")
 
 
 @transaction.atomic

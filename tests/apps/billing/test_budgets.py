@@ -10,7 +10,7 @@ from django.core import mail
 from django.db import connection
 
 from apps.billing.errors import BudgetUsedUp
-from apps.billing.models import Budget, BudgetAlert, Hold
+from apps.billing.models import Budget, BudgetAlert, Hold, Wallet
 from apps.billing.reconcilers import cut_due
 from apps.billing.selectors import proofs
 from apps.billing.selectors.budgets import get_budget, list_budgets, period_start, spent_now
@@ -153,7 +153,7 @@ def test_each_threshold_is_told_of_once(team: Team) -> None:
     for amount, thresholds in (("4.9", []), ("0.1", [50]), ("0.1", [50]), ("4.2", [50, 80, 90]), ("3", None)):
         settle_tokens(team, amount)
         expected = [50, 80, 90, 100] if thresholds is None else thresholds
-        assert sorted(one.data["threshold"] for one in told) == expected
+        assert sorted(one.data["threshold"] for one in told.all()) == expected
     assert BudgetAlert.objects.count() == 4
     assert budgeting.mail_alerts() == 4
     assert budgeting.mail_alerts() == 0
@@ -200,6 +200,7 @@ def test_what_runs_is_stopped_when_its_budget_is_used_up(team: Team) -> None:
         team=team, name="Small", level="team", subject_id=new_uuid(), subject_label="", period="day",
         amount=2, action="stop", period_start=period_start("day", START), created_by_label="test",
     )  # fmt: skip
+    Wallet.objects.filter(team=team).update(is_budgeted=True)
     headroom_lost.connect(listen)
     try:
         now = START

@@ -104,6 +104,12 @@ def damage(statement: str) -> None:
 
 
 A_USAGE = "(SELECT id FROM billing_usageinterval ORDER BY resource_id, started_at LIMIT 1)"
+A_BUDGET = (
+    "INSERT INTO billing_budget (id, team_id, name, level, subject_id, subject_label, period, amount, action,"
+    " period_start, spent, alerted, created_by_label, created_at) SELECT gen_random_uuid(), team_id, 'x',"
+    " 'team', gen_random_uuid(), '', 'day', 10, 'notify', now(), 5, {alerted}, '', now()"
+    " FROM billing_wallet LIMIT 1"
+)
 DAMAGE = {
     "postings_sum": "UPDATE billing_posting SET amount = amount + 1 WHERE id = (SELECT min(id) FROM"
     " billing_posting)",
@@ -144,6 +150,9 @@ DAMAGE = {
     "counted_rerated": "UPDATE billing_usageevent SET quantity = quantity + 1",
     "grants_remaining": "UPDATE billing_creditgrant SET remaining = remaining / 2",
     "grants_booked": "UPDATE billing_creditgrant SET amount = amount + 1, remaining = remaining + 1",
+    "budgets_spent": A_BUDGET.format(alerted=50),
+    "budgets_told": A_BUDGET.format(alerted=0),
+    "budgets_alerts": A_BUDGET.format(alerted=50),
     "wallet_account": "UPDATE billing_wallet SET currency = 'USD'",
 }
 
