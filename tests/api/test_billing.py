@@ -157,3 +157,21 @@ def test_a_parked_meter_is_resumed_by_staff(staff):
     make_price("ip", "0.001")
     assert staff.post(f"{ADMIN}/meters/{machine}/resume").json()["parked_because"] == ""
     assert staff.post(f"{ADMIN}/meters/ins_none/resume").status_code == 404
+
+
+def test_budgets_are_set_seen_changed_and_removed(team) -> None:
+    call = team_caller(team)
+    wish = {"name": "All", "level": "team", "period": "month", "amount": "10", "action": "block"}
+    made = call.post(f"{USER}/budgets", wish)
+    assert (made.status_code, made.json()["amount"], made.json()["subject"]) == (201, "10", team.pk)
+    path = f"{USER}/budgets/{made.json()['id']}"
+    assert call.get(path).json()["spent"] == made.json()["spent"]
+    assert call.patch(path, {"amount": "12.5", "action": "stop"}).json()["amount"] == "12.5"
+    assert [one["name"] for one in call.get(f"{USER}/budgets").json()["items"]] == ["All"]
+    assert call.get(f"{path}/alerts").json()["items"] == []
+    nobody = {"level": "key", "subject": "key_nonsense"}
+    wrong = ({"amount": "0"}, {"amount": 10}, {"level": "planet"}, nobody, {"level": "workspace"})
+    for bad in wrong:
+        assert call.post(f"{USER}/budgets", {**wish, **bad}).status_code == 422, bad
+    assert call.delete(path).status_code == 204
+    assert call.get(path).status_code == 404

@@ -5,7 +5,8 @@ from typing import Any
 
 from apps.api.isolation.principals import World
 from apps.billing.models import PriceList, Quarantined
-from apps.billing.services import wallets
+from apps.billing.services import budgeting, wallets
+from apps.billing.services.budgeting import BudgetWish
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
 from apps.inference.models import Endpoint, Hardware, Replica, Revision
@@ -64,6 +65,8 @@ def furnish(team: Team, supply: Supply) -> None:
     operations.open_operation(actor=SYSTEM, target=target, plan=plan)
     wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(100), reason="isolation")
     money.furnish(team)
+    wish = BudgetWish(f"{team.slug}-budget", "team", "month", Decimal(1000), "notify")
+    budgeting.set_budget(actor=SYSTEM, team=team, wish=wish)
     invite_member(actor=SYSTEM, team=team, email=f"guest@{team.slug}.example", role=Role.TEAM_VIEWER)
     ResourceGroup.objects.create(region=supply.region, name="Group", slug="group")
     make_model(team)

@@ -59,6 +59,7 @@ CONSOLE: tuple[Group, ...] = (
             Item("usage", _("Usage"), "chart-column", P.USAGE_READ),
             Item("billing", _("Billing"), "wallet", P.BILLING_READ, ("ledger", "prices", "payments")),
             Item("cost", _("Costs"), "coins", P.PRICE_READ, ("estimate",)),
+            Item("budgets", _("Budgets"), "gauge", P.BILLING_READ, ("budget", "budget-new")),
             Item("invoices", _("Invoices"), "file-text", P.BILLING_READ, ("invoice",)),
         ),
     ),

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels.user import (
     access,
     activity,
+    budgets,
     cost,
     endpoint,
     endpoint_forms,
@@ -79,6 +80,9 @@ urlpatterns: list[URLPattern] = [
     path("billing/prices", money.Prices.as_view(), name="prices"),
     path("cost", cost.Cost.as_view(), name="cost"),
     path("cost/estimate", cost.EstimateForm.as_view(), name="estimate"),
+    path("budgets", budgets.BudgetList.as_view(), name="budgets"),
+    path("budgets/new", budgets.BudgetNew.as_view(), name="budget-new"),
+    path("budgets/<str:pk>", budgets.BudgetEdit.as_view(), name="budget"),
     path("billing/top-up", payments.TopUp.as_view(), name="top-up"),
     path("billing/automatic", cards.AutoTopUp.as_view(), name="auto-top-up"),
     path("billing/cards", cards.MethodList.as_view(), name="methods"),

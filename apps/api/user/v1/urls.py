@@ -3,9 +3,10 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from apps.api.user.v1.budgets import BudgetViewSet
 from apps.api.user.v1.catalog import ImageViewSet, OfferViewSet, RegionViewSet, TypeViewSet
-from apps.api.user.v1.endpoints import EndpointViewSet, HardwareViewSet, ReplicaViewSet
 from apps.api.user.v1.cost import CostViewSet, VoucherViewSet
+from apps.api.user.v1.endpoints import EndpointViewSet, HardwareViewSet, ReplicaViewSet
 from apps.api.user.v1.events import EventViewSet
 from apps.api.user.v1.instances import InstanceViewSet
 from apps.api.user.v1.invoices import BillingProfileViewSet, CreditNoteViewSet, InvoiceViewSet
@@ -49,6 +50,7 @@ router.register("vouchers", VoucherViewSet, "vouchers")
 router.register("statement", StatementViewSet, "statement")
 router.register("usage", UsageViewSet, "usage")
 router.register("api-keys", ApiKeyViewSet, "api-keys")
+router.register("budgets", BudgetViewSet, "budgets")
 router.register("audit", AuditViewSet, "audit")
 router.register("invitations", InvitationViewSet, "invitations")
 router.register("members", MemberViewSet, "members")
