@@ -1,4 +1,4 @@
-"""`/v1` under the portal's own address: passed to the gateway and back as it comes, in pieces of bounded size.
+"""`/v1` under the portal's own address: passed to the gateway and back as it comes, in bounded pieces.
 
 Heavy callers go to the gateway itself; this is for installations with one address, and costs more.
 """

@@ -134,7 +134,7 @@ def _lock_last(book: str, product: str, currency: str) -> PriceVersion | None:
 def check_price(new: NewPrice) -> None:
     """Raise Invalid for a price that makes no sense."""
     if not PRODUCT.match(new.product):
-        raise Invalid(_("A product is type:…, gpu:…, disk, ip, egress, tokens:… and the like."), field="product")
+        raise Invalid(_("A product is type:…, gpu:…, disk, ip, tokens:… and the like."), field="product")
     if not CURRENCY.match(new.currency):
         raise Invalid(_("A currency has three capital letters."), field="currency")
     if new.book != STANDARD and not PriceList.objects.filter(slug=new.book).exists():

@@ -74,9 +74,7 @@ class LaunchIn(In):
     """A model, where and on what. `model` is a version's id, or a model's short name (its newest version)."""
 
     model = serializers.CharField(max_length=80)
-    provider = serializers.CharField(
-        required=False, max_length=40, help_text="Kind of cluster: `local`."
-    )
+    provider = serializers.CharField(required=False, max_length=40, help_text="Kind of cluster: `local`.")
     region = serializers.CharField(max_length=40)
     instance_type = serializers.CharField(max_length=60, help_text="Short name of the hardware.")
     name = serializers.CharField(required=False, max_length=63, help_text="Without it, the model's.")
