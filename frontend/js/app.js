@@ -11,4 +11,6 @@ import "./elements/palette.js";
 import "./elements/confirm.js";
 import "./elements/form.js";
 import "./elements/upload.js";
+import "./elements/answer.js";
+import "./elements/chat.js";
 import "./shell.js";

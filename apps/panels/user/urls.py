@@ -21,6 +21,7 @@ from apps.panels.user import (
     money,
     overview,
     people,
+    playground,
     storage,
     team,
 )
@@ -56,6 +57,8 @@ urlpatterns: list[URLPattern] = [
     path("endpoints/<str:pk>/deploy", endpoint_forms.Deploy.as_view(), name="endpoint-deploy"),
     path("endpoints/<str:pk>/canary", endpoint_forms.Canary.as_view(), name="endpoint-canary"),
     path("endpoints/<str:pk>/canary/share", endpoint_forms.Weigh.as_view(), name="endpoint-weigh"),
+    path("playground", playground.Playground.as_view(), name="playground"),
+    path("playground/ask", playground.PlaygroundAsk.as_view(), name="playground-ask"),
     path("activity", activity.Activity.as_view(), name="activity"),
     path("activity/<str:pk>", activity.OperationPage.as_view(), name="operation"),
     path("members", people.MemberList.as_view(), name="members"),
