@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from benchmarks import commands, launches, lists, pages
+from benchmarks import commands, invoices, launches, lists, pages
 from benchmarks.gateway import bench as gateway
 from benchmarks.stage import Report
 
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[], Report]] = {
     "pages": pages.measure,
     "commands": commands.measure,
     "gateway": gateway.measure,
+    "invoices": invoices.measure,
 }
 UNASKED = ("launches", "lists", "pages")  # the others take long: by name only
 
