@@ -1,18 +1,21 @@
 """What the lists and pages of endpoints and replicas share in all three panels."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db.models import Count, Q, QuerySet
+from django.http import HttpResponse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.actor import Actor
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint, Replica
+from apps.inference.selectors import reading
 from apps.inference.services import endpoints, replicas
 from apps.inference.states import COMING, LIVE, Desired, EndpointState, Metering, ReplicaState
-from apps.panels.kit import Action, Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.kit import Action, Column, Detail, Empty, Filter, Resource, SavedView, actions, cells
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
 
@@ -206,6 +209,47 @@ class ReplicaList(Resource):
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.select_related("endpoint", "region", "cluster", "node", "revision__hardware")
+
+
+class EndpointDetail(Detail):
+    """The page of one endpoint, with its replicas on it."""
+
+    permission = READ
+    model = Endpoint
+    live = "endpoint. replica. operation."
+
+    def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        ready = Q(replicas__state=ReplicaState.READY)
+        named = rows.select_related("region", "revision__hardware", "canary__hardware", "previous")
+        return named.annotate(ready_count=Count("replicas", filter=ready))
+
+    def crumbs(self) -> list[tuple[str, str]]:
+        return [(str(_("Endpoints")), self.url("endpoints"))]
+
+    def heading(self) -> Any:
+        return self.object.slug
+
+    def home(self) -> str:
+        return self.url("endpoint", pk=self.pk)
+
+    def status(self) -> Any:
+        return state_of(self.object)
+
+    @cached_property
+    def replicas(self) -> list[Replica]:
+        """Those that are there or coming, and those that failed."""
+        return list(reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))[:100])
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        return actions.perform(self, [REPLACE] if self._is_of_replica() else self.actions)
+
+    def targets(self, ids: Any) -> list[Any]:
+        if not self._is_of_replica():
+            return super().targets(ids)
+        return [one for one in self.replicas if one.pk in ids]
+
+    def _is_of_replica(self) -> bool:
+        return str(self.request.POST.get("do", "")).partition(":")[0] == REPLACE.name
 
 
 def find(actor: Actor, place: Place, text: str) -> list[Hit]:

@@ -78,7 +78,7 @@ def make_version(team: Team | None = None, *, slug: str = "", model: Model | Non
     return ModelVersion.objects.create(
         model=model,
         team=team,
-        number=number,
+        number=ModelVersion.objects.filter(model=model).count() + 1,
         state="servable",
         format="gguf",
         digest=f"sha256:{number:064x}",

@@ -24,6 +24,11 @@ from apps.registry.models import ModelVersion
 from apps.teams.models import Team, Workspace
 
 
+class HardwareQuerySet(CatalogQuerySet):
+    def offered(self) -> "HardwareQuerySet":
+        return self.filter(is_active=True)
+
+
 class Hardware(models.Model):
     """What a replica may run on; `kinds` are the clusters' drivers that have it.
 
@@ -43,7 +48,7 @@ class Hardware(models.Model):
     position = models.PositiveSmallIntegerField(default=100)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = CatalogQuerySet.as_manager()
+    objects = HardwareQuerySet.as_manager()
 
     class Meta:
         ordering = ("position", "slug")

@@ -4,8 +4,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar
 
-from django.db.models import Count, Q, QuerySet
-from django.http import HttpResponse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -15,7 +13,7 @@ from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Traffic, traffic
 from apps.inference.services import rollouts
-from apps.inference.states import Desired, EndpointState, Metering, ReplicaState
+from apps.inference.states import Desired, EndpointState, Metering
 from apps.operations.models import Event, Operation
 from apps.operations.selectors import operations_of
 from apps.operations.states import State as OperationState
@@ -25,7 +23,6 @@ from apps.panels.kit import (
     Chart,
     Code,
     Column,
-    Detail,
     Empty,
     Events,
     Facts,
@@ -114,11 +111,8 @@ REVISION_COLUMNS = (
 )
 
 
-class EndpointPage(Detail):
+class EndpointPage(endpoints.EndpointDetail):
     panel = "console"
-    permission = endpoints.READ
-    model = Endpoint
-    live = "endpoint. replica. operation."
     tabs: ClassVar = (
         Tab("overview", _("Overview")),
         Tab("traffic", _("Traffic"), Permission.USAGE_READ),
@@ -128,35 +122,7 @@ class EndpointPage(Detail):
     )
     actions = (PROMOTE, DROP, ROLL_BACK, endpoints.DELETE)
 
-    def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        ready = Q(replicas__state=ReplicaState.READY)
-        named = rows.select_related("region", "revision__hardware", "canary__hardware", "previous")
-        return named.annotate(ready_count=Count("replicas", filter=ready))
-
-    def crumbs(self) -> list[tuple[str, str]]:
-        return [(str(_("Endpoints")), self.url("endpoints"))]
-
-    def home(self) -> str:
-        return self.url("endpoint", pk=self.pk)
-
-    def heading(self) -> Any:
-        return self.object.slug
-
-    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        name = str(request.POST.get("do", "")).partition(":")[0]
-        return actions.perform(self, [endpoints.REPLACE] if name == "replace" else self.actions)
-
-    def targets(self, ids: Any) -> list[Any]:
-        name = str(self.request.POST.get("do", "")).partition(":")[0]
-        if name != "replace":
-            return super().targets(ids)
-        rows = reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))
-        return [one for one in rows if one.pk in ids]
-
     # ------------------------------------------------------------ header
-
-    def status(self) -> Any:
-        return endpoints.state_of(self.object)
 
     def meta(self) -> list[Any]:
         one = self.object
@@ -215,8 +181,7 @@ class EndpointPage(Detail):
             [
                 Kpi(_("Requests, last hour"), cells.number(found.requests)),
                 Kpi(_("Mean answer"), mean),
-                Kpi(_("Tokens in"), cells.number(found.input)),
-                Kpi(_("Tokens out"), cells.number(found.output)),
+                Kpi(_("Tokens in and out"), f"{cells.number(found.input)} / {cells.number(found.output)}"),
             ]
         )
 
@@ -313,13 +278,12 @@ class EndpointPage(Detail):
         )
 
     def main_replicas(self) -> list[Any]:
-        rows = list(reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))[:100])
         empty = Empty(_("No replica now"), _("The next request starts one."), icon="cpu")
         return [
             Table(
                 _("Replicas"),
                 REPLICA_COLUMNS,
-                rows,
+                self.replicas,
                 empty,
                 buttons=lambda one: actions.buttons(self, [endpoints.REPLACE], one),
             ),

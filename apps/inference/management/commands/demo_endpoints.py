@@ -52,8 +52,9 @@ class Command(BaseCommand):
     def _build(self) -> list[str]:
         region = _region()
         _cluster(region)
-        for slug, name, vcpus, memory, price in HARDWARE:
+        for position, (slug, name, vcpus, memory, price) in enumerate(HARDWARE):
             facts = {"name": name, "kinds": ["local"], "vcpus": vcpus, "memory_mib": memory}
+            facts["position"] = position
             Hardware.objects.get_or_create(slug=slug, defaults=facts)
             _price(f"engine:{slug}", price)
         return [_serve(version) for version in _bundled()]
