@@ -154,8 +154,8 @@ def _card(one: Mapping[str, Any]) -> GpuInfo:
 
 
 def _cards(node: Node) -> tuple[int, int]:
-    answers = [answer for _receiver, answer in cards_asked.send(Node, node=node)]
-    return (answers[0][0], answers[0][1]) if answers else (0, 0)
+    answers: list[tuple[Any, Any]] = cards_asked.send(Node, node=node)
+    return next(((int(all_), int(pooled)) for _receiver, (all_, pooled) in answers), (0, 0))
 
 
 def _engines(node: Node) -> list[EngineAt]:

@@ -39,6 +39,7 @@ PRODUCTS = (("type:", _("Machines")), ("gpu:", _("GPUs")), ("disk", _("Disk")), 
 
 class Usage(UsagePage):
     panel = "console"
+    links = (Link(_("Tokens by model and key"), "token-use", Permission.USAGE_READ, primary=False),)
 
     @property
     def currency(self) -> str:  # type: ignore[override]

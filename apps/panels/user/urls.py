@@ -24,6 +24,7 @@ from apps.panels.user import (
     playground,
     storage,
     team,
+    token_use,
 )
 from apps.panels.user.billing import cards, invoices, payments
 
@@ -78,6 +79,8 @@ urlpatterns: list[URLPattern] = [
     path("api-keys/<str:pk>", access.ApiKeyRotate.as_view(), name="api-key"),
     path("usage", money.Usage.as_view(), name="usage"),
     path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
+    path("usage/tokens", token_use.TokenUse.as_view(), name="token-use"),
+    path("usage/tokens.csv", token_use.TokenUseFile.as_view(), name="token-use-file"),
     path("billing", money.Billing.as_view(), name="billing"),
     path("billing/entries", money.Statement.as_view(), name="ledger"),
     path("billing/prices", money.Prices.as_view(), name="prices"),

@@ -29,6 +29,10 @@ def _moment(**options: Any) -> serializers.FloatField:
     return serializers.FloatField(min_value=0, max_value=LATEST, **options)
 
 
+def _many(child: In, most: int, **options: Any) -> serializers.ListSerializer[Any]:
+    return serializers.ListSerializer(child=child, max_length=most, **options)
+
+
 class RegisterIn(In):
     """The agent keeps its credential and tells its SHA-256 only."""
 
@@ -73,8 +77,8 @@ class FactsIn(In):
     memory_mib = serializers.IntegerField(min_value=1, max_value=1 << 30)
     disk_gib = serializers.IntegerField(min_value=0, max_value=1 << 30)
     kernel = serializers.CharField(max_length=80, allow_blank=True)
-    gpus: Any = CardIn(many=True, allow_null=True, max_length=MOST_GPUS)
-    checks: Any = CheckIn(many=True, max_length=40)
+    gpus: Any = _many(CardIn(), MOST_GPUS, allow_null=True)
+    checks: Any = _many(CheckIn(), 40)
 
 
 class CardReadingIn(In):
@@ -111,8 +115,8 @@ class SampleIn(In):
     cpu_percent = serializers.FloatField(min_value=-1, max_value=101)
     memory_used_mib = serializers.IntegerField(min_value=0, max_value=1 << 30)
     disk_used_gib = serializers.IntegerField(min_value=0, max_value=1 << 30)
-    gpus: Any = CardReadingIn(many=True, max_length=MOST_GPUS)
-    engines: Any = EngineReadingIn(many=True, max_length=MOST_ENGINES)
+    gpus: Any = _many(CardReadingIn(), MOST_GPUS)
+    engines: Any = _many(EngineReadingIn(), MOST_ENGINES)
 
 
 class NoticeIn(In):
@@ -120,7 +124,7 @@ class NoticeIn(In):
 
     action = serializers.CharField(max_length=40)
     at = _moment(allow_null=True)
-    source = serializers.CharField(max_length=40, allow_blank=True)
+    source: Any = serializers.CharField(max_length=40, allow_blank=True)
 
 
 class HeartbeatIn(In):
@@ -129,7 +133,7 @@ class HeartbeatIn(In):
     journal = serializers.UUIDField()
     version = serializers.CharField(max_length=40)
     sent_at = _moment()
-    samples: Any = SampleIn(many=True, max_length=MOST_SAMPLES)
+    samples: Any = _many(SampleIn(), MOST_SAMPLES)
     stopping = serializers.BooleanField(required=False)
     facts: Any = FactsIn(required=False)
     notice: Any = NoticeIn(required=False)
@@ -169,6 +173,11 @@ class AgentViewSet(ApiViewSet, abstract=True):
             raise NotFound("not your node")
         return node_scope(next(iter(mine)))
 
+    @property
+    def known(self) -> Any:
+        """The token or credential that was shown."""
+        return self.request.user
+
 
 class RegistrationViewSet(AgentViewSet):
     """A host becomes a node: `Authorization: Bearer hai_enrol_…`, once."""
@@ -184,7 +193,7 @@ class RegistrationViewSet(AgentViewSet):
         given = self.body()
         node = services.register_agent(
             actor=self.actor,
-            token=request.user,
+            token=self.known,
             credential=given["credential_sha256"],
             version=given["version"],
         )
@@ -204,7 +213,7 @@ class HeartbeatViewSet(AgentViewSet):
         """What was counted before is not counted again: repeat it until it is acknowledged."""
         return self.answer(
             services.record_heartbeat(
-                actor=self.actor, credential=request.user, report=report_of(self.body()), now=db_now()
+                actor=self.actor, credential=self.known, report=report_of(self.body()), now=db_now()
             )
         )
 

@@ -1,0 +1,93 @@
+"""Tokens by model, key, workspace and day, in the page and in the file."""
+
+import csv
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from apps.billing.services import tokens, wallets
+from apps.billing.services.tokens import TokenUsage
+from apps.core.actor import SYSTEM
+from apps.core.clock import db_now
+from apps.core.ids import new_uuid
+from apps.core.permissions import Role
+from tests.factories.billing import make_price
+from tests.factories.teams import TeamFactory, admin_of, key_of, member_of, workspace_of
+
+pytestmark = pytest.mark.django_db
+
+
+def use(team: Any, key: Any, *, slug: str = "llama", count: int = 1) -> None:
+    now = db_now()
+    prices = tokens.price_table(now).of(str(team.pk), slug)
+    assert prices is not None
+    counts = (1000, 200, 300, 0)
+    made = [
+        TokenUsage(
+            request_id=new_uuid(), team_id=team.pk, workspace_id=workspace_of(team).pk, key_id=key.pk,
+            endpoint_id=None, replica_id=None, slug=slug, digest="sha256:1", input=counts[0],
+            cached=counts[1], output=counts[2], embedding=counts[3], amount=tokens.token_cost(prices, counts),
+            currency=prices.currency, price_version_ids=prices.version_ids, lease_id=None,
+            started_at=now - timedelta(seconds=1), finished_at=now, outcome="stop", stream=True,
+        )
+        for _each in range(count)
+    ]  # fmt: skip
+    assert tokens.settle(made).counted == count
+
+
+@pytest.fixture
+def team() -> Any:
+    made = TeamFactory()
+    wallets.top_up(actor=SYSTEM, team=made, amount=Decimal(100), reason="test")
+    for slug in ("llama", "qwen"):
+        for kind, price in (("input", "0.5"), ("cached", "0.05"), ("output", "1.5")):
+            make_price(f"tokens:{slug}:{kind}", price)
+    return made
+
+
+def look(client: Client, address: str) -> str:
+    with CaptureQueriesContext(connection) as statements:
+        answer = client.get(address)
+    assert answer.status_code == 200, address
+    assert len(statements) <= 15
+    return answer.content.decode()
+
+
+def test_tokens_are_added_up_each_way(team: Any) -> None:
+    admin = admin_of(team)
+    keys = [key_of(team, "inference:use", name=name).key for name in ("backend", "notebook")]
+    use(team, keys[0], count=3)
+    use(team, keys[1], slug="qwen")
+    client = Client()
+    client.force_login(admin)
+    base = f"/console/{team.slug}/{workspace_of(team).slug}/usage"
+    assert "usage/tokens" in look(client, base)
+    page = look(client, f"{base}/tokens")
+    for text in ("llama", "qwen", "3,000", "900"):
+        assert text in page, text
+    assert "backend" in look(client, f"{base}/tokens?by=key&days=7")
+    assert workspace_of(team).name in look(client, f"{base}/tokens?by=workspace")
+    look(client, f"{base}/tokens?by=day&days=90")
+    lines = b"".join(client.get(f"{base}/tokens.csv?days=7")).decode().splitlines()
+    rows = list(csv.DictReader(lines))
+    shown = [(row["Model"], row["Requests"], row["Out"]) for row in rows]
+    assert shown == [("llama", "3", "900"), ("qwen", "1", "300")]
+    assert {row["Key"] for row in rows} == {str(key.pk) for key in keys}
+    assert rows[0]["Cost"].rstrip("0") == "0.00288"
+
+
+def test_nothing_was_asked_yet_and_others_see_nothing(team: Any) -> None:
+    base = f"/console/{team.slug}/{workspace_of(team).slug}/usage/tokens"
+    client = Client()
+    client.force_login(admin_of(team))
+    assert "No model was asked in this time." in look(client, base)
+    client.force_login(member_of(team, Role.TEAM_VIEWER))
+    assert client.get(base).status_code == 404
+    client.force_login(admin_of(TeamFactory()))
+    assert client.get(base).status_code == 404
+    assert client.get(f"{base}.csv").status_code == 404
