@@ -141,11 +141,32 @@ def python_packages(*, development: bool) -> None:
         _install_libvirt()
 
 
+def node_packages() -> None:
+    """The locked JavaScript client that the gateway's tests ask with; without npm its test is skipped."""
+    folder = paths.ROOT / "tests" / "gateway" / "js"
+    lock = folder / "package-lock.json"
+    stamp, npm = folder / "node_modules" / ".hostedai", shutil.which("npm")
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    if npm is None:
+        say("npm is not installed: the JavaScript client is not tried")
+        return
+    with locked(paths.open_folder(paths.VAR)):
+        quiet = ("--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+        if _run(npm, "ci", *quiet):
+            stamp.write_text(wanted)
+        else:
+            say("The JavaScript client could not be installed: it is not tried")
+
+
 def everything(*, development: bool, browser: bool) -> list[str]:
     """All a checkout needs; returns the Debian packages that could not be had."""
     wanted = libvirt.APT_PACKAGES + packages.DOCUMENTS + (packages.BROWSER if browser else ())
     lacking = packages.ensure(wanted)
     python_packages(development=development)
+    if development:
+        node_packages()
     return lacking
 
 

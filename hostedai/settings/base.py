@@ -148,7 +148,7 @@ S3_BUCKET = env.str("S3_BUCKET", default="hostedai")
 S3_REGION = env.str("S3_REGION", default="us-east-1")
 # The endpoint as customers reach it, where that is another one than the portal's.
 S3_PUBLIC_ENDPOINT_URL = env.str("S3_PUBLIC_ENDPOINT_URL", default="")
-# Browsers upload straight to the store when its CORS rules let them; otherwise through the portal, which streams.
+# Browsers upload straight to the store when its CORS rules let them; else through the portal, which streams.
 S3_BROWSER_UPLOADS = env.bool("S3_BROWSER_UPLOADS", default=False)
 # Where models are imported from: the provider's choice, never a customer's.
 HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
@@ -291,6 +291,8 @@ GATEWAY_WORKERS = env.int("GATEWAY_WORKERS", default=0)
 GATEWAY_HOSTS = env.int("GATEWAY_HOSTS", default=1)
 GATEWAY_REGION = env.str("GATEWAY_REGION", default="")
 GATEWAY_DIR = env.str("GATEWAY_DIR", default=str(VAR_DIR / "gateway"))
+# How long a caller may take to say what it wants, and how long a stopping worker finishes what it has begun.
+GATEWAY_HEAD_SECONDS = env.float("GATEWAY_HEAD_SECONDS", default=10.0)
 GATEWAY_STOP_SECONDS = env.float("GATEWAY_STOP_SECONDS", default=20.0)
 # When Redis cannot count: each worker its share of the limits ("share"), all pass ("open"), none ("closed").
 GATEWAY_WITHOUT_REDIS = env.str("GATEWAY_WITHOUT_REDIS", default="share")

@@ -140,7 +140,7 @@ class Engine:
                 raise ConnectionResetError
             event = _chunk(path, body, {"content": word(number)} if chat else word(number))
             if plan.usage == "each":
-                event |= _usage(plan, number + 1 - begin)
+                event |= _usage(plan, number + 1 - begin, begin)
             _event(writer, event)
             self.sent += 1
             await writer.drain()
@@ -151,7 +151,7 @@ class Engine:
         end["choices"][0]["finish_reason"] = "stop" if most == plan.tokens - begin else "length"
         _event(writer, end)
         if plan.usage != "none":
-            _event(writer, _chunk(path, body, None) | _usage(plan, most))
+            _event(writer, _chunk(path, body, None) | _usage(plan, most, begin))
         writer.write(_framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
     async def _pause(self, plan: Plan, number: int, reader: asyncio.StreamReader) -> None:
@@ -186,8 +186,8 @@ def _told(path: bytes, body: Any) -> int:
     return body["prompt"].count(" t") if isinstance(body.get("prompt"), str) else 0
 
 
-def _usage(plan: Plan, tokens: int) -> dict[str, Any]:
-    into = 0 if plan.usage == "zero" else PROMPT_TOKENS
+def _usage(plan: Plan, tokens: int, told: int = 0) -> dict[str, Any]:
+    into = 0 if plan.usage == "zero" else PROMPT_TOKENS + told
     out = 0 if plan.usage == "zero" else tokens
     details = {"cached_tokens": plan.cached}
     whole = {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}

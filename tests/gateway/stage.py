@@ -212,7 +212,7 @@ def events_of(lines: Any) -> Iterator[dict[str, Any]]:
 
 def text_of(events: Any) -> str:
     return "".join(
-        choice.get("delta", {}).get("content") or ""
+        choice.get("delta", {}).get("content") or choice.get("text") or ""
         for event in events
         for choice in event.get("choices", ())
     )

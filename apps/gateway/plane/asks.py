@@ -30,8 +30,8 @@ class Ask(msgspec.Struct):
     n: int | None = None
     best_of: int | None = None
     temperature: float | None = None
-    tools: msgspec.Raw | None = None
-    prompt: msgspec.Raw | None = None
+    tools: msgspec.Raw = msgspec.Raw(b"null")
+    prompt: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def wants_usage(self) -> bool:
@@ -75,7 +75,7 @@ def answers_of(ask: Ask, kind: Kind) -> int:
     """How many answers are asked for at once."""
     each = max(ask.n or 1, ask.best_of or 1)
     prompt = ask.prompt
-    if kind != "completion" or prompt is None or bytes(prompt).lstrip()[:1] != b"[":
+    if kind != "completion" or bytes(prompt).lstrip()[:1] != b"[":
         return each
     prompts = _anything.decode(prompt)
     several = len(prompts) if prompts and not isinstance(prompts[0], int) else 1

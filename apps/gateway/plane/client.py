@@ -10,7 +10,6 @@ from apps.gateway.plane.exchange import Exchange
 from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.refusals import refusal
 
-HEAD_SECONDS = 10.0
 BODY_SECONDS = 120.0
 IDLE_SECONDS = 75.0
 
@@ -149,7 +148,7 @@ class Client(asyncio.Protocol):
         if self._exchange is not None or self._queue:
             return
         waits_for = self._parser.waits_for if self._parser is not None else ""
-        patience = {"head": HEAD_SECONDS, "body": BODY_SECONDS}.get(waits_for, IDLE_SECONDS)
+        patience = {"head": self.plane.head_seconds, "body": BODY_SECONDS}.get(waits_for, IDLE_SECONDS)
         if now - self._since <= patience:
             return
         if waits_for:

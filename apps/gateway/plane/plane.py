@@ -64,6 +64,7 @@ class Plane:
         self.receipts: dict[int, Exchange] = {}
         self.region = ""
         self.peer_token = b""
+        self.head_seconds = 10.0
         self.is_stopping = False
         self._numbers = count(1)
 

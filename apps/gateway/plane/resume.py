@@ -23,7 +23,7 @@ def is_possible(exchange: "Serving") -> bool:
     """Whether this request may be continued elsewhere."""
     ask = exchange.ask
     if (
-        ask.tools is not None
+        bytes(ask.tools) != b"null"
         or (ask.n or 1) > 1
         or (ask.best_of or 1) > 1
         or exchange.path.endswith(b"embeddings")
@@ -89,13 +89,21 @@ class Resumed:
         return b"data: %b\n\n" % msgspec.json.encode(event)
 
     def _counted(self, counts: usage.Counts) -> dict[str, Any]:
-        into, cached, out = self._told[0], self._told[1], self._told[2] + counts[2]
+        into, cached = self._prompt(counts)
+        out = self._told[2] + counts[2]
         return {
             "prompt_tokens": into + cached,
             "completion_tokens": out,
             "total_tokens": into + cached + out,
             "prompt_tokens_details": {"cached_tokens": cached},
         }
+
+    def _prompt(self, counts: usage.Counts) -> tuple[int, int]:
+        """The first engine's count of the prompt; when it had told none, the new one's without the text
+        that it was given to continue."""
+        if self._told[0] or self._told[1]:
+            return self._told[0], self._told[1]
+        return max(0, counts[0] + counts[1] - self._told[2]), 0
 
     def whole(self, counts: usage.Counts) -> usage.Counts:
         """What the whole answer used: the prompt once. Events already count on; bare pieces do not."""

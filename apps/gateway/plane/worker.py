@@ -38,6 +38,7 @@ class Orders(msgspec.Struct):
     peer_token: str
     file: int
     stop_seconds: float
+    head_seconds: float
 
 
 class Worker:
@@ -49,6 +50,7 @@ class Worker:
         redis = Redis(orders.redis_url, loop, limits.GREETING)
         self.plane = Plane(loop, redis, Spool(Path(orders.folder)), link)
         self.plane.region, self.plane.peer_token = orders.region, orders.peer_token.encode()
+        self.plane.head_seconds = orders.head_seconds
         self.link = link
         self.stopping = asyncio.Event()
         self._seen: dict[str, tuple[int, float]] = {}

@@ -34,6 +34,7 @@ class Terms:
     region: str
     peer_token: str
     stop_seconds: float
+    head_seconds: float
 
 
 class Child:
@@ -75,6 +76,7 @@ async def start(terms: Terms, taken: Callable[[Child, AnyMessage], None]) -> Chi
             peer_token=terms.peer_token,
             file=theirs.fileno(),
             stop_seconds=terms.stop_seconds,
+            head_seconds=terms.head_seconds,
         )
         process = _spawn(orders, theirs.fileno(), lock)
     finally:

@@ -40,6 +40,7 @@ class Command(BaseCommand):
             region=settings.GATEWAY_REGION,
             peer_token=peer_token(settings.SECRET_KEY),
             stop_seconds=settings.GATEWAY_STOP_SECONDS,
+            head_seconds=settings.GATEWAY_HEAD_SECONDS,
         )
         count = workers or os.cpu_count() or 1
         policy = messages.Policy(

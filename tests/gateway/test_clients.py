@@ -1,0 +1,146 @@
+"""The official clients, unchanged, and curl; against an engine of ours and a real one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from runner.paths import ROOT
+from runner.ports import free_port
+from tests.factories.engines import TINY
+from tests.gateway.engine import Engine, Plan
+from tests.gateway.stage import Gateway, Stage, make_stage, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+JS = Path(__file__).parent / "js"
+
+REAL = """
+import sys, time, xllamacpp
+p = xllamacpp.CommonParams()
+p.model.path, p.port = sys.argv[1], int(sys.argv[2])
+p.hostnames, p.api_keys, p.model_alias = ["127.0.0.1"], ["engine-secret"], {"tiny"}
+p.n_ctx, p.n_parallel, p.n_predict, p.use_jinja, p.ui, p.verbosity = 4096, 4, 64, True, False, 0
+p.cpuparams.n_threads = 2
+server = xllamacpp.Server(p)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def real_engine(tmp_path: Path) -> Iterator[str]:
+    """llama.cpp with the demonstration model."""
+    port = free_port()
+    with (tmp_path / "engine.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", REAL, str(TINY), str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def client_of(stage: Stage) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{stage.gateway.url}/v1", api_key=stage.secret, timeout=90, max_retries=0)
+
+
+def ask_all(client: openai.OpenAI, model: str) -> tuple[int, int]:
+    """A chat, a stream, a completion; the tokens that the client was told of."""
+    messages = [{"role": "user", "content": "Who are you?"}]
+    asked = {"model": model, "messages": messages, "max_tokens": 8, "temperature": 0}
+    whole = client.chat.completions.create(**asked)
+    assert whole.usage is not None
+    counted = [whole.usage]
+    text = ""
+    for event in client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}):
+        text += (event.choices[0].delta.content or "") if event.choices else ""
+        counted += [event.usage] if event.usage and not event.choices else []
+    assert text == whole.choices[0].message.content
+    for event in client.chat.completions.create(**asked, stream=True):
+        assert event.choices  # nothing that was not asked for
+    counted.append(counted[-1])
+    completion = client.completions.create(model=model, prompt="Hello", max_tokens=4)
+    assert completion.usage is not None
+    counted.append(completion.usage)
+    return sum(one.prompt_tokens for one in counted), sum(one.completion_tokens for one in counted)
+
+
+def test_the_python_client_against_a_real_engine(running: Gateway, real_engine: str):
+    stage = make_stage(running, real_engine).ready()
+    client = client_of(stage)
+    until(lambda: stage.post(max_tokens=1).status_code == 200, "the engine to be up")
+    before = len(stage.settled(1))
+    spent = ask_all(client, stage.slug)
+    rows = stage.settled(before + 4)[before:]
+    assert (sum(row.input + row.cached for row in rows), sum(row.output for row in rows)) == spent
+
+
+def test_the_python_client_sees_models_embeddings_and_errors(running: Gateway, engine: Engine):
+    stage = make_stage(running, engine.url, prices={"input": "1", "output": "2", "embedding": "3"}).ready()
+    client = client_of(stage)
+    ask_all(client, stage.slug)
+    assert [model.id for model in client.models.list()] == [stage.slug]
+    assert client.models.retrieve(stage.slug).owned_by == stage.team.pk
+    made = client.embeddings.create(model=stage.slug, input="Hello", encoding_format="float")
+    assert made.data[0].embedding == [0.5, 0.25]
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.chat.completions.create(model="nothing", messages=[{"role": "user", "content": "Hello"}])
+    assert missing.value.code == "model_not_found"
+    engine.plan = Plan(
+        status=400, body=b'{"error":{"message":"too long","type":"exceed_context_size_error"}}'
+    )
+    with pytest.raises(openai.BadRequestError, match="too long"):
+        client.chat.completions.create(model=stage.slug, messages=[{"role": "user", "content": "Hello"}])
+    client.api_key = "hai_live_wrong"
+    with pytest.raises(openai.AuthenticationError):
+        client.models.list()
+    embedded = [row for row in stage.settled(6) if row.embedding]
+    assert [(row.embedding, row.input, row.output) for row in embedded] == [(7, 0, 0)]
+
+
+def test_the_javascript_client(running: Gateway, engine: Engine):
+    if shutil.which("node") is None or not (JS / "node_modules" / "openai").is_dir():
+        pytest.skip("the JavaScript client is not installed: `make setup` does it where there is npm")
+    stage = make_stage(running, engine.url).ready()
+    env = {**os.environ, "OPENAI_BASE_URL": f"{running.url}/v1", "OPENAI_API_KEY": stage.secret}
+    ran = subprocess.run(
+        ["node", "ask.mjs", stage.slug], cwd=JS, env=env, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told == {
+        "whole": " t0 t1 t2 t3 t4",
+        "streamed": " t0 t1 t2 t3 t4",
+        "usage": 12,
+        "models": [stage.slug],
+        "refused": "model_not_found",
+    }
+    stage.settled(2)
+
+
+def test_curl(running: Gateway, engine: Engine, tmp_path: Path):
+    stage = make_stage(running, engine.url).ready()
+    asked = tmp_path / "ask.json"
+    # Long enough for curl to ask first whether it may send it (100-continue).
+    content = "Hello " * 250_000
+    asked.write_text(json.dumps(stage.asking(stream=True, messages=[{"role": "user", "content": content}])))
+    command = ["curl", "-sSN", "--max-time", "90", f"{running.url}/v1/chat/completions", "-H", "@-"]
+    command += ["-H", "Content-Type: application/json", "--data-binary", f"@{asked}"]
+    ran = subprocess.run(
+        command, input=f"Authorization: Bearer {stage.secret}\n", capture_output=True, text=True,
+        timeout=100, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert ran.stdout.endswith("data: [DONE]\n\n")
+    assert ran.stdout.count('"content":" t') == 5
+    stage.settled()
