@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.billing import reconcilers
-from apps.billing.services import budgeting, charges, fees, grants
+from apps.billing.services import budgeting, charges, dunning, fees, grants
 from apps.operations.schedule import periodic
 
 
@@ -37,6 +37,11 @@ def charge_fees() -> None:
 @periodic("billing.alerts", every=timedelta(seconds=10))
 def mail_alerts() -> None:
     budgeting.mail_alerts()
+
+
+@periodic("billing.dun", every=timedelta(minutes=1))
+def dun() -> None:
+    dunning.review()
 
 
 @periodic("billing.expire", every=timedelta(minutes=10))

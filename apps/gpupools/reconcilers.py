@@ -56,13 +56,27 @@ def build_local(
         region = regions.create_region(actor=actor, slug="local", name=name, location="Here")
     if not InstanceType.objects.filter(slug=plans.TINY.slug).exists():
         catalog.create_instance_type(actor=actor, spec=plans.TINY)
-    if not Image.objects.filter(slug=image.slug).exists():
-        catalog.create_image(actor=actor, spec=image)
+    _offer(actor, image)
     spec = ClusterSpec(slug="libvirt", name="libvirt", kind="libvirt", config=config, auto_enrol=True)
     cluster = _cluster(actor, region, spec)
     ensure_network(actor=actor, cluster=cluster, name=str(config.get("network", "default")))
     sync_cluster(cluster_id=cluster.pk)
     return region
+
+
+def _offer(actor: Actor, image: ImageSpec) -> None:
+    """Have the image in the catalogue with the bytes that are there now."""
+    known = Image.objects.filter(slug=image.slug).first()
+    if known is None:
+        catalog.create_image(actor=actor, spec=image)
+    elif (known.checksum, known.source) != (image.checksum, image.source):
+        catalog.replace_image(
+            actor=actor,
+            image=known,
+            checksum=image.checksum,
+            source=image.source,
+            size_bytes=image.size_bytes,
+        )
 
 
 def _build_place(actor: Actor, place: plans.Place, world_path: str, latency_ms: int) -> Region:

@@ -16,8 +16,8 @@ from apps.core.ids import decode, encode
 from apps.core.money import ZERO
 from apps.core.permissions import Permission
 
-# Usage is one line per day; whatever else happened has a line of its own. The running balance is
-# that of the whole account, so a page of it is right wherever it begins.
+# Usage is one line per day; whatever else happened has a line of its own. The running balance is that of the
+# whole account, reckoned back from the wallet's, so that only what is newer than the first day shown is read.
 _STATEMENT = """
 WITH entries AS (
     SELECT (t.booked_at AT TIME ZONE 'UTC')::date AS day, t.kind,
@@ -26,9 +26,13 @@ WITH entries AS (
            max(t.booked_at) AS booked_at, sum(p.amount) AS amount, count(*) AS entries
       FROM billing_posting p JOIN billing_transaction t ON t.id = p.transaction_id
      WHERE p.team_id = %(team)s AND t.team_id = %(team)s
+       AND t.booked_at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
      GROUP BY 1, 2, 3
 ), balanced AS (
-    SELECT *, sum(amount) OVER (ORDER BY booked_at, id NULLS LAST) AS balance FROM entries
+    SELECT entries.*, w.balance - coalesce(sum(amount) OVER (
+             ORDER BY booked_at DESC, id DESC NULLS FIRST
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS balance
+      FROM entries, billing_wallet w WHERE w.team_id = %(team)s
 )
 SELECT day, kind, id, description, booked_at, amount, entries, balance FROM balanced
  WHERE day BETWEEN %(since)s AND %(until)s ORDER BY booked_at DESC, id DESC NULLS FIRST

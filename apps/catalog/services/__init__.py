@@ -8,6 +8,7 @@ from apps.catalog.services.offers import (
     describe_instance_type,
     move_image,
     move_instance_type,
+    replace_image,
     update_model,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "describe_instance_type",
     "move_image",
     "move_instance_type",
+    "replace_image",
     "update_model",
 ]

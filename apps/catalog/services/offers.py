@@ -98,6 +98,19 @@ def describe_image(
 
 
 @transaction.atomic
+def replace_image(*, actor: Actor, image: Image, checksum: str, source: str, size_bytes: int) -> Image:
+    """Its bytes were built anew under the same version; machines made of the old ones stay as they are."""
+    actor.require(Permission.CATALOG_MANAGE)
+    if not _CHECKSUM.match(checksum):
+        raise Invalid(_("A checksum is sha256: and 64 hexadecimal digits."), field="checksum")
+    image = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
+    image.checksum, image.source, image.size_bytes = checksum, source, size_bytes
+    image.save(update_fields=["checksum", "source", "size_bytes"])
+    _note(actor, image, "image.replaced")
+    return image
+
+
+@transaction.atomic
 def move_image(*, actor: Actor, image: Image, event: str) -> Image:
     """Publish, deprecate or retire an image; machines made of it stay."""
     actor.require(Permission.CATALOG_MANAGE)

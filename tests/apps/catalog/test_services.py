@@ -60,3 +60,14 @@ def test_an_image_version_exists_once() -> None:
     assert services.move_image(actor=SYSTEM, image=image, event="deprecate").state == "deprecated"
     with pytest.raises(NotPermitted):
         services.move_image(actor=Actor("nobody"), image=image, event="retire")
+
+
+def test_an_image_built_anew_keeps_its_name_and_gets_the_new_bytes() -> None:
+    old, new = (f"sha256:{digit * 64}" for digit in "01")
+    spec = ImageSpec("tiny", "Tiny", "1", "linux", checksum=old, source="/old")
+    image = services.create_image(actor=SYSTEM, spec=spec)
+    services.replace_image(actor=SYSTEM, image=image, checksum=new, source="/new", size_bytes=7)
+    image.refresh_from_db()
+    assert (image.checksum, image.source, image.size_bytes) == (new, "/new", 7)
+    with pytest.raises(Invalid):
+        services.replace_image(actor=SYSTEM, image=image, checksum="", source="/new", size_bytes=7)
