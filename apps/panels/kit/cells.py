@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 _OK = (
     "running active ready open healthy available in_use succeeded done paid live accepted published enabled"
-    " ok on"
+    " ok on servable stored verified"
 )
 _BUSY = (
     "pending placing provisioning starting stopping rebooting resizing deleting creating enrolling testing"
@@ -22,6 +22,7 @@ _BUSY = (
 )
 _ATTENTION = (
     "cordoned limited maintenance suspect degraded suspended expiring frozen interrupted warning held"
+    " deprecated"
 )
 _BAD = "failed unreachable error revoked overdue faulty down refused"
 _TONES = {

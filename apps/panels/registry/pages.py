@@ -114,8 +114,10 @@ class ModelPage(Detail):
             blocks.append(Note(self.object.description, "info"))
         if version is not None:
             blocks.append(Facts(f"v{version.number}", shared.facts_of(version)))
-        aliases = selectors.list_aliases(actor=shared.here(self.actor, self.place), model=self.object)
-        return [*blocks, Table(_("Aliases"), ALIAS_COLUMNS, list(aliases), view=self)]
+        aliases = list(selectors.list_aliases(actor=shared.here(self.actor, self.place), model=self.object))
+        if aliases:
+            blocks.append(Table(_("Aliases"), ALIAS_COLUMNS, aliases, view=self))
+        return blocks
 
     def main_versions(self) -> list[Any]:
         rows = selectors.list_versions(actor=shared.here(self.actor, self.place))

@@ -5,6 +5,7 @@ next one only the parts that are missing.
 """
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 from django.conf import settings
 
@@ -44,14 +45,21 @@ def _copy_file(pulse: Pulse, hub: Hub, file: VersionFile) -> None:
     file = uploads.ensure_begun(store=store, file=file)
     try:
         arrived = store.parts(key, file.upload_id)
-    except Missing:
-        arrived = {}
-    for number in range(1, file.parts + 1):
-        known = arrived.get(number)
-        if known is None or known.size != file.length_of(number):
-            _copy_part(pulse, hub, file, number)
+    except Missing as gone:
+        if store.size(key) != file.size:  # else it was assembled, and only the answer was lost
+            _begin_anew(file, gone)
+    else:
+        for number in range(1, file.parts + 1):
+            known = arrived.get(number)
+            if known is None or known.size != file.length_of(number):
+                _copy_part(pulse, hub, file, number)
     _assemble(file)
     failpoint("registry.import.stored")
+
+
+def _begin_anew(file: VersionFile, gone: Missing) -> NoReturn:
+    uploads.forget_upload(file=file)
+    raise Transient("The object store lost an upload; it begins anew.", detail=gone.detail) from gone
 
 
 def _copy_part(pulse: Pulse, hub: Hub, file: VersionFile, number: int) -> None:
@@ -62,8 +70,7 @@ def _copy_part(pulse: Pulse, hub: Hub, file: VersionFile, number: int) -> None:
         try:
             open_store().put_part(key, file.upload_id, number, watched, length=length)
         except Missing as gone:
-            uploads.forget_upload(file=file)
-            raise Transient("The object store lost an upload; it begins anew.", detail=gone.detail) from gone
+            _begin_anew(file, gone)
         except Rejected as refused:
             raise Transient(str(refused), detail=refused.detail) from refused
     pulse.has_moved = True
