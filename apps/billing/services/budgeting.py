@@ -47,9 +47,7 @@ def set_budget(*, actor: Actor, team: Team, wish: BudgetWish) -> Budget:
     """Limit what is spent; what the books show for the running day or month counts from the start."""
     actor.require(Permission.BILLING_MANAGE, team.scope)
     _check(wish.name, wish.amount)
-    Wallet.objects.select_for_update().get(
-        team=team
-    )  # nothing is charged meanwhile
+    Wallet.objects.select_for_update().get(team=team)  # nothing is charged meanwhile
     Wallet.objects.filter(team=team, is_budgeted=False).update(is_budgeted=True)
     if Budget.objects.filter(team=team, removed_at=None).count() >= MOST:
         raise Conflict(
