@@ -53,7 +53,10 @@ define("ui-answer", class extends HTMLElement {
     if (!piece) return;
     this.first ??= performance.now();
     this.text += piece;
+    const thread = this.closest("[data-thread]");
+    const follows = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 80;
     this.body.textContent = this.text;
+    if (follows) thread.scrollTop = thread.scrollHeight;
   }
 
   refuse(message) {

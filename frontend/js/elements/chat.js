@@ -61,7 +61,7 @@ define("ui-chat", class extends HTMLElement {
     }
     $(".chat-row", turn.node)?.remove();
     turn.node.append(row);
-    row.scrollIntoView({ block: "nearest" });
+    this.thread.scrollTop = this.thread.scrollHeight;
     this.mark();
   }
 
