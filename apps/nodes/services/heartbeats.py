@@ -136,6 +136,7 @@ def _info(node: Node, facts: Facts) -> NodeInfo:
         vcpus=facts.vcpus,
         memory_mib=facts.memory_mib,
         disk_gib=facts.disk_gib,
+        hypervisor="",
         rack=node.rack,
         gpus=tuple(_card(one) for one in facts.gpus or ()),
     )
