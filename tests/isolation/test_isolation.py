@@ -69,7 +69,7 @@ def test_the_matrix_holds(world: World, group: str) -> None:
     matrix = Matrix(world)
     holes = told(matrix.run(GROUPS[group](world), routes()))
     assert not holes, holes
-    assert matrix.asked > len(routes())
+    assert matrix.asked > len(routes()) / 4, "a group of few is asked for most views once"
 
 
 @pytest.mark.timeout(900)

@@ -49,7 +49,8 @@ class Targets:
         """Whether the principal's kind may pass the gate of the route's face at all."""
         reaches = {"platform", "region"} if principal.kind == "platform" else {principal.kind}
         kinds = reaches if route.face == "api" else {principal.kind}
-        return route.scope_kind in kinds | {"person"}
+        is_somebody = principal.kind != "node"  # a host is nobody in person
+        return route.scope_kind in kinds or (is_somebody and route.scope_kind == "person")
 
     def has_own(self, principal: Principal, route: Route) -> bool:
         """Whether there is something of its own to ask for."""
