@@ -91,10 +91,10 @@ class PriceMatrix(Page):
         shown = cells.link(
             cells.price(version.unit_price, version.currency), self.url("price", pk=version.pk)
         )
-        return cells.join(_parts(shown, version))
+        return cells.join(*_parts(shown, version))
 
 
 def _parts(shown: Any, version: PriceVersion) -> Iterable[Any]:
     if version.valid_until is None:
         return (shown,)
-    return (shown, " ", cells.tag(_("changes"), "warn"))
+    return (shown, cells.tag(_("changes"), "warn"))

@@ -16,10 +16,10 @@ from apps.billing.models import PriceVersion
 from apps.billing.models.prices import STATES
 from apps.billing.selectors import prices
 from apps.billing.services.prices import NewPrice
-from apps.billing.specs import HOURS_PER_MONTH
 from apps.billing.states import PriceModel
 from apps.core.money import plain
 from apps.core.permissions import Permission
+from apps.panels import prices as price_columns
 from apps.panels.admin.money import CURRENCIES
 from apps.panels.kit import (
     Action,
@@ -63,22 +63,9 @@ def state_of(version: PriceVersion) -> Any:
 
 COLUMNS = (
     Column("state", _("State"), state_of, text=lambda one: str(state_of(one))),
-    Column(
-        "hour",
-        _("Per hour"),
-        lambda one: cells.price(one.unit_price, one.currency),
-        sort="unit_price",
-        num=True,
-        text=lambda one: plain(one.unit_price),
-    ),
-    Column(
-        "month",
-        _("Per month"),
-        lambda one: cells.money(one.unit_price * HOURS_PER_MONTH, one.currency),
-        num=True,
-        priority=2,
-        text=lambda one: plain(one.unit_price * HOURS_PER_MONTH),
-    ),
+    price_columns.PRICE,
+    price_columns.UNIT,
+    price_columns.MONTH,
     Column(
         "from",
         _("From"),
@@ -103,7 +90,7 @@ class PriceList(Resource):
     panel = "admin"
     permission = Permission.PRICE_READ
     title = _("Prices")
-    intro = _("Per unit and hour. Versions follow one another and are never changed.")
+    intro = _("Versions follow one another and are never changed.")
     model = PriceVersion
     live = "price."
     order = "product"

@@ -54,7 +54,6 @@ class EstimateForm(FormPage):
 
     panel = "console"
     permission = Permission.PRICE_READ
-    nav = "billing"
     title = _("Estimate a cost")
     form_class = EstimateFields
     submit = _("Estimate")
@@ -82,7 +81,6 @@ def estimate_form(currency: str, data: Any = None) -> forms.Form:
 class Cost(Page):
     panel = "console"
     permission = Permission.PRICE_READ
-    nav = "billing"
     title = _("Costs")
     intro = _("What something would cost before it runs, and what could cost less.")
     links: ClassVar = (Link(_("Prices"), "prices", Permission.PRICE_READ, icon="tag", primary=False),)

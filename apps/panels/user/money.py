@@ -13,9 +13,10 @@ from apps.billing.models import PriceVersion, Transaction, TransactionKind
 from apps.billing.selectors import ledger, prices, usage, wallets
 from apps.billing.selectors.ledger import StatementLine
 from apps.billing.selectors.wallets import Balance
-from apps.billing.specs import HOURS_PER_DAY, HOURS_PER_MONTH
+from apps.billing.specs import HOURS_PER_DAY
 from apps.core.money import plain
 from apps.core.permissions import Permission
+from apps.panels import prices as price_columns
 from apps.panels.kit import (
     Column,
     Empty,
@@ -166,7 +167,6 @@ class Billing(Page):
                     (_("Billing"), _("prepaid, by the second")),
                 ],
             ),
-            Note(_now("To add funds, ask your provider: the staff books payments to this balance.")),
         ]
 
 
@@ -222,7 +222,7 @@ class Prices(Resource):
     permission = Permission.PRICE_READ
     nav = "billing"
     title = _("Prices")
-    intro = _("Per unit and hour, charged by the second. A price changes for the future only.")
+    intro = _("What runs is charged by the second. A price changes for the future only.")
     model = PriceVersion
     order = "product"
     search = ("product",)
@@ -235,29 +235,10 @@ class Prices(Resource):
     empty = Empty(_("No price yet"), _("Nothing is sold in your currency so far."), icon="tag")
     columns = (
         Column("product", _("Product"), lambda one: product_name(one.product), sort="product", main=True),
-        Column(
-            "hour",
-            _("Per hour"),
-            lambda one: cells.price(one.unit_price, one.currency),
-            sort="unit_price",
-            num=True,
-            text=lambda one: plain(one.unit_price),
-        ),
-        Column(
-            "day",
-            _("Per day"),
-            lambda one: cells.price(one.unit_price * HOURS_PER_DAY, one.currency),
-            num=True,
-            priority=2,
-            text=lambda one: plain(one.unit_price * HOURS_PER_DAY),
-        ),
-        Column(
-            "month",
-            _("Per month"),
-            lambda one: cells.money(one.unit_price * HOURS_PER_MONTH, one.currency),
-            num=True,
-            text=lambda one: plain(one.unit_price * HOURS_PER_MONTH),
-        ),
+        price_columns.PRICE,
+        price_columns.UNIT,
+        price_columns.DAY,
+        price_columns.MONTH,
         Column(
             "until",
             _("Until"),

@@ -32,6 +32,7 @@ from apps.panels.kit import (
     Table,
     cells,
 )
+from apps.panels.money import product_name
 from apps.panels.user.billing.common import OfTeam, way_field
 from apps.payments import services
 
@@ -142,7 +143,7 @@ class Upcoming(OfInvoices, Page):
         period, usages = invoices.upcoming(actor=self.actor, team_id=self.team.pk)
         currency = self.team.currency
         columns = (
-            Column("product", _("Product"), lambda one: one.product, main=True),
+            Column("product", _("Product"), lambda one: product_name(one.product), main=True),
             Column("workspace", _("Workspace"), priority=2),
             Column(
                 "quantity", _("Quantity"), lambda one: f"{cells.number(one.quantity, 4)} {one.unit}", num=True

@@ -54,12 +54,16 @@ class TopUp(OfTeam, FormPage):
 
     @property
     def sections(self) -> Any:  # type: ignore[override]
-        missing = [f"{one.provider.label}: {one.missing}" for one in providers.ways() if one.missing]
+        missing = [str(one.provider.label) for one in providers.ways() if one.missing]
+        told = _now("Not set up by your provider: %(ways)s.") % {"ways": ", ".join(missing)}
         text = _now("In %(currency)s; it is on the balance as soon as it has arrived.")
         return (
             Section(_("How much"), text % {"currency": self.team.currency}, ("amount",)),
             Section(
-                _("How"), _("Cards are entered on the provider's own page."), ("way",), note=" ".join(missing)
+                _("How"),
+                _("Cards are entered on a page of the payment provider."),
+                ("way",),
+                note=told if missing else "",
             ),
         )
 
