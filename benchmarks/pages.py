@@ -291,6 +291,7 @@ def _environment(services: Services, folder: Path, address: str) -> dict[str, st
         "INSTALLATION_ID": f"bench-{os.getpid()}",
         "LOG_LEVEL": "WARNING",
         "DB_SCOPE": "*",
+        "HOSTEDAI_LEASH": str(os.getpid()),  # engines end with us
     }
 
 
