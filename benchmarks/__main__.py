@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from benchmarks import commands, invoices, launches, lists, pages
+from benchmarks import billing, commands, invoices, launches, lists, pages
 from benchmarks.gateway import bench as gateway
 from benchmarks.stage import Report
 
@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[], Report]] = {
     "lists": lists.measure,
     "pages": pages.measure,
     "commands": commands.measure,
+    "billing": billing.measure,
     "gateway": gateway.measure,
     "invoices": invoices.measure,
 }
