@@ -1,7 +1,8 @@
 """API keys as the Console and the Admin panel show them: listed, made, rotated, revoked; shown once."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Q, QuerySet
@@ -91,7 +92,7 @@ class KeyList(Resource):
         Link(_("Make a key"), "api-key-new", Permission.API_KEY_MANAGE),
         icon="key",
     )
-    columns = (
+    columns: ClassVar[Sequence[Column]] = (
         Column("name", _("Name"), sort="name", main=True, to="api-key"),
         Column("prefix", _("Begins with"), lambda key: cells.mono(f"{key.prefix}…"), mono=True),
         Column("state", _("State"), state_of, text=lambda key: "revoked" if key.revoked_at else ""),

@@ -260,7 +260,9 @@ class NodePage(Detail):
         Tab("events", _("Events"), P.EVENT_READ),
     )
     actions = (*ACTIONS, REVOKE)
-    links: ClassVar = (Link(_("Edit note"), "node-note", P.NODE_MANAGE, icon="pencil", primary=False),)
+    links: ClassVar[Sequence[Link]] = (
+        Link(_("Edit note"), "node-note", P.NODE_MANAGE, icon="pencil", primary=False),
+    )
 
     def rows(self) -> QuerySet[Any]:
         return self.place.narrow(list_nodes(actor=self.actor))

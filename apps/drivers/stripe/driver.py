@@ -166,7 +166,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except stripe.CardError as error:
-        body = dict(error.json_body or {}).get("error", {})
+        said: Any = error.json_body or {}
+        body = said.get("error", {})
         if body.get("payment_intent"):
             raise _Declined(body["payment_intent"]) from error
         raise Rejected(str(error.user_message or error)) from error
