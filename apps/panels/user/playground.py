@@ -144,7 +144,7 @@ async def answer(asked: dict[str, Any], secret: str) -> AsyncIterator[bytes]:
 async def _ask_patiently(client: httpx.AsyncClient, asked: dict[str, Any], secret: str) -> httpx.Response:
     """The gateway's answer, its body still to be read; a fresh key is waited for."""
     url = f"http://{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}/v1/chat/completions"
-    question = {"json": asked, "headers": {"Authorization": f"Bearer {secret}"}}
+    question: dict[str, Any] = {"json": asked, "headers": {"Authorization": f"Bearer {secret}"}}
     response = await client.send(client.build_request("POST", url, **question), stream=True)
     for _look in range(KEY_KNOWN_LOOKS):
         if response.status_code != 401:
