@@ -154,7 +154,7 @@ def node_packages() -> None:
         return
     with locked(paths.open_folder(paths.VAR)):
         quiet = ("--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
-        if _run(npm, "ci", *quiet):
+        if _run(npm, "ci", *quiet, "--fetch-retries=1", "--fetch-timeout=30000"):
             stamp.write_text(wanted)
         else:
             say("The JavaScript client could not be installed: it is not tried")

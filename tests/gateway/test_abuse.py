@@ -12,7 +12,7 @@ import pytest
 from tests.gateway.engine import Engine
 from tests.gateway.stage import Gateway, Stage, gateway, make_stage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 HOST = b"Host: gateway\r\n"
 CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"

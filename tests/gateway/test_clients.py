@@ -17,7 +17,7 @@ from tests.factories.engines import TINY
 from tests.gateway.engine import Engine, Plan
 from tests.gateway.stage import Gateway, Stage, make_stage, until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 JS = Path(__file__).parent / "js"
 
 REAL = """

@@ -12,7 +12,7 @@ from tests.factories.teams import key_of, member_of
 from tests.gateway.engine import PROMPT_TOKENS, Engine, Plan
 from tests.gateway.stage import Gateway, Stage, make_stage, until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 
 def revoke(stage: Stage) -> None:

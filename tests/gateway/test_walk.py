@@ -11,7 +11,7 @@ from apps.gateway.steward import receipts
 from tests.gateway.engine import Engine
 from tests.gateway.stage import Gateway, events_of, make_stage, text_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 
 def test_a_request_is_answered_metered_and_charged(running: Gateway, engine: Engine):

@@ -26,6 +26,9 @@ LOOK_SECONDS = 0.5
 KEYS_SECONDS = 2.5
 SETTLE_SECONDS = 0.25
 RECALL_SECONDS = 1.0
+# A database that is away for a moment, or a lock that is long in coming, refuses nobody.
+LEND_TRIES = 5
+LEND_PAUSE = 0.1
 RECOVER_SECONDS = 5.0
 TELL_SECONDS = 1.0
 LONGEST_PAUSE = 10.0
@@ -211,16 +214,23 @@ class Steward:
 
     async def _lend(self, child: Child, want: messages.Want) -> None:
         """Money for a worker; when there is too little, what others have lying idle is called back first."""
-        try:
-            answer = await self._ask("bank", bank.grant, child.account, want)
-            if answer.amount < want.need and await self._call_back(want.team_id):
-                if answer.amount:
-                    await self._ask("bank", bank.take_back, child.account, answer.lease_id)
-                answer = await self._ask("bank", bank.grant, child.account, want)
-        except DatabaseError as error:
-            log.warning("no_lease", error=str(error))
-            answer = bank.refused_for(want, "billing_away")
+        answer = bank.refused_for(want, "billing_away")
+        for _try in range(LEND_TRIES):
+            try:
+                answer = await self._lent(child, want)
+                break
+            except DatabaseError as error:
+                log.warning("no_lease", error=str(error))
+                await asyncio.sleep(LEND_PAUSE)
         child.link.send(answer)
+
+    async def _lent(self, child: Child, want: messages.Want) -> messages.Granted:
+        answer = await self._ask("bank", bank.grant, child.account, want)
+        if answer.amount < want.need and await self._call_back(want.team_id):
+            if answer.amount:
+                await self._ask("bank", bank.take_back, child.account, answer.lease_id)
+            answer = await self._ask("bank", bank.grant, child.account, want)
+        return answer
 
     async def _keep_lease(self, child: Child, hold: messages.Hold) -> None:
         with contextlib.suppress(DatabaseError):
