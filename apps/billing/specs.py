@@ -168,6 +168,7 @@ class TokenUsage:
     finished_at: datetime
     outcome: str
     stream: bool
+    is_metered: bool = True  # else its engine's time is paid: the tokens are counted and cost nothing
 
     @property
     def counts(self) -> tuple[int, int, int, int]:

@@ -165,6 +165,13 @@ def spend_the_rest(stage: Stage) -> None:
     raise AssertionError("money without end")
 
 
+def test_tokens_of_an_engine_that_is_paid_by_time_are_counted_and_free(running: Gateway, engine: Engine):
+    stage = make_stage(running, engine.url, balance="0", metering="time").ready()
+    assert stage.post().status_code == 200
+    (row,) = stage.settled()
+    assert (row.input, row.output, row.amount) == (PROMPT_TOKENS, 5, 0)
+
+
 def test_nobody_pays_for_what_is_refused(running: Gateway, engine: Engine):
     stage = make_stage(running, engine.url, balance="0").ready()
     answer = stage.post()

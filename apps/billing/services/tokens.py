@@ -253,6 +253,8 @@ def _fits(record: TokenUsage, priced: Sequence[Priced | None]) -> bool:
     """Whether every kind that was used has a price of this model and currency."""
     if len(priced) != len(TOKEN_KINDS):
         return False
+    if not record.is_metered:
+        return not any(priced)
     for kind, count, one in zip(TOKEN_KINDS, record.counts, priced, strict=True):
         if one is None:
             if count:

@@ -118,6 +118,7 @@ def record_of(flight: Flight) -> tokens.TokenUsage:
         finished_at=max(started, finished),
         outcome="lost" if flight.counts is None else flight.outcome,
         stream=flight.is_stream,
+        is_metered=facts.is_metered,
     )
 
 
