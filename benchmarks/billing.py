@@ -173,14 +173,18 @@ def _tokens(teams: list[Any]) -> dict[str, Any]:
 def _ledger(teams: list[Any]) -> dict[str, Any]:
     from apps.billing import reconcilers
     from apps.billing.models import Transaction
+    from apps.billing.services import charging
     from apps.billing.specs import Rate
     from tests.factories.billing import after, begin, resource
 
-    for n in range(METERS):
-        begin(teams[n % TEAMS], resource(), Rate("type:small"))
+    names = [resource() for _n in range(METERS)]
+    for n, name in enumerate(names):
+        begin(teams[n % TEAMS], name, Rate("type:small"))
     before = Transaction.objects.count()
     took = _timed(lambda: reconcilers.cut_due(now=after(hours=1)))
     made = Transaction.objects.count() - before
+    for name in names:
+        charging.end(resource_id=name, now=after(hours=2))
     return {"ledger_transactions": made, "ledger_transactions_per_second": round(made / took)}
 
 
