@@ -236,7 +236,7 @@ def _audit(folder: Path, address: str, cookie: str, form: str) -> dict[str, floa
         env = os.environ | {"CHROME_PATH": shutil.which("chromium") or ""}
         ran = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
         told = json.loads(ran.stdout)
-        scores = {name: round(one["score"] * 100) for name, one in told["categories"].items()}
+        scores = {name: round((one["score"] or 0) * 100) for name, one in told["categories"].items()}
         audits = told["audits"]
         found.append(
             scores
