@@ -377,6 +377,7 @@ class Migration(migrations.Migration):
             "ALTER TABLE billing_ratedusage DISABLE TRIGGER USER;"
             " UPDATE billing_ratedusage l SET resource_id = i.resource_id, transaction_id = i.id"
             " FROM billing_usageinterval i WHERE i.id = l.interval_id;"
+            " SET CONSTRAINTS ALL IMMEDIATE;"  # a table with checks still to come cannot be altered
             " ALTER TABLE billing_ratedusage ENABLE TRIGGER USER;",
             migrations.RunSQL.noop,
         ),
