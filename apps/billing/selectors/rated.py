@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from django.db import connection
 
-from apps.billing.models import RatedUsage, TokenRequest, UsageInterval
+from apps.billing.models import RatedUsage, TokenRequest
 from apps.core.ids import decode, encode
 
 CHUNK = 2000
@@ -48,12 +48,20 @@ def for_period(team_id: str, start: datetime, end: datetime) -> Iterator[RatedRo
                 )
 
 
-def evidence(row: RatedUsage) -> "list[UsageInterval] | list[TokenRequest]":
-    """The facts that stand behind a rated row: its interval, or the token requests of its batch."""
-    if row.interval_id:
-        return list(UsageInterval.objects.filter(pk=row.interval_id))
+def evidence(row: RatedUsage) -> list[str]:
+    """The ids of the facts behind a rated row: its interval, its event, or the requests of its batch.
+
+    What takes another row back rests on the facts of that row; a fee rests on none but its contract.
+    """
+    if row.reverses:
+        row = RatedUsage.objects.get(pk=row.reverses)
+    if fact := row.interval_id or row.event_id:
+        return [fact]
+    if not row.product.startswith("tokens:"):
+        return []
     _tokens, slug, kind = row.product.split(":")
     found = TokenRequest.objects.filter(
         team_id=row.team_id, transaction_id=row.transaction_id, workspace_id=row.workspace_id, slug=slug
     )
-    return list(found.filter(**{f"{kind}__gt": 0}).order_by("finished_at", "request_id"))
+    asked = found.filter(**{f"{kind}__gt": 0}).order_by("finished_at", "request_id")
+    return [str(one) for one in asked.values_list("pk", flat=True)]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from apps.billing.models import Quarantined, RatedUsage, Transaction, UnratedEvent, UsageDay, UsageEvent
-from apps.billing.selectors import proofs
+from apps.billing.selectors import proofs, rated
 from apps.billing.services import charges, events
 from apps.core.actor import SYSTEM, Actor, team_scope
 from apps.core.errors import Invalid, NotPermitted
@@ -136,6 +136,9 @@ def test_a_correction_takes_back_what_was_charged_and_charges_anew(team):
     lines = list(RatedUsage.objects.order_by("id").values_list("amount", "reverses"))
     first = RatedUsage.objects.earliest("id").pk
     assert lines == [(2, None), (-2, first), (Decimal("0.5"), None)]
+    facts = [rated.evidence(line) for line in RatedUsage.objects.order_by("id")]
+    assert facts[0] == facts[1] == [UsageEvent.objects.get(event_id="e-1").pk]
+    assert facts[2] == [UsageEvent.objects.get(event_id="e-2").pk]
     assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from apps.billing.errors import LeaseGone, NoHeadroom
 from apps.billing.models import Hold, Posting, Quarantined, RatedUsage, TokenRequest, Transaction, UsageDay
-from apps.billing.selectors import proofs
+from apps.billing.selectors import proofs, rated
 from apps.billing.services import tokens
 from apps.billing.services.tokens import Settled, TokenUsage
 from apps.core.ids import new_id, new_uuid
@@ -90,6 +90,8 @@ def test_a_batch_is_charged_once_with_one_transaction_per_team(team):
     assert sum(line.amount for line in RatedUsage.objects.all()) == 4 * COST + Decimal("0.000001")
     assert UsageDay.objects.get(team=team, product="tokens:llama:input").quantity == Decimal("0.002")
     assert TokenRequest.objects.filter(slug="llama").first().amount == COST
+    line = RatedUsage.objects.filter(team=team, product="tokens:llama:output").first()
+    assert set(rated.evidence(line)) == {str(one.request_id) for one in batch[:2]}
     assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 

@@ -19,6 +19,7 @@ from apps.api.invoices import (
     WorkspaceSumOut,
 )
 from apps.api.payments import PayIn, PaymentOut
+from apps.billing.selectors import rated
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.invoicing import services
@@ -80,7 +81,7 @@ class InvoiceViewSet(TeamViewSet):
     def evidence(self, request: Request, id: str) -> Response:
         """For each of those the ids of its intervals, events or requests; at most 100 rows."""
         rows = invoices.rated_rows(self._invoice(id), self._line())[:100]
-        found = [{"id": row.pk, "facts": invoices.evidence(row)} for row in rows]
+        found = [{"id": row.pk, "facts": rated.evidence(row)} for row in rows]
         return Response({"items": EvidenceOut(found, many=True).data, "next_cursor": None})
 
     @action(detail=True, methods=["get"])
