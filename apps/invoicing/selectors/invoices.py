@@ -1,17 +1,23 @@
 """Reading invoices: lists, one with its lines, what stands behind a line, runs, what is to come."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from apps.billing.models import RatedUsage
-from apps.core.actor import Actor
+from apps.core.actor import Actor, team_scope
+from apps.core.clock import db_now
 from apps.core.errors import NotFound
-from apps.invoicing.models import Invoice, InvoicedUsage, InvoiceLine
-from apps.invoicing.selectors import paper
+from apps.core.money import ZERO
+from apps.core.permissions import Permission
+from apps.invoicing.models import CreditNote, Invoice, InvoicedUsage, InvoiceLine, InvoiceRun
+from apps.invoicing.selectors import collecting, paper
+from apps.invoicing.specs import Period, Usage
+from apps.invoicing.states import InvoiceState
 
 Rows = QuerySet[Any]
 
@@ -71,3 +77,69 @@ def rated_rows(invoice: Invoice, position: int) -> Rows:
     """The rated rows that a line is the sum of."""
     ids = InvoicedUsage.objects.filter(invoice=invoice, position=position).values("rated_id")
     return RatedUsage.objects.filter(pk__in=ids, team_id=invoice.team_id).order_by("started_at", "pk")
+
+
+def document(invoice: Invoice, kind: str) -> Document:
+    """The invoice as a file: `pdf`, `csv`, `json` or `focus`."""
+    if invoice.state == InvoiceState.DRAFT or kind not in FORMATS:
+        raise NotFound(_("There is no such document."))
+    media_type, make = FORMATS[kind]
+    suffix = "focus.csv" if kind == "focus" else kind
+    return Document(f"{invoice.number}.{suffix}", media_type, make(invoice))
+
+
+def export(actor: Actor, *, period: Period) -> Document:
+    """Every final invoice of a period in FOCUS 1.2, for staff."""
+    actor.require(Permission.BILLING_READ)
+    rows: Any = Invoice.objects.final().filter(period_end=period.end).order_by("serial")
+    return Document(f"focus-{period.label}.csv", "text/csv", paper.focus_of(rows))
+
+
+def upcoming(*, actor: Actor, team_id: str) -> tuple[Period, list[Usage]]:
+    """What this month's invoice would list if the month ended now."""
+    actor.require(Permission.BILLING_READ, team_scope(team_id))
+    now = db_now()
+    period = Period.month(now.year, now.month)
+    return period, collecting.preview(team_id=team_id, period=period)
+
+
+def owed(team_id: str) -> Decimal:
+    """What a team's open invoices come to."""
+    rows: Any = Invoice.objects.unpaid().filter(team_id=team_id)
+    left = F("due_receivable") + F("due_balance") - F("amount_paid") - F("amount_credited")
+    return rows.aggregate(s=Sum(left))["s"] or ZERO
+
+
+def runs(actor: Actor) -> Rows:
+    """A month's runs with how far they are, for staff."""
+    draft, parked = Q(invoices__state=InvoiceState.DRAFT), ~Q(invoices__parked_because="")
+    rows: Any = InvoiceRun.objects.visible_to(actor)
+    return rows.annotate(
+        invoices_made=Count("invoices", filter=~draft),
+        drafts=Count("invoices", filter=draft),
+        parked=Count("invoices", filter=draft & parked),
+        billed=Sum("invoices__total"),
+    )
+
+
+def find_run(actor: Actor, run_id: str) -> InvoiceRun:
+    found: InvoiceRun | None = runs(actor).filter(pk=run_id).first()
+    if found is None:
+        raise NotFound(_("There is no such run."))
+    return found
+
+
+def credit_notes(actor: Actor, *, team_id: str | None = None) -> Rows:
+    rows: Any = CreditNote.objects.visible_to(actor).select_related("invoice", "team")
+    return rows if team_id is None else rows.filter(team_id=team_id)
+
+
+def find_credit_note(actor: Actor, note_id: str, *, team_id: str | None = None) -> CreditNote:
+    found: CreditNote | None = credit_notes(actor, team_id=team_id).filter(pk=note_id).first()
+    if found is None:
+        raise NotFound(_("There is no such credit note."))
+    return found
+
+
+def totals(rows: Sequence[Usage]) -> Decimal:
+    return sum((row.amount for row in rows), ZERO)
