@@ -11,7 +11,7 @@ from apps.core.permissions import Permission
 
 # What anybody may ask for; everything else must declare a permission.
 PUBLIC = re.compile(
-    r"/health|/readiness|/metrics|/agent/hostedai-agent\.pyz|/accounts/.*|/static/.*"
+    r"/health|/readiness|/metrics|/status|/agent/hostedai-agent\.pyz|/accounts/.*|/static/.*"
     r"|/api/(user|admin|cluster|agent)/v1/(openapi\.json|docs)|/api/"
 )
 # These ask no permission because they answer by who asks, and gate each thing they name by its own.

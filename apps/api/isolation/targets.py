@@ -27,7 +27,7 @@ class Targets:
 
     def of(self, principal: Principal, route: Route, *, places: bool = True) -> Iterator[tuple[str, Values]]:
         place, ids = self._place(principal, route), self.prefixes(route)
-        own = {name: self._own(principal, prefix) for name, prefix in ids.items()}
+        own = {name: self._own(principal, route, prefix) for name, prefix in ids.items()}
         yield "own", place | self._filled(own, ids)
         if principal.dead or not self.is_at_home(principal, route):
             return
@@ -54,7 +54,7 @@ class Targets:
 
     def has_own(self, principal: Principal, route: Route) -> bool:
         """Whether there is something of its own to ask for."""
-        return all(self._own(principal, prefix) for prefix in self.prefixes(route).values())
+        return all(self._own(principal, route, prefix) for prefix in self.prefixes(route).values())
 
     def prefixes(self, route: Route) -> dict[str, str]:
         """The variables that are ids, with the prefix each takes."""
@@ -80,7 +80,10 @@ class Targets:
             place["region"] = region.slug
         return place
 
-    def _own(self, principal: Principal, prefix: str) -> str | None:
+    def _own(self, principal: Principal, route: Route, prefix: str) -> str | None:
+        if principal.kind == "platform" and route.scope_kind == "region":
+            # In a region the platform's staff sees what that region's staff sees.
+            return self._specimen(prefix, Owner(region=self.world.here)) or specimens.anyones(prefix)
         found = self._specimen(prefix, principal.home)
         if (found is None and principal.kind == "platform") or principal.home == NOBODY:
             found = self._specimen(prefix, Owner(self.world.ours, self.world.here))
