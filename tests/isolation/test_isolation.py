@@ -69,7 +69,8 @@ def test_the_matrix_holds(world: World, group: str) -> None:
     matrix = Matrix(world)
     holes = told(matrix.run(GROUPS[group](world), routes()))
     assert not holes, holes
-    assert matrix.asked > len(routes()) / 4, "a group of few is asked for most views once"
+    # Hosts are a group of few, and nobody in person: most views are asked for once.
+    assert matrix.asked > len(routes()) / (2 if group == "agents" else 1)
 
 
 @pytest.mark.timeout(900)
@@ -91,7 +92,7 @@ def test_the_command_finds_no_hole_and_leaves_nothing(world: World) -> None:
     before = User.objects.count()
     said = StringIO()
     named = ["--teams", world.ours.slug, world.theirs.slug, "--regions", world.here.slug, world.there.slug]
-    with patch("apps.api.management.commands.check_isolation.routes", lambda: routes()[:12]):
+    with patch("apps.api.management.commands.check_isolation.routes", lambda: routes()[:40]):
         call_command("check_isolation", "--quick", *named, stdout=said)
     assert "nobody saw" in said.getvalue()
     assert User.objects.count() == before

@@ -122,7 +122,7 @@ def test_pages_take_few_statements(team: Team, staff: Client) -> None:
         client.get(address)
         with CaptureQueriesContext(connection) as asked:
             text_of(client.get(address))
-        assert len(asked) <= 16, f"{address}: {len(asked)}"
+        assert len(asked) <= 15, f"{address}: {len(asked)}"
 
 
 def test_staff_look_at_usage_ledger_and_wallets(team: Team, staff: Client) -> None:
