@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.clock import db_now
 from apps.core.permissions import Permission
-from apps.inference.selectors import limits as limits_in_force
 from apps.inference.services import limits
 from apps.inference.specs import Limits
 from apps.panels.account.recent import confirm_first
@@ -300,50 +299,4 @@ class KeyRotate(SecretPage):
         key = rows.api_key(self.actor, self.pk)
         hours = timedelta(hours=int(data["overlap"]))
         self.issued = services.rotate_api_key(actor=self.actor, key=key, overlap=hours)
-        return self.url("api-keys")
-
-
-class LimitFields(forms.Form):
-    requests_per_minute = forms.IntegerField(
-        label=_("Requests per minute"), required=False, min_value=0, help_text=_("Empty: as usual.")
-    )
-    tokens_per_day = forms.IntegerField(
-        label=_("Tokens per day"), required=False, min_value=0, help_text=_("Empty: as usual.")
-    )
-
-
-class KeyLimits(FormPage):
-    """How much one key may ask of models."""
-
-    title = _("Limits of the key")
-    permission = Permission.API_KEY_MANAGE
-    form_class = LimitFields
-    submit = _("Set the limits")
-    done = _("The limits hold from now on.")
-    sections = (
-        Section(
-            _("Inference"),
-            _("Workspace, team and platform have limits too; the tightest one decides."),
-            ("requests_per_minute", "tokens_per_day"),
-        ),
-    )
-
-    def crumbs(self) -> list[tuple[str, str]]:
-        return [(str(_("API keys")), self.url("api-keys"))]
-
-    @property
-    def intro(self) -> Any:  # type: ignore[override]
-        key = rows.api_key(self.actor, self.pk)
-        usual = limits_in_force.levels()["key"]
-        numbers = {"requests": usual.requests_per_minute, "tokens": usual.tokens_per_day}
-        words = _("As usual: %(requests)s requests per minute, %(tokens)s tokens per day.") % numbers
-        return f"{key.name} · {key.prefix}… · {words}"
-
-    def initial(self) -> dict[str, Any]:
-        key = rows.api_key(self.actor, self.pk)
-        own = limits_in_force.own_limits("key", [key.pk]).get(key.pk, Limits())
-        return {"requests_per_minute": own.requests_per_minute, "tokens_per_day": own.tokens_per_day}
-
-    def save(self, data: dict[str, Any]) -> Any:
-        limits.set_key(actor=self.actor, key=rows.api_key(self.actor, self.pk), limits=Limits(**data))
         return self.url("api-keys")

@@ -183,6 +183,13 @@ class TeamDetail(Detail):
     links = (
         Link(_("Give credit"), "team-credit", Permission.WALLET_CREDIT, icon="coins", primary=False),
         Link(_("Credit limit"), "team-limit", Permission.WALLET_CREDIT, icon="scale", primary=False),
+        Link(
+            _("Rate limits"),
+            "team-rate-limits",
+            Permission.LIMIT_MANAGE,
+            icon="sliders-horizontal",
+            primary=False,
+        ),
     )
 
     def crumbs(self) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from apps.panels import limits
 from apps.panels.admin import (
     clusters,
     endpoints,
@@ -136,6 +137,7 @@ urlpatterns: list[URLPattern] = [
     path("billing/ledger", money.LedgerList.as_view(), name="ledger"),
     path("billing/ledger/<str:pk>", money.LedgerEntry.as_view(), name="ledger-entry"),
     path("teams/<str:pk>/credit", wallets.TeamCredit.as_view(), name="team-credit"),
+    path("teams/<str:pk>/rate-limits", limits.TeamLimits.as_view(), name="team-rate-limits"),
     path("teams/<str:pk>/limit", wallets.TeamLimit.as_view(), name="team-limit"),
     path("models", registry.ModelList.as_view(), name="models"),
     path("models/new", registry.ModelNew.as_view(), name="model-new"),

@@ -118,8 +118,3 @@ class ApiKeyNew(keys.KeyNew):
 class ApiKeyRotate(keys.KeyRotate):
     panel = "console"
     nav = "api-keys"
-
-
-class ApiKeyLimits(keys.KeyLimits):
-    panel = "console"
-    nav = "api-keys"

@@ -75,6 +75,14 @@ class WorkspaceList(Resource):
             num=True,
             priority=2,
         ),
+        Column(
+            "limits",
+            _("Limits"),
+            lambda one: _("Set"),
+            priority=2,
+            text=lambda one: "",
+            to="workspace-limits",
+        ),
     )
 
     def rows(self) -> QuerySet[Any]:

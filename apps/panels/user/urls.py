@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from apps.panels import limits
 from apps.panels.user import (
     access,
     activity,
@@ -68,6 +69,7 @@ urlpatterns: list[URLPattern] = [
     path("members/<str:pk>", people.MemberEdit.as_view(), name="member"),
     path("workspaces", team.WorkspaceList.as_view(), name="workspaces"),
     path("workspaces/new", team.WorkspaceNew.as_view(), name="workspace-new"),
+    path("workspaces/<str:pk>/limits", limits.WorkspaceLimits.as_view(), name="workspace-limits"),
     path("workspaces/<str:pk>", team.WorkspaceEdit.as_view(), name="workspace"),
     path("settings", team.TeamSettings.as_view(), name="team-settings"),
     path("audit", people.AuditPage.as_view(), name="audit"),
@@ -75,7 +77,7 @@ urlpatterns: list[URLPattern] = [
     path("ssh-keys/new", access.SshKeyNew.as_view(), name="ssh-key-new"),
     path("api-keys", access.ApiKeyList.as_view(), name="api-keys"),
     path("api-keys/new", access.ApiKeyNew.as_view(), name="api-key-new"),
-    path("api-keys/<str:pk>/limits", access.ApiKeyLimits.as_view(), name="api-key-limits"),
+    path("api-keys/<str:pk>/limits", limits.KeyLimits.as_view(), name="api-key-limits"),
     path("api-keys/<str:pk>", access.ApiKeyRotate.as_view(), name="api-key"),
     path("usage", money.Usage.as_view(), name="usage"),
     path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
