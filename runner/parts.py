@@ -10,7 +10,7 @@ from pathlib import Path
 from runner import paths
 from runner.console import say
 from runner.ports import free_port
-from runner.processes import Identity, end, identify, is_alive, spawn
+from runner.processes import Identity, end, identify, is_alive, spawn, tail
 
 WORKER_PROCESSES = "2"
 QUEUES = "default,provision,billing,inference"
@@ -64,6 +64,20 @@ class Part:
             end(self.identity, first=self.stop_by, patience=15)
 
 
+@dataclass
+class Errand(Part):
+    """Something done once beside everything else; what its log says last is told when it ends."""
+
+    is_told: bool = False
+
+    def look_after(self) -> None:
+        """Tell how it went."""
+        if not self.is_told and not self.runs():
+            self.is_told = True
+            said = tail(self.log, lines=1).strip()
+            say(said or f"{self.name} ended; see {self.log}")
+
+
 def of_the_product(
     *, port: int, environment: Callable[[str], Mapping[str, str]], portals: int = 2, mark: str = ""
 ) -> list[Part]:
@@ -90,6 +104,11 @@ def of_the_product(
         Part(mark + name, command, {**environment(scope), **gateway})
         for name, (command, scope) in commands.items()
     ]
+
+
+def embedder(environment: Callable[[str], Mapping[str, str]]) -> Errand:
+    """Brings a model for embeddings, which is too large for a checkout, and serves it."""
+    return Errand("embedder", [str(paths.python()), "manage.py", "demo_embedder"], environment("*"))
 
 
 def agent(*, url: str, folder: Path, mark: str = "") -> Part:

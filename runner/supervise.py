@@ -176,6 +176,10 @@ def _start(product: Product) -> None:
         part.start()
     if not wait_until(product.is_ready, seconds=READY_SECONDS, every=0.2):
         raise Stopped(f"The portal did not become ready:\n{tail(product.parts[0].log)}")
+    if done.exists():
+        say("A model for embeddings is fetched meanwhile; everything else works")
+        product.parts.append(parts.embedder(product.environment))
+        product.parts[-1].start()
 
 
 def _agent(product: Product) -> parts.Part:

@@ -4,6 +4,7 @@ May be run again: what exists is left alone.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,7 +14,7 @@ from apps.core.actor import SYSTEM
 from apps.registry import reconcilers, services
 from apps.registry.models import Model, ModelVersion
 from apps.registry.specs import FileSpec, HubSource, ModelSpec
-from apps.registry.states import SERVED, Origin, State, Visibility
+from apps.registry.states import SERVED, Origin, Visibility
 from apps.registry.weights import Facts
 
 FOLDER = Path(__file__).resolve().parents[2] / "bundled"
@@ -58,10 +59,6 @@ class Command(BaseCommand):
     def handle(self, **_options: object) -> None:
         with tenancy.everything():
             version = register_bundled()
-            if version.state != State.SERVABLE:
-                raise CommandError(
-                    f"The bundled model is {version.state}: {version.message or version.last_error}"
-                )
             for spec, repository, facts in KNOWN:
                 _register_known(spec, repository, Facts("safetensors", *facts))
         self.stdout.write(f"  {version} is servable; {len(KNOWN)} more models can be imported")
@@ -69,17 +66,22 @@ class Command(BaseCommand):
 
 def register_bundled() -> ModelVersion:
     """The bundled model's version, uploaded and verified unless it is there already."""
-    model = _model(
-        ModelSpec(
-            "Tiny chat",
-            TINY,
-            "Demonstration only: two megabytes, fluent on its own templates and wrong otherwise.",
-            "apache-2.0",
-        ),
-        is_demo=True,
-    )
+    about = "Demonstration only: two megabytes, fluent on its own templates and wrong otherwise."
+    spec = ModelSpec("Tiny chat", TINY, about, "apache-2.0")
+    return register_file(spec, TINY_FILE.name, TINY_FILE.read_bytes, is_demo=True)
+
+
+def register_file(
+    spec: ModelSpec, name: str, read: Callable[[], bytes], *, is_demo: bool = False
+) -> ModelVersion:
+    """A public version of one file, sent and verified; `read` is called only when it is not there yet."""
+    model = _model(spec, is_demo=is_demo)
     known = model.versions.filter(state__in=SERVED, origin=Origin.BUNDLED).first()
-    return known or _send(model)
+    version = known or _send(model, name, read())
+    if version.state not in SERVED:
+        raise CommandError(f"{version} is {version.state}: {version.message or version.last_error}")
+    found: ModelVersion = version
+    return found
 
 
 def _model(spec: ModelSpec, *, is_demo: bool = False) -> Model:
@@ -91,13 +93,14 @@ def _model(spec: ModelSpec, *, is_demo: bool = False) -> Model:
     return services.share_model(actor=SYSTEM, model=made, visibility=Visibility.PUBLIC)
 
 
-def _send(model: Model) -> ModelVersion:
-    body = TINY_FILE.read_bytes()
-    spec = FileSpec(TINY_FILE.name, len(body), hashlib.sha256(body).hexdigest())
+def _send(model: Model, name: str, body: bytes) -> ModelVersion:
+    spec = FileSpec(name, len(body), hashlib.sha256(body).hexdigest())
     version = services.start_upload(actor=SYSTEM, model=model, files=[spec], origin=Origin.BUNDLED)
     for file in version.files.all():
         about = {"version_id": str(version.pk), "file_id": str(file.pk)}
-        services.put_part(actor=SYSTEM, number=1, chunks=[body], **about)
+        for number in range(file.parts):
+            part = body[number * file.part_size : (number + 1) * file.part_size]
+            services.put_part(actor=SYSTEM, number=number + 1, chunks=[part], **about)
         services.complete_file(actor=SYSTEM, **about)
     services.complete_upload(actor=SYSTEM, version_id=str(version.pk))
     for _pass in range(PASSES):
