@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("_body", "_done", "_kind", "_parser", "_silent", "_transport", "_until_close", "_user", "engine"),
-        *("is_fresh", "_framed"),
+        *("is_fresh", "_framed", "_keeps"),
     )
 
     def __init__(self, engine: Engine):
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._user: User | None = None
         self._body: list[bytes] = []
         self._kind = b""
-        self._done = self._silent = self._framed = self._until_close = False
+        self._done = self._silent = self._framed = self._until_close = self._keeps = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         user, self._user = self._user, None
         self.is_fresh = False
         engine = self.engine
-        keep = self._parser.should_keep_alive() and not engine.is_retired and len(engine.idle) < MOST_IDLE
+        keep = self._keeps and not engine.is_retired and len(engine.idle) < MOST_IDLE
         if keep:
             engine.idle.append(self)
         else:
@@ -144,6 +144,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._done = True
+        self._keeps = self._parser.should_keep_alive()  # llhttp has forgotten it a moment later
 
 
 def connect(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None:
