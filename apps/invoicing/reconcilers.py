@@ -1,22 +1,18 @@
-"""Work that comes round: months begin by themselves, drafts become final, invoices are mailed and settled."""
+"""Work that comes round: months begin, drafts become final, open invoices are settled and reminded of."""
 
 from datetime import datetime
 
 import structlog
-from django.core.mail import EmailMessage
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Count, Q
-from django.template.loader import render_to_string
-from django.utils.translation import gettext as _
 
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
 from apps.core.errors import DomainError
 from apps.core.failpoints import failpoint
 from apps.invoicing import services
-from apps.invoicing.models import BillingProfile, Invoice, InvoiceRun, LegalEntity
-from apps.invoicing.selectors import paper
-from apps.invoicing.specs import Period
+from apps.invoicing.models import Invoice, InvoiceRun, LegalEntity
+from apps.invoicing.specs import REMINDERS, Period
 from apps.invoicing.states import RUN, InvoiceState, RunState
 from apps.operations import services as operations
 
@@ -56,17 +52,12 @@ def settle_open() -> int:
     return sum(services.settle_from_balance(actor=SYSTEM, invoice_id=pk) for pk in rows[:1000])
 
 
-def mail_due() -> int:
-    """Mail every final invoice once to the address of its team's profile."""
-    rows = Invoice.objects.final().filter(sent_at=None).select_related("team").order_by("finalized_at")
-    sent = 0
-    for invoice in rows[:BATCH]:
-        address = BillingProfile.objects.filter(team_id=invoice.team_id).values_list("email", flat=True)
-        to = next(iter(address), "")
-        if not to or _mail(invoice, to):
-            Invoice.objects.filter(pk=invoice.pk).update(sent_at=db_now())
-            sent += bool(to)
-    return sent
+def remind_due(*, now: datetime | None = None) -> int:
+    """Remind of every invoice that is overdue for long enough; how many reminders that were."""
+    moment = now or db_now()
+    overdue = Invoice.objects.unpaid().filter(due_at__lte=moment - REMINDERS[0]).order_by("due_at")
+    ids = list(overdue.values_list("pk", flat=True))
+    return sum(services.remind(actor=SYSTEM, invoice_id=pk, now=moment) is not None for pk in ids)
 
 
 def _begin(run: InvoiceRun) -> None:
@@ -122,17 +113,3 @@ def _finish(run: InvoiceRun) -> None:
     locked.save(update_fields=["state", "finished_at"])
     if locked.operation_id:
         operations.finish(operation_id=locked.operation_id)
-
-
-def _mail(invoice: Invoice, to: str) -> bool:
-    words = {"invoice": invoice, "team": invoice.team}
-    body = render_to_string("emails/invoice.txt", words)
-    subject = _("Invoice %(number)s") % {"number": invoice.number}
-    mail = EmailMessage(subject, body, None, [to])
-    mail.attach(f"{invoice.number}.pdf", paper.pdf(invoice), "application/pdf")
-    try:
-        mail.send()
-    except OSError as error:  # SMTPException is one
-        log.warning("invoice_not_mailed", invoice=invoice.pk, error=str(error))
-        return False
-    return True

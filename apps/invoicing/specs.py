@@ -12,6 +12,10 @@ from apps.core.money import ZERO, minor_digits, plain
 # Usage of a closed month is still taken for this long; then its invoice is final.
 GRACE = timedelta(hours=1)
 DUE_DAYS = 14
+# An overdue invoice is reminded of so long after it was due, each level once.
+REMINDERS = (timedelta(days=3), timedelta(days=10), timedelta(days=21))
+# An invoice is mailed while it is news; whoever gives an address later finds the old ones in the panel.
+MAIL_WITHIN = timedelta(days=7)
 # How prices and quantities are written on paper; amounts are exact in any case.
 QUANTITY_PLACES = Decimal(1).scaleb(-6)
 
@@ -109,6 +113,11 @@ class Sums:
     def surcharge(self) -> Decimal:
         """What is asked for beyond what usage has already been charged: rounding, and tax on top."""
         return self.subtotal - self.exact + (ZERO if self.is_inclusive else self.tax)
+
+
+def overdue_level(due_at: datetime, now: datetime) -> int:
+    """How many reminders are due: 0 for an invoice that is not overdue for long enough."""
+    return sum(now >= due_at + after for after in REMINDERS)
 
 
 _NAMES = {"type": "Machine", "gpu": "GPU", "engine": "Inference engine", "pool": "GPU pool"}

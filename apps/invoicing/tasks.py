@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from celery import shared_task
 
+from apps.core.actor import SYSTEM
 from apps.invoicing import reconcilers
+from apps.invoicing.services import mailing
 from apps.operations.schedule import periodic
 
 
@@ -15,7 +17,7 @@ def advance_task(**_: object) -> None:
 
 @shared_task(name="invoicing.mail", queue="default", acks_late=True)
 def mail_task(**_: object) -> None:
-    reconcilers.mail_due()
+    mailing.mail_invoices(actor=SYSTEM)
 
 
 @periodic("invoicing.month", every=timedelta(minutes=10))
@@ -35,7 +37,13 @@ def settle() -> None:
 
 @periodic("invoicing.mail_due", every=timedelta(seconds=30), ttl=timedelta(minutes=5))
 def mail() -> None:
-    reconcilers.mail_due()
+    mailing.mail_invoices(actor=SYSTEM)
+    mailing.mail_reminders(actor=SYSTEM)
+
+
+@periodic("invoicing.remind", every=timedelta(minutes=10))
+def remind() -> None:
+    reconcilers.remind_due()
 
 
 @shared_task(name="invoicing.settle", queue="billing", acks_late=True)

@@ -18,7 +18,8 @@ from apps.core.ids import new_id
 from apps.core.permissions import Permission
 from apps.teams.models import Team
 
-STEP = timedelta(hours=6)
+STEP, OLD_STEP = timedelta(hours=6), timedelta(days=1)
+OLD = timedelta(days=35)  # what is older is cut more coarsely
 BATCH = 1500
 
 
@@ -129,9 +130,8 @@ def _cuts(past: Past, meter: Meter, now: datetime) -> Iterator[Cut]:
     for stretch, end in zip(past.stretches, ends, strict=True):
         rates = merged(stretch.rates)
         yield Cut(meter, stretch.at, rates, is_change=True)
-        at = stretch.at + STEP
-        while rates and at < end:
+        at = stretch.at
+        while rates and (at := at + (STEP if at > now - OLD else OLD_STEP)) < end:
             yield Cut(meter, at, rates)
-            at += STEP
     if past.stretches[-1].rates:
         yield Cut(meter, now, merged(past.stretches[-1].rates))

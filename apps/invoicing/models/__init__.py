@@ -3,6 +3,7 @@
 from apps.invoicing.models.credit_notes import CreditNote
 from apps.invoicing.models.invoices import Invoice, InvoicedUsage, InvoiceLine, InvoiceRun
 from apps.invoicing.models.parties import BillingProfile, DocumentKind, DocumentSequence, LegalEntity, TaxRate
+from apps.invoicing.models.reminders import Reminder
 
 __all__ = [
     "BillingProfile",
@@ -14,5 +15,6 @@ __all__ = [
     "InvoiceRun",
     "InvoicedUsage",
     "LegalEntity",
+    "Reminder",
     "TaxRate",
 ]

@@ -8,10 +8,11 @@ from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
+from apps.core.permissions import Role
 from apps.invoicing.errors import NoEntity
 from apps.invoicing.models import BillingProfile, LegalEntity, TaxRate
 from apps.invoicing.specs import TaxRule
-from apps.teams.models import Team
+from apps.teams.models import Membership, Team
 
 
 def entities(actor: Actor) -> "QuerySet[Any]":
@@ -40,6 +41,13 @@ def profile_of(*, actor: Actor, team: Team) -> BillingProfile:
     """Whom the team's invoices are made out to; a blank one in the team's name when nobody has said."""
     found: BillingProfile | None = BillingProfile.objects.visible_to(actor).filter(team=team).first()
     return found or BillingProfile(team=team, name=team.name)
+
+
+def addresses(team_id: str) -> list[str]:
+    """Where the team's letters about money go: the address it has given, or else those who pay for it."""
+    given = BillingProfile.objects.filter(team_id=team_id).exclude(email="").values_list("email", flat=True)
+    people = Membership.objects.filter(team_id=team_id, role__in=(Role.TEAM_ADMIN, Role.TEAM_BILLING))
+    return list(given) or sorted(people.filter(user__is_active=True).values_list("user__email", flat=True))
 
 
 def tax_rates(actor: Actor) -> "QuerySet[Any]":

@@ -15,7 +15,7 @@ from apps.core.errors import Conflict, DomainError
 from apps.invoicing import reconcilers, services
 from apps.invoicing.models import DocumentSequence, Invoice, InvoicedUsage, InvoiceLine
 from apps.invoicing.selectors import content, paper, typesetting
-from apps.invoicing.services import CreditWish
+from apps.invoicing.services import CreditWish, mailing
 from apps.invoicing.specs import Period
 from tests.factories.billing import after, begin, make_price, make_team, resource, wallet_of
 from tests.factories.invoicing import CLOSED, MARCH, close, invoice_of, make_entity, make_profile, make_tax
@@ -244,8 +244,8 @@ def test_paper_loads_nothing():
 
 def test_invoices_are_mailed_once(paid, mailoutbox):
     close()
-    assert reconcilers.mail_due() == 1
-    assert reconcilers.mail_due() == 0
+    assert mailing.mail_invoices(actor=SYSTEM) == 1
+    assert mailing.mail_invoices(actor=SYSTEM) == 0
     [mail] = mailoutbox
     assert mail.to == ["books@example.com"]
     assert mail.attachments[0][0] == "HAI-000001.pdf"

@@ -7,7 +7,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from itertools import cycle, islice
 
@@ -19,6 +19,7 @@ from apps.billing.models import PriceVersion
 from apps.billing.services import history
 from apps.billing.services.history import Habit
 from apps.billing.services.prices import set_price
+from apps.billing.services.wallets import set_credit_limit
 from apps.billing.specs import Rate
 from apps.core import tenancy
 from apps.core.actor import SYSTEM, Actor
@@ -46,6 +47,7 @@ EXTRA_PRICES = {"disk": "0.00012", "ip": "0.004"}
 
 STAFF = (
     ("admin@hostedai.example", "Alex Morgan", Role.FULL_ADMINISTRATOR, None),
+    ("finance@hostedai.example", "Mira Lang", Role.FULL_ADMINISTRATOR, None),
     ("operator@hostedai.example", "Robin Keller", Role.OPERATOR, None),
     ("auditor@hostedai.example", "Sam Weber", Role.AUDITOR, None),
     ("helsinki@hostedai.example", "Aino Virtanen", Role.REGION_OPERATOR, "hel-1"),
@@ -64,6 +66,8 @@ class Tenant:
     machines: tuple[tuple[str, str, str, int], ...]  # name, type, region, how many
     workspaces: tuple[str, ...] = ()
     is_suspended: bool = False
+    credit_limit: str = ""  # it pays its invoices afterwards
+    is_old: bool = False  # a customer for three months
 
 
 TENANTS = (
@@ -85,6 +89,7 @@ TENANTS = (
             ("gateway", "cpu-2", "fra-1", 2),
         ),
         ("staging", "production"),
+        is_old=True,
     ),
     Tenant(
         "Nordic Vision",
@@ -92,7 +97,7 @@ TENANTS = (
             ("erik@nordic.example", "Erik Dahl", Role.TEAM_ADMIN),
             ("freja@nordic.example", "Freja Holm", Role.TEAM_MEMBER),
         ),
-        "40000",
+        "1200",
         ("h200-141gb-1", "a100-80gb-2", "cpu-16"),
         (
             ("render", "h200-141gb-4", "hel-1", 2),
@@ -100,6 +105,8 @@ TENANTS = (
             ("label", "cpu-8", "fra-1", 2),
             ("fit", "mi300x-192gb-2", "nyc-1", 2),
         ),
+        credit_limit="40000",
+        is_old=True,
     ),
     Tenant(
         "Helio Labs",
@@ -154,6 +161,7 @@ class Command(BaseCommand):
         _write_past(teams, days)
         _launch_all(teams)
         _set_the_scene()
+        call_command("demo_money", stdout=self.stdout, stderr=self.stderr)
         for tenant, team in teams:
             if tenant.is_suspended:
                 suspend_team(actor=SYSTEM, team=team, reason="Two invoices are open.")
@@ -162,7 +170,7 @@ class Command(BaseCommand):
         nodes, machines = Node.objects.count(), Instance.objects.filter(state=State.RUNNING).count()
         self.stdout.write(f"  {Region.objects.count()} regions, {nodes} nodes, {machines} machines running")
         self.stdout.write(f"  Everybody's password is {PASSWORD}")
-        for address, _name, role, region in STAFF[:2] + STAFF[3:4]:
+        for address, _name, role, region in STAFF[:3] + STAFF[4:5]:
             self.stdout.write(f"  {address:28} {role.replace('_', ' ')}{f' of {region}' if region else ''}")
         for tenant in TENANTS[:3]:
             address, _name, role = tenant.people[0]
@@ -183,7 +191,7 @@ def _enrol_all() -> None:
 
 
 def _set_prices(days: int) -> None:
-    from_then = db_now() - timedelta(days=days + 5)
+    from_then = db_now() - timedelta(days=_age(days, is_old=True) + 5)
     for product, price in {**plans.PRICES, **EXTRA_PRICES}.items():
         if not _has_price(product):
             set_price(
@@ -233,16 +241,28 @@ def _write_past(teams: Sequence[tuple[Tenant, Team]], days: int) -> None:
     regions = _region_ids()
     pasts = []
     for tenant, team in teams:
-        begun = now - timedelta(days=days + 3)
+        age = _age(days, is_old=tenant.is_old)
+        begun = now - timedelta(days=age + 3)
         history.fund(actor=SYSTEM, team=team, amount=Decimal(tenant.funds), at=begun, reason="Bank transfer")
+        if tenant.credit_limit:
+            set_credit_limit(actor=SYSTEM, team=team, amount=Decimal(tenant.credit_limit))
         home = next((place for _name, _type, place, _count in tenant.machines), "fra-1")
         habits = [_habit(kind, regions[home]) for kind in tenant.habits]
         for workspace in team.workspaces.order_by("created_at")[:2]:
             pasts += history.invent_pasts(
-                team_id=team.pk, workspace_id=workspace.pk, habits=habits, now=now, days=days
+                team_id=team.pk, workspace_id=workspace.pk, habits=habits, now=now, days=age
             )
             habits = habits[1:2]
     history.write_history(actor=SYSTEM, pasts=pasts, now=now)
+
+
+def _age(days: int, *, is_old: bool) -> int:
+    """For how many days a team has been a customer: old ones since the first day of a month, three back."""
+    today = db_now().astimezone(UTC).date()
+    first = today.replace(day=1)
+    for _month in range(3 if is_old else 0):
+        first = (first - timedelta(days=1)).replace(day=1)
+    return max(days, (today - first).days if is_old else 0)
 
 
 def _habit(kind: str, region_id: str) -> Habit:
