@@ -15,7 +15,7 @@ import asyncssh
 import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import connections
 
 from apps.audit.models import Record
@@ -117,6 +117,8 @@ class Echo:
 def session_for(user: Any) -> str:
     store = import_module(settings.SESSION_ENGINE).SessionStore()
     store[SESSION_KEY] = str(user.pk)
+    store[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    store[HASH_SESSION_KEY] = user.get_session_auth_hash()
     store.save()
     return str(store.session_key)
 
@@ -276,6 +278,24 @@ def test_signing_out_and_stopping_end_the_screen(stage: Stage, instance: Instanc
     converse(stage, instance, talk)
 
 
+def test_a_new_password_ends_the_screens_of_other_browsers(stage: Stage, instance: Instance) -> None:
+    """Their session rows are still there; what was signed with the old password is not good any more."""
+    admin = admin_of(stage.team)
+    ticket, session = ticket_of(stage, instance), session_for(admin)
+
+    def change_password() -> None:
+        admin.set_password("another-pass-phrase-4")
+        admin.save(update_fields=["password"])
+
+    async def talk(terminal: Terminal) -> None:
+        browser = Browser(terminal, "/terminal", ticket, session)
+        await browser.ready()
+        await sync_to_async(change_password)()
+        assert (await browser.end())["code"] == 4403
+
+    converse(stage, instance, talk)
+
+
 def test_an_idle_screen_is_closed(stage: Stage, instance: Instance) -> None:
     ticket, session = ticket_of(stage, instance), session_for(admin_of(stage.team))
 
@@ -308,7 +328,8 @@ def test_nonsense_is_ignored_and_too_much_ends_it(stage: Stage, instance: Instan
     async def talk(terminal: Terminal) -> None:
         browser = Browser(terminal, "/terminal", ticket, session)
         await browser.ready()
-        for text in ("", "{", "[]", '{"type":"resize","cols":-1,"rows":9}', '{"type":"input","data":7}'):
+        nonsense = ("", "{", "[]", "[" * 60_000, '{"type":"resize","cols":-1,"rows":9}')
+        for text in (*nonsense, '{"type":"input","data":7}', '{"type":"input","data":"\\ud800\\n"}'):
             browser.inbox.put_nowait({"type": "websocket.receive", "text": text})
         browser.type("still here\n")
         await browser.read_until(b"you said still here")

@@ -5,20 +5,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
 from django.db import close_old_connections
-from django.utils.module_loading import import_string
 
 from apps.core import tenancy
 from apps.core.actor import team_scope
-from apps.core.errors import DomainError, NotPermitted
+from apps.core.errors import NotPermitted
 from apps.core.permissions import Permission
 from apps.instances import services
 from apps.instances.models import Instance
 from apps.instances.specs import Admission
 from apps.instances.states import State
-from apps.teams.selectors.actors import actor_for_user
-from apps.users.models import User
+from apps.operations.streams import session_holder
 
 KEPT_OPEN = {
     "terminal": (State.RUNNING,),
@@ -71,17 +68,10 @@ def stays(admission: Admission, session_key: str) -> bool:
 
 
 def may_stay(admission: Admission, session_key: str) -> bool:
-    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session_key)
-    if not session_key or store.get(SESSION_KEY) != str(admission.user_id):
+    person = session_holder(session_key)() if session_key else None
+    if person is None or person.user_id != admission.user_id:
         return False
-    user = User.objects.filter(pk=admission.user_id, is_active=True).first()
-    if user is None:
-        return False
-    try:
-        actor = actor_for_user(user)
-    except DomainError:
-        return False
-    if not actor.can(Permission.INSTANCE_ACCESS, team_scope(admission.team_id)):
+    if not person.can(Permission.INSTANCE_ACCESS, team_scope(admission.team_id)):
         return False
     states = KEPT_OPEN[admission.access]
     return Instance.objects.filter(pk=admission.instance_id, state__in=states).exists()

@@ -123,12 +123,12 @@ class Screen:
     async def _heed(self, text: str) -> None:
         try:
             said = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         match said:
             case {"type": "input", "data": str(data)}:
                 self._typed_at = time.monotonic()
-                await self._stream.write(data.encode())
+                await self._stream.write(data.encode(errors="replace"))  # half a surrogate pair
             case {"type": "resize", "cols": int(columns), "rows": int(rows)}:
                 if 1 <= columns <= 1000 and 1 <= rows <= 1000:
                     self._stream.resize(columns, rows)
