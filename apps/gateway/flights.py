@@ -20,18 +20,19 @@ import msgspec
 FREE, OPEN, CLOSED = 0, 1, 2
 SLOTS = 4096
 SLOT = 1024
-_TAIL, _TAIL_MOST = 96, 288
+_TAIL, _TAIL_MOST = 100, 284
 _FACTS = 384
 FACTS_MOST = SLOT - _FACTS
 # outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
-# pieces passed on, tokens of engines before, replica, lease
-_HEAD = struct.Struct("<BBBxHH16sqqIIIIII16s16s")
+# pieces passed on, tokens of engines before, replica, lease, µs to the first byte of a stream
+_HEAD = struct.Struct("<BBBxHH16sqqIIIIII16s16sI")
 _COUNTS = struct.Struct("<IIII")
 _PROGRESS = struct.Struct("<I")
 _AT_OUTCOME, _AT_HAS_COUNTS, _AT_TAIL_LENGTH = 0, 2, 6
-_AT_FINISHED, _AT_COUNTS, _AT_PIECES, _AT_BEFORE, _AT_REPLICA = 32, 40, 56, 60, 64
+_AT_FINISHED, _AT_COUNTS, _AT_PIECES, _AT_BEFORE, _AT_REPLICA, _AT_FIRST = 32, 40, 56, 60, 64, 96
 _U16, _I64 = struct.Struct("<H"), struct.Struct("<q")
 NOBODY = bytes(16)
+_MOST_U32 = 2**32 - 1
 
 OUTCOMES = ("under way", "completed", "client_gone", "engine_failed", "lost", "cut", "timeout", "refused")
 COMPLETED, CLIENT_GONE, ENGINE_FAILED, LOST, CUT, TIMEOUT, REFUSED = range(1, 8)
@@ -54,7 +55,8 @@ class Facts(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Flight(msgspec.Struct, frozen=True):
-    """One slot, read back. `counts` is None when the request was never closed or no counts were known."""
+    """One slot, read back. `counts` is None when the request was never closed or no counts were known;
+    `first_us` is how long the caller of a stream waited for its first byte, 0 when none was sent."""
 
     place: tuple[int, int]
     request_id: bytes
@@ -69,6 +71,7 @@ class Flight(msgspec.Struct, frozen=True):
     before: int
     replica: bytes
     lease: bytes
+    first_us: int
 
 
 class Segment:
@@ -95,6 +98,9 @@ class Segment:
         """Whether every slot is free."""
         return self.map[:SLOTS] == bytes(SLOTS)
 
+    def count(self, state: int) -> int:
+        return self.map[:SLOTS].count(state)
+
     def having(self, state: int) -> Iterator[int]:
         """The slots in a state."""
         mark, at = bytes((state,)), -1
@@ -109,7 +115,7 @@ class Segment:
         at = SLOTS + slot * SLOT
         (
             outcome, stream, has_counts, facts, tail, request, started, finished,
-            *counts, pieces, before, replica, lease,
+            *counts, pieces, before, replica, lease, first,
         ) = _HEAD.unpack_from(self.map, at)  # fmt: skip
         return Flight(
             place=(number, slot),
@@ -125,6 +131,7 @@ class Segment:
             before=before,
             replica=replica,
             lease=lease,
+            first_us=first,
         )
 
 
@@ -162,6 +169,7 @@ class Spool:
             0,
             NOBODY,
             NOBODY,
+            0,
         )
         memory[at + _FACTS : at + _FACTS + len(facts)] = facts
         memory[number] = OPEN
@@ -198,6 +206,10 @@ class Slot:
         usage = usage[:_TAIL_MOST]
         memory[at + _TAIL : at + _TAIL + len(usage)] = usage
         _U16.pack_into(memory, at + _AT_TAIL_LENGTH, len(usage))
+
+    def begun(self, microseconds: int) -> None:
+        """How long the caller has waited for the first byte."""
+        _PROGRESS.pack_into(self._map, self._at + _AT_FIRST, min(microseconds, _MOST_U32))
 
     def passed(self, pieces: int) -> None:
         """How many pieces of text the caller has been sent."""

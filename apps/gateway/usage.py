@@ -16,9 +16,14 @@ class _Details(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
+    """The Responses API has names of its own for the same."""
+
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Details | None = None
 
 
 class _Timings(msgspec.Struct):
@@ -68,13 +73,14 @@ def counts_of(said: bytes) -> Counts | None:
     try:
         if said.startswith(USAGE):
             usage = _usage.decode(said[len(USAGE) - 1 :])
-            if usage.prompt_tokens is None:
+            whole = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+            if whole is None:
                 return None
-            details = usage.prompt_tokens_details
+            details = usage.prompt_tokens_details or usage.input_tokens_details
             cached = (details.cached_tokens or 0) if details else 0
-            whole = max(usage.prompt_tokens, 0)
+            whole = max(whole, 0)
             cached = min(max(cached, 0), whole)
-            return whole - cached, cached, max(usage.completion_tokens or 0, 0)
+            return whole - cached, cached, max(usage.completion_tokens or usage.output_tokens or 0, 0)
         if said.startswith(TIMINGS):
             timings = _timings.decode(said[len(TIMINGS) - 1 :])
             return max(timings.prompt_n, 0), max(timings.cache_n, 0), max(timings.predicted_n, 0)
@@ -85,6 +91,8 @@ def counts_of(said: bytes) -> Counts | None:
 
 def pieces_in(data: bytes) -> int:
     """How many pieces of text these events carry, for engines that do not say what they use."""
+    if b'"type":"response.' in data:  # the Responses API tells the whole text again at the end
+        return data.count(b'"delta":"') - data.count(b'"delta":""')
     found = data.count(b'"content":"') - data.count(b'"content":""')
     found += data.count(b'"text":"') - data.count(b'"text":""')
     return found + data.count(b'"arguments":"') - data.count(b'"arguments":""')

@@ -290,6 +290,8 @@ GATEWAY_ADMIN_PORT = env.int("GATEWAY_ADMIN_PORT", default=0)
 GATEWAY_WORKERS = env.int("GATEWAY_WORKERS", default=0)
 GATEWAY_HOSTS = env.int("GATEWAY_HOSTS", default=1)
 GATEWAY_REGION = env.str("GATEWAY_REGION", default="")
+# So many teams have figures of their own in Prometheus.
+GATEWAY_METRICS_TEAMS = env.int("GATEWAY_METRICS_TEAMS", default=50)
 GATEWAY_DIR = env.str("GATEWAY_DIR", default=str(VAR_DIR / "gateway"))
 # How long a caller may take to say what it wants, and how long a stopping worker finishes what it has begun.
 GATEWAY_HEAD_SECONDS = env.float("GATEWAY_HEAD_SECONDS", default=10.0)

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 PROMPT_TOKENS = 7
@@ -16,7 +16,8 @@ class Plan:
     """What the engine does with the next requests.
 
     `usage`: "final" as OpenAI, "each" with every chunk too, "zero", or "none". After `wait_at` tokens it
-    waits for `go_on`, after `die_at` the connection breaks. `status`: refuse instead.
+    waits for `go_on`, after `die_at` the connection breaks. `status`: refuse instead. A request may say in
+    its `user` what shall be otherwise for it alone, as JSON.
     """
 
     tokens: int = 5
@@ -26,6 +27,7 @@ class Plan:
     status: int = 200
     body: bytes = b'{"error":{"message":"no"}}'
     cached: int = 0
+    responds: bool = True  # whether it has the Responses API
 
 
 @dataclass
@@ -106,8 +108,10 @@ class Engine:
             writer.transport.abort()
 
     async def _answer(self, path: bytes, body: Any, reader: Any, writer: asyncio.StreamWriter) -> None:
-        plan = self.plan
-        if plan.status != 200:
+        plan = replace(self.plan, **json.loads(body.get("user") or "{}"))
+        if path.endswith(b"responses") and not plan.responds:
+            _write_whole(writer, 404, b'{"error":{"code":404,"message":"File Not Found"}}')
+        elif plan.status != 200:
             _write_whole(writer, plan.status, plan.body)
         elif path.endswith(b"embeddings"):
             data = [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}]

@@ -6,7 +6,7 @@ import msgspec
 
 from apps.gateway.plane.refusals import Refusal, refusal
 
-Kind = Literal["chat", "completion", "embedding"]
+Kind = Literal["chat", "completion", "embedding", "response"]
 _IMAGES = (b'"image_url"', b'"input_audio"', b'"video_url"')
 # Beside the prompt's own bytes a chat template writes a few tokens around every message.
 _TEMPLATE = 64
@@ -20,13 +20,15 @@ class StreamOptions(msgspec.Struct):
 
 
 class Ask(msgspec.Struct):
-    """A body's fields that decide; `max_tokens` is the older name of `max_completion_tokens`."""
+    """A body's fields that decide; `max_tokens` is the older name of `max_completion_tokens`, the Responses
+    API says `max_output_tokens`."""
 
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
     n: int | None = None
     best_of: int | None = None
     temperature: float | None = None
@@ -37,9 +39,10 @@ class Ask(msgspec.Struct):
     def wants_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    @property
-    def most(self) -> int | None:
+    def most(self, kind: Kind) -> int | None:
         """How many tokens the caller wants at most; None when it did not say."""
+        if kind == "response":
+            return self.max_output_tokens
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
 
@@ -56,7 +59,7 @@ class Unreadable(Exception):
         self.refusal = refused
 
 
-def read_ask(body: bytes) -> Ask:
+def read_ask(body: bytes, kind: Kind) -> Ask:
     """The body's fields; raises Unreadable."""
     try:
         ask = _decoder.decode(body)
@@ -65,7 +68,7 @@ def read_ask(body: bytes) -> Ask:
         raise Unreadable(refusal("invalid", f"The body is wrong: {error}.", param=field)) from None
     except _UNREADABLE:
         raise Unreadable(refusal("malformed")) from None
-    for name, value in (("max_tokens", ask.most), ("n", ask.n), ("best_of", ask.best_of)):
+    for name, value in (("max_tokens", ask.most(kind)), ("n", ask.n), ("best_of", ask.best_of)):
         if value is not None and not 1 <= value <= 10_000_000:
             raise Unreadable(refusal("invalid", f"`{name}` must be at least 1.", param=name))
     return ask
@@ -97,8 +100,10 @@ def ask_for_usage(body: bytes, ask: Ask) -> bytes:
     return changed(body, {"stream_options": options, "timings_per_token": True})
 
 
-def limit_tokens(body: bytes, ask: Ask, most: int) -> bytes:
+def limit_tokens(body: bytes, ask: Ask, kind: Kind, most: int) -> bytes:
     """The body with at most so many tokens asked for, under whichever names it used."""
+    if kind == "response":
+        return changed(body, {"max_output_tokens": most})
     fields: dict[str, Any] = {"max_tokens": most}
     if ask.max_completion_tokens is not None:
         fields["max_completion_tokens"] = most

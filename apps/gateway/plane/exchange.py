@@ -20,6 +20,7 @@ _KINDS: dict[bytes, asks.Kind] = {
     b"/v1/chat/completions": "chat",
     b"/v1/completions": "completion",
     b"/v1/embeddings": "embedding",
+    b"/v1/responses": "response",
 }
 
 
@@ -66,7 +67,7 @@ class Exchange(Serving):
     def _infer(self, kind: asks.Kind) -> None:
         assert self.key is not None
         try:
-            ask = self.ask = asks.read_ask(self._body)
+            ask = self.ask = asks.read_ask(self._body, kind)
         except asks.Unreadable as unreadable:
             self.refuse(unreadable.refusal)
             return
@@ -110,7 +111,7 @@ class Exchange(Serving):
         answers = asks.answers_of(ask, self._kind)
         bound = asks.input_bound(self._body, context) if answers == 1 else len(self._body) + 64 * answers
         prompt = bound * max(into, cached) + ROUNDING
-        most = prompt + min(ask.most or context, context) * answers * out
+        most = prompt + min(ask.most(self._kind) or context, context) * answers * out
         self._most, self._rest = most, (prompt, out * answers)
         teller.hold(most, min(most, prompt + out * answers), self._paid)
 
@@ -126,7 +127,7 @@ class Exchange(Serving):
         if held.amount < self._most:
             prompt, each = self._rest
             most = max(1, (held.amount - prompt) // each) if each else 1
-            self._body = asks.limit_tokens(self._body, self.ask, most)
+            self._body = asks.limit_tokens(self._body, self.ask, self._kind, most)
             self.headers += b"x-hostedai-max-tokens: %d\r\n" % most
         self._send_on()
 

@@ -41,6 +41,7 @@ _ALL = (
         404, _ABSENT, "model_not_found", "There is no such model, or this key may not use it.", b"", "model"
     ),
     Refusal(404, _ABSENT, "not_found", "There is nothing at this address."),
+    Refusal(404, _ABSENT, "not_supported", "The engine of this model does not know this address."),
     Refusal(404, _ABSENT, "receipt_not_found", "There is no such receipt."),
     Refusal(405, _INVALID, "method_not_allowed", "This address does not take that method."),
     Refusal(408, _INVALID, "too_slow", "The request did not arrive in time."),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_ANSWER = 64 * 1024 * 1024
 MOST_EVENT = 1024 * 1024
 _SAID = 288
+# What an engine says that does not know the address, and llama.cpp when it was started for something else.
+_UNKNOWN, _LACKS = frozenset({404, 405}), 501
 _USAGE, _TIMINGS = usage.USAGE, usage.TIMINGS
 
 
@@ -41,7 +43,9 @@ class Whole:
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         if status >= 400:
-            self._exchange.client.write(wire.refuse(_reshaped(status, body), headers))
+            lacks = status == _LACKS or (status in _UNKNOWN and self._exchange.path == b"/v1/responses")
+            refused = refusal("not_supported") if lacks else _reshaped(status, body)
+            self._exchange.client.write(wire.refuse(refused, headers))
             return 0, 0, 0
         self._exchange.client.write(wire.answer(status, body, kind=kind, headers=headers))
         return usage.counts_of(usage.snippet(body))
@@ -133,6 +137,9 @@ class Stream:
         if at < 0:
             at = data.rfind(_TIMINGS)
         if at >= 0:
+            if not self._said:
+                told = usage.counts_of(usage.snippet(data))
+                self._exchange.shrink(told[0] + told[1] if told is not None else 0)
             self._said = data[at : at + _SAID]
             self._slot.said(self._said)
         else:
@@ -148,6 +155,7 @@ class Stream:
         framed = wire.chunk(data) if exchange.is_chunked else data
         if not self.has_sent:
             self.has_sent = True
+            self._slot.begun(exchange.note_first())
             framed = exchange.stream_head() + framed
         exchange.client.write(framed)
 

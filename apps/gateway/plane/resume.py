@@ -26,7 +26,7 @@ def is_possible(exchange: "Serving") -> bool:
         bytes(ask.tools) != b"null"
         or (ask.n or 1) > 1
         or (ask.best_of or 1) > 1
-        or exchange.path.endswith(b"embeddings")
+        or exchange.path not in (b"/v1/chat/completions", b"/v1/completions")
     ):
         return False
     wish = exchange.head.wants

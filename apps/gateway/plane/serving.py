@@ -21,6 +21,8 @@ MOST_TRIES = 4
 _perf = time.perf_counter
 # Answers of an engine that are no answer to the caller's question: another engine is asked.
 _TROUBLE = frozenset({401, 403, 408, 425, 429})
+# The engine is well and cannot do this: embeddings of a chat model, say.
+_LACKS = 501
 
 
 class Serving:
@@ -165,7 +167,7 @@ class Serving:
     def on_answer(self, status: int, kind: bytes) -> None:
         engine, connection = self.engine, self._connection
         assert engine is not None
-        if status >= 500 or status in _TROUBLE:
+        if (status >= 500 and status != _LACKS) or status in _TROUBLE:
             if connection is not None:
                 connection.leave()
             self._connection = None
@@ -188,6 +190,11 @@ class Serving:
         assert self._slot is not None
         keeps = resume.is_possible(self)
         self.relay = Stream(self, self._slot, hides_usage=not self.ask.wants_usage, keeps=keeps)
+
+    def note_first(self) -> int:
+        """The caller of a stream is sent its first byte now; answers the µs that it has waited."""
+        self._heard = _perf()
+        return int((self._heard - self._began) * 1_000_000)
 
     def on_data(self, data: bytes) -> None:
         relay = self.relay
@@ -374,3 +381,12 @@ class Serving:
         held, self._held = self._held, NOTHING
         if held.lease is not None:
             held.lease.settle(held.amount, spent)
+
+    def shrink(self, prompt: int) -> None:
+        """The engine has told how long the prompt is: no more is held than the answer can still cost."""
+        held = self._held
+        if held.lease is None or not prompt or asks.answers_of(self.ask, self._kind) != 1:
+            return  # free, or several answers, of whose prompts this is one
+        (bound, each), (into, cached, _out, _embedding) = self._rest, self._price.attos
+        rest = max(self.route.row.context_length - prompt, 0) * each
+        held.shrink(prompt * max(into, cached) + ROUNDING + min(held.amount - bound, rest))

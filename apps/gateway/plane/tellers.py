@@ -46,6 +46,14 @@ class Held:
     def __init__(self, lease: Lease | None, amount: int):
         self.lease, self.amount = lease, amount
 
+    def shrink(self, amount: int) -> None:
+        """Less will do: the rest can be held by another request."""
+        lease, spare = self.lease, self.amount - amount
+        if lease is not None and spare > 0:
+            self.amount = amount
+            lease.outstanding -= spare
+            lease.left += spare
+
     @property
     def lease_key(self) -> bytes:
         return self.lease.key if self.lease is not None else NOBODY

@@ -5,18 +5,20 @@ import hmac
 import json
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis.asyncio
 import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from apps.gateway import flights
 from apps.gateway.plane.metrics import BUCKETS
-
-if TYPE_CHECKING:
-    from apps.gateway.steward.steward import Steward
+from apps.gateway.steward.host import Host
+from apps.gateway.steward.tally import tally
+from apps.gateway.steward.workers import Child
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +37,10 @@ _HISTOGRAMS = ("first_byte_seconds", "between_seconds", "duration_seconds")
 
 
 class Outside:
-    """The steward's face."""
+    """The steward's face. `called_back` is told when another steward is short of a team's money."""
 
-    def __init__(self, steward: "Steward"):
-        self._steward = steward
+    def __init__(self, host: Host, called_back: Callable[[str], Awaitable[None]]):
+        self._host, self._called_back = host, called_back
         self._server: asyncio.Server | None = None
         self._counted: Counter[str] = Counter()  # of workers that are no more
         self._seen: dict[str, dict[str, float]] = {}
@@ -66,7 +68,7 @@ class Outside:
     async def publish(self) -> None:
         """Tell how the workers are; whoever shows it leaves out what is old."""
         told: dict[Any, Any] = {
-            child.name: json.dumps(self._state_of(child)) for child in self._steward.children
+            child.name: json.dumps(self._state_of(child)) for child in self._host.children
         }
         if not told:
             return
@@ -78,12 +80,15 @@ class Outside:
         except (RedisError, OSError):
             return
 
-    def _state_of(self, child: Any) -> dict[str, Any]:
-        stats = child.stats
+    def _state_of(self, child: Child) -> dict[str, Any]:
+        stats, host = child.stats, self._host
         return {
             "pid": child.process.pid,
             "host": child.name.rpartition("-")[0],
-            "port": self._steward.terms.port,
+            "port": host.port,
+            "snapshot_seconds": round(host.snapshot_seconds, 1),
+            "database": host.has_database,
+            "unsettled": child.account.folder.count(flights.CLOSED),
             "at": time.time(),
             "gauges": stats.gauges if stats else {},
             "replicas": stats.replicas if stats else {},
@@ -112,7 +117,8 @@ class Outside:
                 said = await channel.get_message(ignore_subscribe_messages=True, timeout=_PATIENCE)
                 if said is not None:
                     sender, team_id = json.loads(said["data"])
-                    await self._steward.called_back(team_id, is_ours=sender == self._name)
+                    if sender != self._name:
+                        await self._called_back(team_id)
 
     # HTTP, for Prometheus and health checks on this host.
 
@@ -121,7 +127,7 @@ class Outside:
             async with asyncio.timeout(5):
                 head = await reader.readuntil(b"\r\n\r\n")
             status, body = self._answer(head)
-            kind = b"text/plain; version=0.0.4; charset=utf-8"
+            kind = b"application/json" if body[:1] == b"{" else b"text/plain; version=0.0.4; charset=utf-8"
             line = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             reason = {200: b"OK", 403: b"Forbidden", 404: b"Not Found", 503: b"Service Unavailable"}[status]
             writer.write(line % (status, reason, kind, len(body)) + body)
@@ -134,8 +140,11 @@ class Outside:
     def _answer(self, head: bytes) -> tuple[int, bytes]:
         target = head.split(b" ", 2)[1] if head.count(b" ") >= 2 else b""
         if target == b"/health":
-            ready = bool(self._steward.children) and self._steward.known.routes is not None
+            ready = bool(self._host.children) and self._host.is_supplied
             return (200, b"ok\n") if ready else (503, b"starting\n")
+        if target == b"/readiness":
+            told = self._host.readiness()
+            return 503 if told["status"] == "not_ready" else 200, json.dumps(told).encode()
         if target != b"/metrics":
             return 404, b"not found\n"
         token = settings.METRICS_TOKEN.encode()
@@ -148,14 +157,18 @@ class Outside:
     def figures(self) -> str:
         """All counters, of the workers that live and of those before them."""
         whole = Counter(self._counted)
-        alive = {child.name: child.stats for child in self._steward.children if child.stats}
+        alive = {child.name: child.stats for child in self._host.children if child.stats}
         for name in [one for one in self._seen if one not in alive]:
             self._counted.update(self._seen.pop(name))
             whole = Counter(self._counted)
         for name, stats in alive.items():
             self._seen[name] = stats.counters
             whole.update(stats.counters)
-        lines = [*_counters(whole), *_histograms(whole)]
+        lines = [*_counters(whole), *_of_teams(tally.teams.copy()), *_histograms(whole)]
+        lines += ["# TYPE hostedai_gateway_snapshot_seconds gauge"]
+        lines += [f"hostedai_gateway_snapshot_seconds {self._host.snapshot_seconds:g}"]
+        lines += ["# TYPE hostedai_gateway_unsettled gauge"]
+        lines += [f"hostedai_gateway_unsettled {self._host.unsettled}"]
         for gauge in sorted({gauge for stats in alive.values() for gauge in stats.gauges}):
             lines.append(f"# TYPE hostedai_gateway_{gauge} gauge")
             for name, stats in sorted(alive.items()):
@@ -182,6 +195,16 @@ def _counters(whole: Counter[str]) -> list[str]:
                 values = kind.partition("|")[2].rsplit(",", len(labels) - 1)
                 shown = ",".join(f'{label}="{text}"' for label, text in zip(labels, values, strict=False))
                 lines.append(f"hostedai_gateway_{name}_total{{{shown}}} {value:g}")
+    return lines
+
+
+def _of_teams(teams: Counter[tuple[str, str]]) -> list[str]:
+    lines = []
+    for figure in ("team_requests", "team_tokens"):
+        lines.append(f"# TYPE hostedai_gateway_{figure}_total counter")
+        for (name, team), value in sorted(teams.items()):
+            if name == figure:
+                lines.append(f'hostedai_gateway_{figure}_total{{team="{team}"}} {value}')
     return lines
 
 

@@ -24,6 +24,7 @@ from apps.billing.services import tokens
 from apps.core.ids import encode
 from apps.gateway import flights, usage
 from apps.gateway.flights import Facts, Flight, Segment
+from apps.gateway.steward.tally import tally
 
 BATCH = 5000
 LOCK = "lock"
@@ -54,6 +55,10 @@ class Folder:
             for slot in segment.having(state):
                 yield segment.read(number, slot)
 
+    def count(self, state: int) -> int:
+        """How many slots are in a state."""
+        return sum(segment.count(state) for segment in self.segments().values())
+
     def free(self, settled: list[Flight]) -> None:
         for flight in settled:
             number, slot = flight.place
@@ -65,7 +70,9 @@ def settle(folder: Folder, *, state: int = flights.CLOSED) -> int:
     with folder.lock:
         batch = list(islice(folder.flights(state), BATCH))
         if batch:
-            done = tokens.settle([record_of(flight) for flight in batch])
+            records = [record_of(flight) for flight in batch]
+            done = tokens.settle(records)
+            tally.note(records)
             if done.quarantined:
                 log.error("usage_quarantined", requests=done.quarantined)
             folder.free(batch)

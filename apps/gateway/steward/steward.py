@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from django.db import DatabaseError, close_old_connections, connection
@@ -18,14 +19,18 @@ from apps.core.errors import DomainError
 from apps.gateway import messages
 from apps.gateway.messages import AnyMessage
 from apps.gateway.steward import bank, outside, receipts, settling, tables, workers
+from apps.gateway.steward.host import Host
+from apps.gateway.steward.tally import tally
 from apps.gateway.steward.workers import Child, Terms
+from apps.teams.services import note_keys_used
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
 KEYS_SECONDS = 2.5
 SETTLE_SECONDS = 0.25
-RECALL_SECONDS = 1.0
+# So long may a worker take to say what it does without.
+RECALL_SECONDS = 5.0
 # A database that is away for a moment, or a lock that is long in coming, refuses nobody.
 LEND_TRIES = 5
 LEND_PAUSE = 0.1
@@ -52,7 +57,8 @@ class Steward:
     def __init__(self, terms: Terms, policy: messages.Policy, count: int, state_file: Path | None):
         self.terms, self.policy, self.count = terms, policy, count
         self._state_file = state_file
-        self.children: list[Child] = []
+        self.host = Host(terms.port, count, policy.without_redis)
+        self.children = self.host.children
         self.known = Known()
         self.stopping = asyncio.Event()
         self._recalls: dict[str, list[tuple[set[str], asyncio.Event]]] = {}
@@ -61,7 +67,9 @@ class Steward:
             for name in ("read", "settle", "bank", "aside")
         }
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outside = outside.Outside(self)
+        self._outside = outside.Outside(self.host, self._called_back)
+        # Whoever is short of a team's money must not race others of it for what is called back.
+        self._purses: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # The database, in threads of their own.
 
@@ -85,6 +93,7 @@ class Steward:
             (self._settle_now, SETTLE_SECONDS),
             (self._bury, RECOVER_SECONDS),
             (self._outside.publish, TELL_SECONDS),
+            (self._note_keys, TELL_SECONDS),
         ):
             self._background(self._again_and_again(work, seconds))
         await self._outside.start()
@@ -161,6 +170,8 @@ class Steward:
         if routes != known.routes:
             known.routes = routes
             self._tell(messages.Routes(routes))
+            self.host.is_supplied = True
+        self.host.read_at = time.monotonic()
 
     def _tell_keys(self, keys: dict[bytes, messages.KeyRow]) -> None:
         before, self.known.keys = self.known.keys, keys
@@ -215,10 +226,13 @@ class Steward:
     async def _lend(self, child: Child, want: messages.Want) -> None:
         """Money for a worker; when there is too little, what others have lying idle is called back first."""
         answer = bank.refused_for(want, "billing_away")
+        purse = self._purses.setdefault(want.team_id, asyncio.Lock())
         for _try in range(LEND_TRIES):
             try:
-                answer = await self._lent(child, want)
-                break
+                async with purse:
+                    answer = await self._lent(child, want)
+                    child.link.send(answer)
+                return
             except DatabaseError as error:
                 log.warning("no_lease", error=str(error))
                 await asyncio.sleep(LEND_PAUSE)
@@ -226,11 +240,12 @@ class Steward:
 
     async def _lent(self, child: Child, want: messages.Want) -> messages.Granted:
         answer = await self._ask("bank", bank.grant, child.account, want)
-        if answer.amount < want.need and await self._call_back(want.team_id):
-            if answer.amount:
-                await self._ask("bank", bank.take_back, child.account, answer.lease_id)
-            answer = await self._ask("bank", bank.grant, child.account, want)
-        return answer
+        if answer.amount >= want.need:
+            return answer
+        await self._call_back(want.team_id)
+        if answer.amount:
+            await self._ask("bank", bank.take_back, child.account, answer.lease_id)
+        return await self._ask("bank", bank.grant, child.account, want)
 
     async def _keep_lease(self, child: Child, hold: messages.Hold) -> None:
         with contextlib.suppress(DatabaseError):
@@ -238,25 +253,23 @@ class Steward:
             if kept is not None:
                 child.link.send(kept)
 
-    async def _call_back(self, team_id: str, *, also_elsewhere: bool = True) -> bool:
-        """Ask every worker for the team's idle money; whether anybody had a lease at all."""
+    async def _call_back(self, team_id: str, *, also_elsewhere: bool = True) -> None:
+        """Ask every worker for the team's idle money."""
         having = {child.name for child in self.children if team_id in child.account.leases.values()}
         if also_elsewhere:
             await self._outside.call_back_elsewhere(team_id)
         if not having:
-            return False
+            return
         done = asyncio.Event()
         self._recalls.setdefault(team_id, []).append((having, done))
         self._tell(messages.Recall(team_id))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RECALL_SECONDS):
                 await done.wait()
-        return True
 
-    async def called_back(self, team_id: str, *, is_ours: bool) -> None:
+    async def _called_back(self, team_id: str) -> None:
         """Another host is short of money of this team."""
-        if not is_ours:
-            await self._call_back(team_id, also_elsewhere=False)
+        await self._call_back(team_id, also_elsewhere=False)
 
     async def _recalled(self, child: Child, message: messages.Recalled) -> None:
         await self._quietly("bank", bank.shrink, child.account, message)
@@ -279,6 +292,12 @@ class Steward:
     async def _settle_now(self) -> None:
         for child in list(self.children):
             await self._ask("settle", settling.settle_all, child.account.folder)
+        self.host.settled_at = time.monotonic()
+
+    async def _note_keys(self) -> None:
+        """When keys were last used, for those who look at them."""
+        if used := tally.keys_to_write():
+            await self._ask("aside", lambda: note_keys_used(ids=used))
 
     async def _bury(self) -> None:
         await self._quietly("settle", settling.recover, self.terms.root)

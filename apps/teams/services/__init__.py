@@ -11,6 +11,7 @@ from apps.teams.services.keys import (
     IssuedKey,
     bootstrap_administrator,
     create_api_key,
+    note_keys_used,
     revoke_api_key,
     rotate_api_key,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "delete_workspace",
     "invite_member",
     "leave_team",
+    "note_keys_used",
     "remove_member",
     "rename_team",
     "rename_workspace",

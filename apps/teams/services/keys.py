@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from apps.audit import services as audit
 from apps.core.actor import Actor
@@ -38,6 +39,11 @@ class IssuedKey:
 
     key: ApiKey
     secret: str
+
+
+def note_keys_used(*, ids: Iterable[str]) -> None:
+    """The gateway has served these keys just now."""
+    ApiKey.objects.filter(pk__in=list(ids)).update(last_used_at=Now())
 
 
 @transaction.atomic
