@@ -95,6 +95,16 @@ def test_a_batch_is_charged_once_with_one_transaction_per_team(team):
     assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 
+def test_tokens_whose_engine_is_paid_by_time_are_counted_and_cost_nothing(team):
+    """Both ways in one batch: the proof of the books knows them apart."""
+    own = replace(usage(team), slug="own", amount=Decimal(0), price_version_ids=(None,) * 4, is_metered=False)
+    assert tokens.settle([usage(team), own]).counted == 2
+    assert set(RatedUsage.objects.values_list("product", flat=True)) == {
+        f"tokens:llama:{kind}" for kind in ("input", "cached", "output")
+    }
+    assert [one for one in proofs.verify() if not one.is_ok] == []
+
+
 def test_what_stands_twice_in_a_batch_is_counted_once(team):
     one = usage(team)
     assert tokens.settle([one, one]) == Settled(1, 1)

@@ -138,7 +138,8 @@ DAMAGE = {
     "rerated": "UPDATE billing_ratedusage SET amount = amount + 0.000000000001",
     "tokens_rated": "INSERT INTO billing_tokenrequest SELECT gen_random_uuid(), team_id, workspace_id, NULL,"
     " NULL, NULL, 'llama', '', 'stop', false, 1, 0, 0, 0, 0, 0, 0, 0, 'EUR',"
-    " '{NULL,NULL,NULL,NULL}', NULL, gen_random_uuid(), now(), now(), now()"
+    " ARRAY[(SELECT id FROM billing_priceversion LIMIT 1), NULL, NULL, NULL], NULL, gen_random_uuid(),"
+    " now(), now(), now()"
     " FROM billing_usageinterval LIMIT 1",
     "events_once": "DELETE FROM billing_ratedusage WHERE event_id IS NOT NULL",
     "events_prompt": "INSERT INTO billing_unratedevent (event_id, team_id) SELECT id, team_id FROM"

@@ -147,6 +147,7 @@ class Command(BaseCommand):
         if settings.S3_ENDPOINT_URL:
             call_command("demo_models", stdout=self.stdout, stderr=self.stderr)
             call_command("demo_endpoints", stdout=self.stdout, stderr=self.stderr)
+            call_command("demo_traffic", stdout=self.stdout, stderr=self.stderr)
         if settings.LIBVIRT_URI:
             call_command("local_region", stdout=self.stdout, stderr=self.stderr)
         self._greet()
