@@ -1,6 +1,7 @@
 """Runs the whole suite against services of its own and leaves nothing behind.
 
-Two phases: what may share the machine runs on two workers, then what must not (`serial`) in one process.
+Two phases, each on two workers: what lives in transactions of its own, then what commits, kills and boots
+(`serial`), which a transaction that another test holds open for long would keep waiting.
 A test that failed beside others is run once more alone; when it passes then, the run passes and the test is
 named as flaky.
 """
@@ -143,15 +144,14 @@ class Suite:
     def run(self) -> Outcome:
         """Both phases, whatever becomes of the first."""
         self.prepare()
-        title = f"Tests that share the machine ({WORKERS} workers)"
-        self.outcome.add(self._phase_and_again(title, "-n", WORKERS, "-m", "not serial"))
-        alone = ("-n0", "-m", "serial", "--timeout=300")
-        self.outcome.add(self._phase_and_again("Tests that need it to themselves", *alone, "--reruns=1"))
+        self.outcome.add(self._phase_and_again("Tests in transactions", "-m", "not serial"))
+        whole = "Tests with a browser, machines, and processes that are killed"
+        self.outcome.add(self._phase_and_again(whole, "-m", "serial", "--timeout=300"))
         return self.outcome
 
     def _phase_and_again(self, title: str, *options: str) -> dict[str, Any]:
         """A phase; what failed in it runs once more, alone and in a fresh process, and may heal."""
-        first = self.phase(title, *options)
+        first = self.phase(f"{title} ({WORKERS} workers)", *options, "-n", WORKERS)
         if first is None or not 0 < len(first["failed"]) <= MOST_RERUN or self.outcome.broken:
             return first or NOTHING
         once_more = f"Once more, alone: {len(first['failed'])} that failed"

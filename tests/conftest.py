@@ -59,8 +59,9 @@ def hypervisor() -> Iterator[libvirt.Hypervisor]:
 @pytest.fixture(scope="session")
 def tiny_image() -> dict[str, Any]:
     """A small image that boots to SSH: `path`, `checksum` and what else its note says."""
-    path = paths.VAR / "images" / "tiny.qcow2"
+    path = paths.open_folder(paths.VAR / "images") / "tiny.qcow2"
     try:
-        return {"path": str(path), **tiny.build(path, paths.VAR / "cache" / "debs")}
+        with services.locked(path.parent):
+            return {"path": str(path), **tiny.build(path, paths.VAR / "cache" / "debs")}
     except tiny.CannotBuild as error:
         pytest.skip(str(error))

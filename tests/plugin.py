@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = os.environ.get("HOSTEDAI_TEST_PROFILE", "default")
@@ -69,6 +70,20 @@ def _reason(report: Any) -> str:
     """Why a test was skipped, in one line."""
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return f"{report.nodeid}: {text}"
+
+
+class _Scheduling(LoadScopeScheduling):
+    """A test goes to whichever worker is free; those that share a costly start go to one, and go first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/e2e/"):
+            return "browser"
+        return "hypervisor" if "libvirt" in nodeid else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    """Distribute tests by what they start."""
+    return _Scheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
