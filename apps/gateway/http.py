@@ -13,6 +13,8 @@ MOST_HEADERS = 100
 MOST_BODY = 8 * 1024 * 1024
 # What somebody without a key may make us keep in memory.
 MOST_BODY_OF_STRANGERS = 64 * 1024
+# Heads that are remembered, and how long they may be.
+MOST_KNOWN, MOST_KNOWN_HEAD = 4096, 2048
 
 
 class Malformed(Exception):
@@ -21,6 +23,28 @@ class Malformed(Exception):
     def __init__(self, status: int, code: str, message: str):
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
+
+
+def split_length(data: bytes) -> tuple[bytes, int, int] | None:
+    """The head at the beginning of the data without the digits of its length, the length, and where the body
+    begins; None when there is no whole head or it gives no plain length.
+
+    Two heads that differ in nothing but these digits mean the same but for the length: who has read one with
+    llhttp knows the other.
+    """
+    end = data.find(b"\r\n\r\n", 0, MOST_KNOWN_HEAD)
+    if end < 0:
+        return None
+    at = data.find(b"\r\nContent-Length: ", 0, end)
+    if at < 0:
+        at = data.find(b"\r\ncontent-length: ", 0, end)
+        if at < 0:
+            return None
+    stop = data.find(b"\r\n", at + 18)
+    digits = data[at + 18 : stop]
+    if len(digits) > 9 or not digits.isdigit():
+        return None
+    return data[: at + 18] + data[stop:end], int(digits), end + 4
 
 
 class Head:
@@ -64,17 +88,21 @@ class RequestParser:
     """One connection's requests. `feed` raises Malformed, after which nothing more may be fed.
 
     `waits_for` says what is missing: nothing, the rest of a head, or the rest of a body.
+
+    Callers say the same with every request. A request that came in one piece leaves its head behind, and when
+    the same bytes come again they are not parsed again.
     """
 
     __slots__ = (
-        *("_body", "_chunked", "_fed", "_head", "_head_size", "_headers", "_hosts", "_in_body", "_most"),
-        *("_parser", "_size", "_sink"),
+        *("_body", "_chunked", "_fed", "_head", "_head_size", "_headers", "_hosts", "_in_body", "_last"),
+        *("_most", "_parser", "_size", "_sink"),
     )
 
     def __init__(self, sink: Sink):
         self._sink = sink
         self._parser = httptools.HttpRequestParser(self)
         self._head: Head | None = None
+        self._last: Head | None = None  # of the request that ended last, when it may be remembered
         self._in_body = False
         self._reset()
 
@@ -92,8 +120,33 @@ class RequestParser:
 
     def feed(self, data: bytes) -> None:
         """Take what the socket gave; whole requests go to the sink before this returns."""
+        parts = split_length(data) if self._head is None and not self._fed else None
+        if parts is not None and self._feed_known(data, parts):
+            return
         if not self._in_body:
             self._fed += len(data)
+        self._last = None
+        self._parse(data)
+        head = self._last
+        if parts is not None and head is not None and len(data) == parts[2] + parts[1]:
+            if len(_known) >= MOST_KNOWN:
+                _known.clear()
+            _known[parts[0]] = head
+
+    def _feed_known(self, data: bytes, parts: tuple[bytes, int, int]) -> bool:
+        """Whether the data is one whole request with a head that is known."""
+        key, length, begin = parts
+        head = _known.get(key)
+        if head is None or len(data) != begin + length:
+            return False
+        head.length = length
+        most = self._sink.on_head(head)
+        if length > most:
+            raise _too_large(most)
+        self._sink.on_request(head, data[begin:], keep_alive=True)
+        return True
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -160,8 +213,11 @@ class RequestParser:
         assert head is not None
         self._head, self._in_body = None, False
         whole = body[0] if len(body) == 1 else b"".join(body)
+        keep_alive = self._parser.should_keep_alive()
+        is_plain = keep_alive and not (self._chunked or head.expects or head.is_old)
+        self._last = head if is_plain else None
         self._reset()
-        self._sink.on_request(head, whole, keep_alive=self._parser.should_keep_alive())
+        self._sink.on_request(head, whole, keep_alive=keep_alive)
 
     # Headers that mean something here, found by the length of their name first.
 
@@ -202,6 +258,7 @@ class RequestParser:
 
 
 _VERSIONS = frozenset({"1.1", "1.0"})
+_known: dict[bytes, Head] = {}
 _READERS = {
     4: RequestParser._by_4,
     6: RequestParser._by_6,
