@@ -7,6 +7,7 @@ from apps.panels.home import Home
 from apps.panels.kit.palette import Palette
 from apps.panels.live import Live
 from apps.panels.public import Status
+from apps.panels.tasks import Tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", Home.as_view(), name="home"),
@@ -16,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/teams/new", pages.TeamCreate.as_view(), name="team-create"),
     path("invitations/<str:token>", pages.InvitationPage.as_view(), name="invitation"),
     path("palette", Palette.as_view(), name="palette"),
+    path("tasks", Tasks.as_view(), name="tasks"),
     path("events", Live.as_view(), name="events"),
     path("console/<slug:team>/<slug:workspace>/", include("apps.panels.user.urls")),
     path("admin/", include("apps.panels.admin.urls")),

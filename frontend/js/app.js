@@ -8,6 +8,7 @@ import "./elements/elapsed.js";
 import "./elements/log.js";
 import "./elements/map-mode.js";
 import "./elements/palette.js";
+import "./elements/tasks.js";
 import "./elements/confirm.js";
 import "./elements/form.js";
 import "./elements/upload.js";
