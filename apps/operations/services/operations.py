@@ -165,9 +165,7 @@ def cancel_operation(*, actor: Actor, operation_id: str) -> Operation:
     The row is not locked here: receivers lock the target first and then end the operation, in the
     order in which reconcilers do.
     """
-    found = (
-        Operation.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=operation_id).first()
-    )
+    found = Operation.objects.visible_to(actor).filter(pk=operation_id).first()
     if found is None:
         raise NotFound(_("There is no such operation."))
     scopes = [team_scope(found.team_id)] if found.team_id else []
