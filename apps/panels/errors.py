@@ -1,6 +1,7 @@
 """Pages for requests that came to nothing: inside the shell for who is signed in, at the door for others."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -12,9 +13,9 @@ from django.views import defaults
 
 from apps.billing.models import Wallet
 from apps.core import tenancy
-from apps.core.actor import PLATFORM, Actor
+from apps.core.actor import Actor
 from apps.panels.kit import shell
-from apps.panels.kit.places import PARTS, Place, panels_of, place_for, regions_of, workspaces_of
+from apps.panels.kit.places import PARTS, Place, bare_place, panels_of, place_in
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class _Frame:
         found: Actor = self.request.actor
         return found
 
-    @property
+    @cached_property
     def wallet(self) -> Wallet | None:
         return shell.wallet_of(self.place, self.actor)
 
@@ -117,14 +118,14 @@ def _place(request: Any) -> Place | None:
     """The place that the address names, else the first that the person may open."""
     panel, *rest = request.path.strip("/").split("/")
     names = PARTS.get(panel, ())
+    bare = bare_place(request.actor)
     try:
-        return place_for(panel, request.actor, dict(zip(names, [*rest, "", ""], strict=False)))
+        return place_in(bare, panel, request.actor, dict(zip(names, [*rest, "", ""], strict=False)))
     except Http404:
-        return _first_place(request.actor)
+        return _first_place(bare, request.actor)
 
 
-def _first_place(actor: Actor) -> Place | None:
-    bare = Place("", PLATFORM, workspaces=workspaces_of(actor), regions=regions_of(actor))
+def _first_place(bare: Place, actor: Actor) -> Place | None:
     for panel, _name, _line, _url in panels_of(bare, actor):
         address = {}
         if panel == "console":
@@ -132,5 +133,5 @@ def _first_place(actor: Actor) -> Place | None:
             address = {"team": first.team.slug, "workspace": first.slug}
         elif panel == "cluster":
             address = {"region": bare.regions[0].slug}
-        return place_for(panel, actor, address)
+        return place_in(bare, panel, actor, address)
     return None

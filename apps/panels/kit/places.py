@@ -1,6 +1,6 @@
 """Where a page stands: which panel, whose rows, and where its links lead."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -73,20 +73,28 @@ def place_of_query(request: Any) -> Place:
 
 def place_for(panel: str, actor: Actor, address: dict[str, str]) -> Place:
     """The place at an address, or 404 when the actor has no role there."""
-    workspaces = workspaces_of(actor)
-    regions = regions_of(actor)
-    known: dict[str, Any] = {"workspaces": workspaces, "regions": regions}
+    return place_in(bare_place(actor), panel, actor, address)
+
+
+def bare_place(actor: Actor) -> Place:
+    """No place yet, but all that the actor may open."""
+    return Place("", PLATFORM, workspaces=workspaces_of(actor), regions=regions_of(actor))
+
+
+def place_in(bare: Place, panel: str, actor: Actor, address: dict[str, str]) -> Place:
+    """Of what the actor may open, the place at an address; 404 when it is not among it."""
     if panel == "admin" and actor.is_staff:
-        return Place("admin", PLATFORM, **known)
+        return replace(bare, panel="admin")
     if panel == "cluster":
-        for region in regions:
+        for region in bare.regions:
             if region.slug == address["region"]:
-                return Place("cluster", region_scope(region.pk), region=region, address=address, **known)
+                scope = region_scope(region.pk)
+                return replace(bare, panel="cluster", scope=scope, region=region, address=address)
     if panel == "console":
-        for one in workspaces:
+        for one in bare.workspaces:
             if (one.team.slug, one.slug) == (address["team"], address["workspace"]):
-                scope = one.team.scope
-                return Place("console", scope, team=one.team, workspace=one, address=address, **known)
+                found = replace(bare, panel="console", scope=one.team.scope, address=address)
+                return replace(found, team=one.team, workspace=one)
     raise Http404(_("There is no such page."))
 
 
