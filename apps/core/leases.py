@@ -1,7 +1,7 @@
 """A row is worked on by one reconciler at a time; a dead worker's lease runs out."""
 
-from datetime import timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import connection, models
@@ -22,6 +22,8 @@ class Leased(models.Model):
     worker that wakes up late can be told from the one that holds the row now.
     """
 
+    taken_at: datetime  # the database's clock, of rows that come from `take`
+
     generation = models.PositiveIntegerField(default=0, editable=False)
     due_at = models.DateTimeField(db_default=Now(), null=True, editable=False)
     lease_token = models.UUIDField(null=True, editable=False)
@@ -30,6 +32,33 @@ class Leased(models.Model):
 
     class Meta:
         abstract = True
+
+
+class Tended(Leased):
+    """A leased row that is looked after until it is as wished, ever later while that fails."""
+
+    state: Any
+
+    deadline_at = models.DateTimeField(null=True, editable=False)
+    attempts = models.PositiveIntegerField(default=0, editable=False)
+    last_error = models.TextField(blank=True, editable=False)  # for the operator
+    state_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class Due:
+    """For querysets of tended rows."""
+
+    def due(self, *, grace: timedelta = timedelta(0)) -> Self:
+        """Those a reconciler should look at and nobody is looking at. `grace` leaves what was only just
+        wished for to the workers, who have been told of it."""
+        free = Q(lease_until=None) | Q(lease_until__lt=Now())
+        waited = Q(attempts__gt=0) | Q(due_at__lte=in_time(-grace))
+        rows: Any = self
+        found: Self = rows.filter(free, waited, due_at__lte=Now()).order_by("due_at")
+        return found
 
 
 Row = TypeVar("Row", bound=Leased)
@@ -69,7 +98,7 @@ def take(row_class: type[Row], pk: object, *, ttl: timedelta, unless: str = "fal
         return None
     row = columns.read(found)
     assert row is not None
-    row.taken_at = found[-1]  # type: ignore[attr-defined]
+    row.taken_at = found[-1]
     return row
 
 

@@ -1,6 +1,5 @@
 """Instances, the tickets that open their terminals, what was measured, and what was seen that is nobody's."""
 
-from datetime import timedelta
 from typing import ClassVar
 
 import pgtrigger
@@ -14,7 +13,7 @@ from apps.billing.specs import Rate, from_json
 from apps.catalog.models import Image, InstanceType
 from apps.core.envelope import seal, unseal
 from apps.core.ids import IdField
-from apps.core.leases import Leased, in_time
+from apps.core.leases import Due, Tended
 from apps.core.money import PriceField
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
@@ -26,7 +25,7 @@ from apps.teams.models import Team, Workspace
 PREFIX = "hai-"
 
 
-class InstanceQuerySet(TenantQuerySet):
+class InstanceQuerySet(Due, TenantQuerySet):
     read_permission = Permission.INSTANCE_READ
     workspace_path = "workspace_id"
     region_path = "region_id"
@@ -39,20 +38,13 @@ class InstanceQuerySet(TenantQuerySet):
         """Those that hold something of a node: their machine is not proven gone."""
         return self.filter(released_at=None)
 
-    def due(self, *, grace: timedelta = timedelta(0)) -> "InstanceQuerySet":
-        """Those a reconciler should look at and nobody is looking at. `grace` leaves what was only just
-        wished for to the workers, who have been told of it."""
-        free = Q(lease_until=None) | Q(lease_until__lt=Now())
-        waited = Q(attempts__gt=0) | Q(due_at__lte=in_time(-grace))
-        return self.filter(free, waited, due_at__lte=Now()).order_by("due_at")
-
     def with_names(self) -> "InstanceQuerySet":
         """What a list or a page names, in one statement; not the team and its workspace, whose rows a
         region's staff may not see and which a join would let hide the machine too."""
         return self.select_related("region", "cluster", "node", "type__gpu_model", "image")
 
 
-class Instance(Leased):
+class Instance(Tended):
     """A machine that a team rents."""
 
     id = IdField("ins", primary_key=True)
@@ -97,14 +89,10 @@ class Instance(Leased):
     )
     work_params = models.JSONField(default=dict, editable=False)
     asked_at = models.DateTimeField(null=True, editable=False)  # when the driver was last asked to act
-    deadline_at = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveIntegerField(default=0, editable=False)
-    last_error = models.TextField(blank=True, editable=False)  # for the operator
 
     created_by_id = IdField("usr", null=True, editable=False)
     created_by_label = models.CharField(_("launched by"), max_length=200)
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    state_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(_("running since"), null=True)
     deleted_at = models.DateTimeField(_("deleted"), null=True)
     proof_at = models.DateTimeField(null=True, editable=False)  # when it was last seen to run

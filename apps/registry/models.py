@@ -1,6 +1,5 @@
 """Models, their versions, the files on their way into the store, and the names that point at versions."""
 
-from datetime import timedelta
 from typing import ClassVar
 
 import pgtrigger
@@ -11,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.actor import PLATFORM, Actor, Scope
 from apps.core.ids import IdField
-from apps.core.leases import Leased, in_time
+from apps.core.leases import Due, Tended
 from apps.core.permissions import Permission
 from apps.core.tenancy import EVERYTHING, TenantQuerySet
 from apps.registry.states import (
@@ -135,7 +134,7 @@ class ModelShare(models.Model):
         return f"{self.model_id} for {self.team_id}"
 
 
-class ModelVersionQuerySet(TenantQuerySet):
+class ModelVersionQuerySet(Due, TenantQuerySet):
     read_permission = Permission.MODEL_READ
 
     def visible_to(self, actor: Actor, permission: Permission | None = None) -> "ModelVersionQuerySet":
@@ -156,14 +155,8 @@ class ModelVersionQuerySet(TenantQuerySet):
         """Those a new endpoint may serve."""
         return self.filter(state=State.SERVABLE, model__deleted_at=None)
 
-    def due(self, *, grace: timedelta = timedelta(0)) -> "ModelVersionQuerySet":
-        """Those a reconciler should look at and nobody is looking at."""
-        free = Q(lease_until=None) | Q(lease_until__lt=Now())
-        waited = Q(attempts__gt=0) | Q(due_at__lte=in_time(-grace))
-        return self.filter(free, waited, due_at__lte=Now()).order_by("due_at")
 
-
-class ModelVersion(Leased):
+class ModelVersion(Tended):
     """One immutable set of files, and what they say about themselves.
 
     `manifest` is a list of {path, size, sha256}; `digest` is the SHA-256 of it. Sizes are bytes,
@@ -201,9 +194,6 @@ class ModelVersion(Leased):
     has_chat_template = models.BooleanField(_("has a chat template"), default=False)
 
     operation_id = IdField("op", null=True, editable=False)
-    deadline_at = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveIntegerField(default=0, editable=False)
-    last_error = models.TextField(blank=True, editable=False)  # for the operator
     created_by_label = models.CharField(_("added by"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("added"), db_default=Now())
     state_at = models.DateTimeField(_("since"), db_default=Now())

@@ -24,7 +24,7 @@ from tests.faults import harness
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.serial, pytest.mark.timeout(280)]
 
-SOURCES = Path(__file__).resolve().parents[2] / "apps" / "inference"
+APPS = Path(__file__).resolve().parents[2] / "apps"
 ROUNDS = 8
 
 
@@ -200,7 +200,7 @@ def test_every_failpoint_is_visited_by_some_operation(stage):
 def _in_sources() -> set[str]:
     """Every name in the sources, with what is filled in later as `*`."""
     names = set()
-    for path in SOURCES.rglob("*.py"):
+    for path in [*(APPS / "inference").rglob("*.py"), *(APPS / "regions" / "reconcilers").rglob("*.py")]:
         for found in re.findall(r'failpoint\(\s*f?"([^"]+)"', path.read_text()):
             names.add(re.sub(r"\{[^}]*\}", "*", found))
     assert len(names) > 8

@@ -17,7 +17,7 @@ from tests.faults.harness import CASES
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.serial, pytest.mark.timeout(280)]
 
-SOURCES = Path(__file__).resolve().parents[2] / "apps" / "instances"
+APPS = Path(__file__).resolve().parents[2] / "apps"
 # Passed only when something has gone wrong already, or by work that is not an operation of a machine.
 ELSEWHERE = {"instances.release", "instances.give_up.*", "instances.sweep.noted"}
 
@@ -90,7 +90,7 @@ def test_every_failpoint_is_visited_by_some_operation(stage):
 def failpoints_in_sources():
     """Every name in the sources, with what is filled in later as `*`."""
     names = set()
-    for path in SOURCES.rglob("*.py"):
+    for path in [*(APPS / "instances").rglob("*.py"), *(APPS / "regions" / "reconcilers").rglob("*.py")]:
         for found in re.findall(r'failpoint\(\s*f?"([^"]+)"', path.read_text()):
             names.add(re.sub(r"\{[^}]*\}", "*", found))
     assert len(names) > 10

@@ -1,6 +1,5 @@
 """Endpoints: what callers name in `model`, what answers for it, and how it grows and shrinks."""
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -14,7 +13,7 @@ from apps.billing.specs import Rate
 from apps.catalog.models import CatalogQuerySet, GpuModel
 from apps.core.actor import Actor
 from apps.core.ids import IdField
-from apps.core.leases import Leased, in_time
+from apps.core.leases import Due, Tended
 from apps.core.money import PriceField
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
@@ -75,7 +74,7 @@ class Hardware(models.Model):
         return (Rate(self.product),)
 
 
-class EndpointQuerySet(TenantQuerySet):
+class EndpointQuerySet(Due, TenantQuerySet):
     read_permission = Permission.ENDPOINT_READ
     workspace_path = "workspace_id"
     region_path = "region_id"
@@ -88,17 +87,11 @@ class EndpointQuerySet(TenantQuerySet):
         mine = self.visible_to(actor).values("pk")
         return self.live().filter(Q(pk__in=mine) | Q(visibility=Visibility.PUBLIC))
 
-    def due(self, *, grace: timedelta = timedelta(0)) -> "EndpointQuerySet":
-        """Those a reconciler should look at and nobody is looking at."""
-        free = Q(lease_until=None) | Q(lease_until__lt=Now())
-        waited = Q(attempts__gt=0) | Q(due_at__lte=in_time(-grace))
-        return self.filter(free, waited, due_at__lte=Now()).order_by("due_at")
-
     def with_names(self) -> "EndpointQuerySet":
         return self.select_related("region", "revision__hardware")
 
 
-class Endpoint(Leased):
+class Endpoint(Tended):
     """A model version that answers under a name. Without a team it is the provider's own.
 
     `wanted` is how many replicas there shall be now, between `min_replicas` and `max_replicas` (0 while it
@@ -153,11 +146,8 @@ class Endpoint(Leased):
     currency = models.CharField(max_length=3)
 
     operation_id = IdField("op", null=True, editable=False)
-    deadline_at = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveIntegerField(default=0, editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False)  # of launches in a row
     retry_at = models.DateTimeField(null=True, editable=False)  # no launch before that
-    last_error = models.TextField(blank=True, editable=False)  # for the operator
     scaled_at = models.DateTimeField(null=True, editable=False)
     active_at = models.DateTimeField(db_default=Now(), editable=False)  # last request, or last woken
     low_since = models.DateTimeField(null=True, editable=False)  # since when fewer would do
@@ -165,7 +155,6 @@ class Endpoint(Leased):
     created_by_id = IdField("usr", null=True, editable=False)
     created_by_label = models.CharField(_("made by"), max_length=200)
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    state_at = models.DateTimeField(db_default=Now(), editable=False)
     ready_at = models.DateTimeField(_("first ready"), null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
 

@@ -1,6 +1,5 @@
 """Replicas: one running engine each."""
 
-from datetime import timedelta
 from typing import ClassVar
 
 import pgtrigger
@@ -12,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing.specs import Rate, from_json
 from apps.core.envelope import seal, unseal
 from apps.core.ids import IdField
-from apps.core.leases import Leased, in_time
+from apps.core.leases import Due, Tended
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
 from apps.inference.models.endpoints import Endpoint, Revision
@@ -23,7 +22,7 @@ from apps.regions.models import Cluster, Region
 PREFIX = "hai-"
 
 
-class ReplicaQuerySet(TenantQuerySet):
+class ReplicaQuerySet(Due, TenantQuerySet):
     read_permission = Permission.ENDPOINT_READ
     workspace_path = "endpoint__workspace_id"
     region_path = "region_id"
@@ -36,17 +35,11 @@ class ReplicaQuerySet(TenantQuerySet):
         """Those whose engine is not proven gone."""
         return self.filter(released_at=None)
 
-    def due(self, *, grace: timedelta = timedelta(0)) -> "ReplicaQuerySet":
-        """Those a reconciler should look at and nobody is looking at."""
-        free = Q(lease_until=None) | Q(lease_until__lt=Now())
-        waited = Q(attempts__gt=0) | Q(due_at__lte=in_time(-grace))
-        return self.filter(free, waited, due_at__lte=Now()).order_by("due_at")
-
     def with_names(self) -> "ReplicaQuerySet":
         return self.select_related("endpoint", "region", "cluster", "node", "revision__hardware")
 
 
-class Replica(Leased):
+class Replica(Tended):
     """An engine that answers for an endpoint. Where it stands is not for its team to know."""
 
     id = IdField("rep", primary_key=True)
@@ -69,13 +62,9 @@ class Replica(Leased):
     rates = models.JSONField(default=list, editable=False)  # empty when tokens are charged
 
     asked_at = models.DateTimeField(null=True, editable=False)
-    deadline_at = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveIntegerField(default=0, editable=False)
-    last_error = models.TextField(blank=True, editable=False)  # for the operator
     is_alarmed = models.BooleanField(default=False, editable=False)
 
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    state_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(_("ready since"), null=True, editable=False)
     noticed_at = models.DateTimeField(_("to be taken away since"), null=True, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), null=True, editable=False)

@@ -15,10 +15,9 @@ from apps.drivers.errors import DriverError
 from apps.inference.models import Replica
 from apps.inference.services import replicas as services
 from apps.inference.states import ReplicaState
-from apps.instances.reconcilers.passes import cluster_of
 from apps.instances.services import strays
 from apps.regions.models import Cluster
-from apps.regions.reconcilers import engines_of
+from apps.regions.reconcilers import cluster_of, engines_of
 
 log = structlog.get_logger(__name__)
 

@@ -5,19 +5,18 @@ lock counts what is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeAlias
 
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.billing.services import charging
+from apps.core import turns
 from apps.core.failpoints import failpoint
-from apps.core.leases import LeaseLost, in_time
 from apps.core.queue import enqueue
+from apps.core.turns import Reason, given_back, overdue
 from apps.drivers.engines import Engine
 from apps.inference.models import Endpoint, Replica
 from apps.inference.services.news import STEER, of_replica
@@ -29,38 +28,20 @@ LASTING = timedelta(minutes=1)
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0  # seconds between launches that fail
 
 
-class WishChanged(Exception):
-    """Somebody changed what is wanted since the row was read: look again before writing."""
+RESYNC = timedelta(minutes=5)
+
+# Transitions after which there is nothing to do, and when to look again.
+RESTING: dict[str, timedelta | None] = {"serve": RESYNC, "stop": None}
+
+Turn: TypeAlias = turns.Turn[Replica, Engine]
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something failed; the message is for the customer, the detail for the operator."""
-
-    code: str
-    message: str
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class Turn:
-    """One worker's hold of a replica: the row as read, the lease, and what it knows."""
-
-    replica: Replica
-    token: UUID
-    now: datetime
-    seen: Engine | None = None
-    is_absent: bool = False  # the driver has shown that engine and files are gone
-    proof: dict[str, object] = field(default_factory=dict)
-    reason: Reason | None = None
-
-
-def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
-    """Commit a transition; with `rest_for` the lease is given back in the same statement.
+def move(turn: Turn, event: str) -> None:
+    """Commit a transition; where nothing is left to do, the lease is given back in the same statement.
 
     Raises LeaseLost or WishChanged, and then nothing was written.
     """
-    replica = turn.replica
+    replica = turn.row
     before = replica.state
     changes: dict[str, Any] = {
         "state": REPLICA.target(event, before),
@@ -70,13 +51,11 @@ def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
         "last_error": turn.reason.detail if turn.reason else "",
         **_FIELDS.get(event, _nothing)(turn),
     }
-    if rest_for is not None:
-        changes |= {"lease_token": None, "lease_until": None, "due_at": in_time(rest_for)}
-    elif event == "stop":
-        changes |= {"lease_token": None, "lease_until": None, "due_at": None}
+    if event in RESTING:
+        changes |= given_back(RESTING[event])
     with transaction.atomic():
         endpoint = lock_endpoint(replica.endpoint_id)
-        write(turn, changes)
+        turn.write(changes)
         _charge(turn, endpoint, event)
         _tell_endpoint(turn, endpoint, event)
         operations.emit_many([of_replica(replica, f"replica.{replica.state}", before)])
@@ -89,41 +68,22 @@ def lock_endpoint(endpoint_id: str) -> Endpoint:
     return found
 
 
-def write(turn: Turn, changes: dict[str, Any]) -> None:
-    """Change the row if it is still ours and still wanted as it was read."""
-    replica = turn.replica
-    mine = Replica.objects.filter(pk=replica.pk, lease_token=turn.token)
-    if not mine.filter(generation=replica.generation).update(**changes):
-        if mine.exists():
-            raise WishChanged(replica.pk)
-        raise LeaseLost(replica.pk)
-    for name, value in changes.items():
-        if name != "due_at":
-            setattr(replica, name, value)
-
-
-def rest(turn: Turn, *, due_in: timedelta | None, **changes: Any) -> None:
-    """Give the lease back; raises WishChanged when there is a new wish to look at first."""
-    due = None if due_in is None else in_time(due_in)
-    write(turn, {"lease_token": None, "lease_until": None, "due_at": due, **changes})
-
-
 def let_go(turn: Turn) -> None:
     """The engine of a replica that ended is proven gone: the meter is over, and the proof is kept."""
     with transaction.atomic():
-        lock_endpoint(turn.replica.endpoint_id)
-        write(turn, {"released_at": turn.now, "absence": turn.proof, "attempts": 0, "last_error": ""})
-        charging.end(resource_id=str(turn.replica.pk), now=turn.now)
-        _nudge(turn.replica.endpoint_id)
-        operations.emit_many([of_replica(turn.replica, "replica.released")])
+        lock_endpoint(turn.row.endpoint_id)
+        turn.write({**turn.absence(), "attempts": 0, "last_error": ""})
+        charging.end(resource_id=str(turn.row.pk), now=turn.now)
+        _nudge(turn.row.endpoint_id)
+        operations.emit_many([of_replica(turn.row, "replica.released")])
         failpoint("inference.release")
 
 
-def raise_alarm(turn: Turn, why: Reason) -> None:
+def raise_alarm(turn: Turn) -> None:
     """Tell staff, through the outbox, of a removal that does not get through."""
     with transaction.atomic():
-        write(turn, {"is_alarmed": True})
-        operations.emit_many([of_replica(turn.replica, "replica.removal_overdue")])
+        turn.write({"is_alarmed": True})
+        operations.emit_many([of_replica(turn.row, "replica.removal_overdue")])
 
 
 # ------------------------------------------------------------------ what each event writes on the row
@@ -139,7 +99,7 @@ def _serve(turn: Turn) -> dict[str, Any]:
     return {
         "url": seen.url,
         "message": "",
-        "started_at": turn.replica.started_at or turn.now,
+        "started_at": turn.row.started_at or turn.now,
         "last_seen_at": turn.now,
         "missed_at": None,
         "deadline_at": None,
@@ -152,27 +112,23 @@ def _sicken(turn: Turn) -> dict[str, Any]:
 
 def _drain(turn: Turn) -> dict[str, Any]:
     is_noticed = turn.seen is not None and turn.seen.is_noticed
-    noticed = turn.replica.noticed_at or (turn.now if is_noticed else None)
+    noticed = turn.row.noticed_at or (turn.now if is_noticed else None)
     return {"desired": Desired.GONE, "deadline_at": None, "noticed_at": noticed}
 
 
 def _stop(turn: Turn) -> dict[str, Any]:
-    return _absence(turn) | {"outstanding": None}
+    return turn.absence() | {"outstanding": None}
 
 
 def _fail(turn: Turn) -> dict[str, Any]:
     why = turn.reason or _what_it_said(turn) or overdue()
-    return {"message": why.message} | (_absence(turn) if turn.is_absent else {})
+    return {"message": why.message} | (turn.absence() if turn.is_absent else {})
 
 
 def _preempt(turn: Turn) -> dict[str, Any]:
     said = turn.seen.failure if turn.seen else ""
     message = said or _("The provider took it back.")
-    return {"message": message} | (_absence(turn) if turn.is_absent else {})
-
-
-def _absence(turn: Turn) -> dict[str, Any]:
-    return {"released_at": turn.now, "absence": turn.proof}
+    return {"message": message} | (turn.absence() if turn.is_absent else {})
 
 
 _FIELDS: dict[str, Callable[[Turn], dict[str, Any]]] = {
@@ -188,10 +144,6 @@ _FIELDS: dict[str, Callable[[Turn], dict[str, Any]]] = {
 # ------------------------------------------------------------------ and what follows from it elsewhere
 
 
-def overdue() -> Reason:
-    return Reason("deadline_exceeded", _("It took longer than allowed."))
-
-
 def _what_it_said(turn: Turn) -> Reason | None:
     if turn.seen is not None and turn.seen.failure:
         return Reason("engine_ended", turn.seen.failure)
@@ -200,7 +152,7 @@ def _what_it_said(turn: Turn) -> Reason | None:
 
 def _charge(turn: Turn, endpoint: Endpoint, event: str) -> None:
     """Time is charged from the first readiness to the proof of absence, except while it is not well."""
-    replica = turn.replica
+    replica = turn.row
     match event:
         case "serve" if replica.rates:
             _begin_meter(replica, endpoint, turn.now)
@@ -234,14 +186,14 @@ def _tell_endpoint(turn: Turn, endpoint: Endpoint, event: str) -> None:
             failures = endpoint.failures + 1
             pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
             changes = {"failures": failures, "retry_at": turn.now + timedelta(seconds=pause)}
-            changes["message"] = turn.replica.message
+            changes["message"] = turn.row.message
     if event in _STEPS and endpoint.operation_id:
         operations.advance(operation_id=endpoint.operation_id, step=_STEPS[event])
     _nudge(endpoint.pk, **changes)
 
 
 def _lasted(turn: Turn) -> bool:
-    started = turn.replica.started_at
+    started = turn.row.started_at
     return started is not None and turn.now - started > LASTING
 
 

@@ -13,13 +13,12 @@ from apps.core.failpoints import failpoint
 from apps.drivers.base import ComputeDriver, Counters, HasMetrics, Power
 from apps.drivers.errors import DriverError, Transient
 from apps.instances.models import Instance
-from apps.instances.reconcilers.passes import cluster_of
 from apps.instances.services import strays, watching, wishes
 from apps.instances.states import Desired, State
 from apps.nodes.models import Node
 from apps.nodes.states import State as NodeState
 from apps.regions.models import Cluster
-from apps.regions.reconcilers import driver_of
+from apps.regions.reconcilers import cluster_of, driver_of
 
 log = structlog.get_logger(__name__)
 

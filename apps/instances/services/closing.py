@@ -1,13 +1,13 @@
 """How a reconciler ends its turn: work done, work given up, or nothing to do for a while."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.core.failpoints import failpoint
-from apps.instances.services.lifecycle import Reason, Turn, happening, meter, overdue, write
+from apps.core.turns import Reason, overdue
+from apps.instances.services.lifecycle import Turn, happening, meter
 from apps.instances.services.work import conclude, drop_work, fields_after
 from apps.instances.states import State, Work
 from apps.operations import services as operations
@@ -20,10 +20,10 @@ _NO_WORK: dict[str, Any] = {
 
 def finish_work(turn: Turn, *, size_bytes: int = 0) -> None:
     """The work in hand is done; raises LeaseLost or WishChanged, and then nothing was written."""
-    instance = turn.instance
+    instance = turn.row
     work, params, operation = Work(instance.work), dict(instance.work_params), instance.operation_id
     with transaction.atomic():
-        write(turn, {**_NO_WORK, **fields_after(instance, work, params)})
+        turn.write({**_NO_WORK, **fields_after(instance, work, params)})
         if work == Work.RESIZE:
             meter(instance, turn.now)
         conclude(instance, work, params, size_bytes=size_bytes, now=turn.now)
@@ -38,36 +38,31 @@ def give_up(turn: Turn) -> None:
 
     A stop is never given up, only its operation ends: the machine will be switched off when it can be.
     """
-    instance = turn.instance
+    instance = turn.row
     why = turn.reason or overdue()
     work, params, operation = Work(instance.work), dict(instance.work_params), instance.operation_id
     is_stop = instance.state == State.STOPPING
     undone = _("It is still being tried.") if is_stop else _("The machine stays as it was.")
     with transaction.atomic():
-        write(turn, {**_NO_WORK, "last_error": why.detail or why.message})
+        turn.write({**_NO_WORK, "last_error": why.detail or why.message})
         drop_work(instance, work, params)
         if operation:
             operations.fail(operation_id=operation, code=why.code, message=why.message, undone=undone)
         failpoint(f"instances.give_up.{work or 'stop'}")
 
 
-def rest(turn: Turn, *, due_in: timedelta | None, **changes: Any) -> None:
-    """Give the lease back; raises WishChanged when there is a new wish to look at first."""
-    write(turn, {"lease_token": None, "lease_until": None, "due_at": due_in, **changes})
-
-
 def note_progress(turn: Turn, step: str) -> None:
     """Tell the operation's timeline that a step has begun."""
-    if turn.instance.operation_id:
+    if turn.row.operation_id:
         with transaction.atomic():
-            operations.advance(operation_id=turn.instance.operation_id, step=step)
+            operations.advance(operation_id=turn.row.operation_id, step=step)
 
 
 def raise_alarm(turn: Turn, event: str, why: Reason) -> None:
     """Tell staff, through the outbox, what does not go on by itself."""
     with transaction.atomic():
-        write(turn, {"work_params": {**turn.instance.work_params, "alarm": event}})
-        news = happening(turn.instance, event)
+        turn.write({"work_params": {**turn.row.work_params, "alarm": event}})
+        news = happening(turn.row, event)
         operations.emit(
             type=event,
             subject=news.subject,

@@ -4,18 +4,17 @@ Lock order: the instance (its update comes first), then money, then capacity.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.billing.services import charging
-from apps.core import statements
+from apps.core import turns
 from apps.core.failpoints import failpoint
-from apps.core.leases import LeaseLost
+from apps.core.turns import given_back, overdue
 from apps.drivers.base import Observed
 from apps.gpupools.services import reservations
 from apps.instances.models import Instance
@@ -25,40 +24,25 @@ from apps.instances.states import MACHINE, Desired, Health, State, Work
 from apps.operations import services as operations
 from apps.operations.specs import Happening
 
+RESYNC = timedelta(minutes=10)
 
-class WishChanged(Exception):
-    """Somebody changed what is wanted since the row was read: look again before writing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something failed; the message is for the customer, the detail for the operator."""
-
-    code: str
-    message: str
-    detail: str = ""
+# Transitions after which there is nothing to do, and when to look again.
+RESTING: dict[str, timedelta | None] = {"run": RESYNC, "rest": RESYNC, "halt": RESYNC, "vanish": None}
 
 
 @dataclass(slots=True)
-class Turn:
-    """One worker's hold of an instance: the row as read, the lease, and what it knows."""
+class Turn(turns.Turn[Instance, Observed]):
+    """One worker's hold of an instance."""
 
-    instance: Instance
-    token: UUID
-    now: datetime
-    observed: Observed | None = None
-    is_absent: bool = False  # the driver has shown that machine and disks are gone
-    proof: dict[str, object] = field(default_factory=dict)
-    reason: Reason | None = None
     broken_off: tuple[str, dict[str, Any]] = ("", {})  # the work that a transition ends, and its params
 
 
-def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
-    """Commit a transition; with `rest_for` the lease is given back in the same statement.
+def move(turn: Turn, event: str) -> None:
+    """Commit a transition; where nothing is left to do, the lease is given back in the same statement.
 
     Raises LeaseLost or WishChanged, and then nothing was written.
     """
-    instance = turn.instance
+    instance = turn.row
     before = instance.state
     changes: dict[str, Any] = {
         "state": MACHINE.target(event, before),
@@ -68,29 +52,14 @@ def move(turn: Turn, event: str, *, rest_for: timedelta | None = None) -> None:
         "last_error": turn.reason.detail if turn.reason else "",
         **_FIELDS.get(event, _nothing)(turn),
     }
-    if rest_for is not None:
-        changes |= {"lease_token": None, "lease_until": None, "due_at": rest_for}
-    elif event == "vanish":
-        changes |= {"lease_token": None, "lease_until": None, "due_at": None}
+    if event in RESTING:
+        changes |= given_back(RESTING[event])
     operation = instance.operation_id
     turn.broken_off = (instance.work, dict(instance.work_params))
     with transaction.atomic():
-        write(turn, changes)
+        turn.write(changes)
         _AFTER[event](turn, operation, [happening(instance, f"instance.{changes['state']}", before)])
         failpoint(f"instances.move.{event}")
-
-
-def write(turn: Turn, changes: dict[str, Any]) -> None:
-    """Change the row if it is still ours and still wanted as it was read."""
-    instance = turn.instance
-    mine = {"id": instance.pk, "lease_token": turn.token}
-    if not statements.update(Instance, {**mine, "generation": instance.generation}, changes):
-        if Instance.objects.filter(**mine).exists():
-            raise WishChanged(instance.pk)
-        raise LeaseLost(instance.pk)
-    for name, value in changes.items():
-        if name != "due_at":
-            setattr(instance, name, value)
 
 
 def happening(instance: Instance, event: str, before: str = "") -> Happening:
@@ -113,14 +82,14 @@ def happening(instance: Instance, event: str, before: str = "") -> Happening:
 def let_go(turn: Turn) -> None:
     """The machine is proven gone: give back capacity, disks and the meter, and keep the proof."""
     with transaction.atomic():
-        write(turn, {"released_at": turn.now, "absence": turn.proof, "attempts": 0, "last_error": ""})
+        turn.write({**turn.absence(), "attempts": 0, "last_error": ""})
         _release_all(turn)
-        operations.emit_many([happening(turn.instance, "instance.released")])
+        operations.emit_many([happening(turn.row, "instance.released")])
         failpoint("instances.release")
 
 
 def _release_all(turn: Turn) -> None:
-    instance = turn.instance
+    instance = turn.row
     charging.end(resource_id=str(instance.pk), now=turn.now)
     reservations.release(holder_id=str(instance.pk))
     disks.vanish(instance_id=str(instance.pk), now=turn.now)
@@ -144,7 +113,7 @@ def _at_rest() -> dict[str, Any]:
 
 
 def _run(turn: Turn) -> dict[str, Any]:
-    seen = turn.observed
+    seen = turn.seen
     assert seen is not None
     return _no_operation() | {
         "address": seen.address,
@@ -159,10 +128,10 @@ def _run(turn: Turn) -> dict[str, Any]:
 
 
 def _stop(turn: Turn) -> dict[str, Any]:
-    if turn.instance.state != State.STARTING:
+    if turn.row.state != State.STARTING:
         return {}
     why = turn.reason or overdue()
-    return _no_operation() | {"desired": Desired.STOPPED, "message": turn.instance.message or why.message}
+    return _no_operation() | {"desired": Desired.STOPPED, "message": turn.row.message or why.message}
 
 
 def _rest(_turn: Turn) -> dict[str, Any]:
@@ -170,7 +139,7 @@ def _rest(_turn: Turn) -> dict[str, Any]:
 
 
 def _halt(turn: Turn) -> dict[str, Any]:
-    why = turn.observed.failure if turn.observed else ""
+    why = turn.seen.failure if turn.seen else ""
     message = why or _("The machine shut itself down.")
     return _no_operation() | _at_rest() | {"desired": Desired.STOPPED, "message": message}
 
@@ -181,11 +150,11 @@ def _fail(turn: Turn) -> dict[str, Any]:
 
 def _lose(turn: Turn) -> dict[str, Any]:
     changes = _no_operation() | _at_rest() | {"message": _("The machine is no longer there.")}
-    return changes | (_absence(turn) if turn.is_absent else {})
+    return changes | (turn.absence() if turn.is_absent else {})
 
 
 def _interrupt(turn: Turn) -> dict[str, Any]:
-    why = turn.observed.failure if turn.observed else ""
+    why = turn.seen.failure if turn.seen else ""
     message = why or _("The provider took the machine back.")
     return _no_operation() | _at_rest() | {"message": message}
 
@@ -202,11 +171,7 @@ def _vanish(turn: Turn) -> dict[str, Any]:
         "user_data": None,
         "access_private_key": "",
     }
-    return _no_operation() | _at_rest() | _absence(turn) | gone
-
-
-def _absence(turn: Turn) -> dict[str, Any]:
-    return {"released_at": turn.now, "absence": turn.proof}
+    return _no_operation() | _at_rest() | turn.absence() | gone
 
 
 _FIELDS: dict[str, Callable[[Turn], dict[str, Any]]] = {
@@ -227,10 +192,6 @@ _FIELDS: dict[str, Callable[[Turn], dict[str, Any]]] = {
 News = list[Happening]
 
 
-def overdue() -> Reason:
-    return Reason("deadline_exceeded", _("It took longer than allowed."))
-
-
 def _advance(step: str) -> Callable[[Turn, str | None, News], None]:
     def follow(_turn: Turn, operation: str | None, news: News) -> None:
         if operation:
@@ -242,14 +203,14 @@ def _advance(step: str) -> Callable[[Turn, str | None, News], None]:
 
 
 def _after_run(turn: Turn, operation: str | None, news: News) -> None:
-    meter(turn.instance, turn.now)
-    disks.attach(instance_id=str(turn.instance.pk))
+    meter(turn.row, turn.now)
+    disks.attach(instance_id=str(turn.row.pk))
     _finish(operation, news)
 
 
 def _after_stop(turn: Turn, operation: str | None, news: News) -> None:
-    charging.trust(resource_id=str(turn.instance.pk))  # until it is proven to be off
-    if operation and turn.instance.operation_id is None:
+    charging.trust(resource_id=str(turn.row.pk))  # until it is proven to be off
+    if operation and turn.row.operation_id is None:
         why = turn.reason or overdue()
         undone = _("The machine is being switched off again; it is not charged as running.")
         operations.fail(operation_id=operation, code=why.code, message=why.message, undone=undone, also=news)
@@ -258,17 +219,17 @@ def _after_stop(turn: Turn, operation: str | None, news: News) -> None:
 
 
 def _after_rest(turn: Turn, operation: str | None, news: News) -> None:
-    meter(turn.instance, turn.now)
+    meter(turn.row, turn.now)
     _finish(operation, news)
 
 
 def _after_halt(turn: Turn, operation: str | None, news: News) -> None:
-    meter(turn.instance, turn.now)
+    meter(turn.row, turn.now)
     _break_off(turn, operation, news, "machine_stopped")
 
 
 def _after_fail(turn: Turn, operation: str | None, news: News) -> None:
-    charging.end(resource_id=str(turn.instance.pk), now=turn.now)
+    charging.end(resource_id=str(turn.row.pk), now=turn.now)
     why = turn.reason or overdue()
     undone = _("What had been made of it is removed, its place is given back, and nothing is charged.")
     if operation:
@@ -281,12 +242,12 @@ def _after_lose(turn: Turn, operation: str | None, news: News) -> None:
     if turn.is_absent:
         _release_all(turn)
     else:
-        charging.end(resource_id=str(turn.instance.pk), now=turn.now)
+        charging.end(resource_id=str(turn.row.pk), now=turn.now)
     _break_off(turn, operation, news, "machine_lost")
 
 
 def _after_interrupt(turn: Turn, operation: str | None, news: News) -> None:
-    charging.end(resource_id=str(turn.instance.pk), now=turn.now)
+    charging.end(resource_id=str(turn.row.pk), now=turn.now)
     _break_off(turn, operation, news, "interrupted")
 
 
@@ -304,9 +265,9 @@ def _finish(operation: str | None, news: News) -> None:
 
 def _break_off(turn: Turn, operation: str | None, news: News, code: str) -> None:
     """Whatever was under way cannot be finished on a machine that is not there."""
-    drop_work(turn.instance, *turn.broken_off)
+    drop_work(turn.row, *turn.broken_off)
     if operation:
-        operations.fail(operation_id=operation, code=code, message=turn.instance.message, also=news)
+        operations.fail(operation_id=operation, code=code, message=turn.row.message, also=news)
     else:
         operations.emit_many(news)
 

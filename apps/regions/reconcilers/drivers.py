@@ -1,12 +1,26 @@
 """Drivers are opened here, once per cluster and process."""
 
+import time
+
 from apps.drivers.base import ComputeDriver, Driver
 from apps.drivers.engines import CanServe
 from apps.drivers.errors import Rejected
 from apps.drivers.registry import driver_for
 from apps.regions.models import Cluster
 
+CLUSTERS_FOR = 5.0  # seconds for which a cluster's configuration is trusted
+
 _open: dict[str, tuple[str, Driver]] = {}
+_clusters: dict[str, tuple[float, Cluster]] = {}
+
+
+def cluster_of(cluster_id: str) -> Cluster:
+    """The cluster's row, read at most every few seconds."""
+    known = _clusters.get(cluster_id)
+    if known is None or time.monotonic() - known[0] > CLUSTERS_FOR:
+        known = (time.monotonic(), Cluster.objects.get(pk=cluster_id))
+        _clusters[cluster_id] = known
+    return known[1]
 
 
 def driver_of(cluster: Cluster) -> ComputeDriver:
