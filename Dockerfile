@@ -1,4 +1,5 @@
-# One image for all parts; the command says which: portal (default), gateway, worker, poller, or any manage.py command.
+# One image for all parts; the command says which: portal (default), gateway, worker, poller, agent, or any manage.py
+# command.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
 COPY requirements-bootstrap.txt requirements.txt ./
@@ -25,7 +26,7 @@ COPY static static
 COPY deploy/entrypoint deploy/healthcheck /usr/local/bin/
 RUN SECRET_KEY=build ALLOWED_HOSTS=build DATABASE_URL=postgres://build@build/build REDIS_URL=redis://build \
     python manage.py collectstatic --noinput -v 0 \
-    && mkdir -p /var/lib/hostedai/gateway && chown -R hostedai /var/lib/hostedai
+    && mkdir -p /var/lib/hostedai/gateway /var/lib/hostedai/agent && chown -R hostedai /var/lib/hostedai
 USER hostedai
 EXPOSE 8000 8001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \

@@ -1,8 +1,11 @@
 """Is the process alive, and is each thing it depends on."""
 
 import hmac
+import http.client
+import socket
 from collections.abc import Callable, Iterator
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -31,13 +34,15 @@ def health(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readiness(request: HttpRequest) -> HttpResponse:
-    """200 when everything answers, 503 otherwise; each dependency is named either way."""
-    checks = {name: _ask(check) for name, check in CHECKS.items()}
-    ready = all(answer == "ok" for answer in checks.values())
-    return JsonResponse(
-        {"status": "ok" if ready else "unready", "checks": checks},
-        status=200 if ready else 503,
-    )
+    """503 when pages cannot be served, 200 otherwise; each dependency is named either way.
+
+    Without the gateway or the object store only models suffer: the portal is `degraded` and goes on.
+    """
+    checks = {name: _ask(check) for name, check in (CHECKS | _optional()).items()}
+    away = {name for name, answer in checks.items() if answer != "ok"}
+    is_ready = away.isdisjoint(CHECKS)
+    status = "unready" if not is_ready else "degraded" if away else "ok"
+    return JsonResponse({"status": status, "checks": checks}, status=200 if is_ready else 503)
 
 
 @require_safe
@@ -52,7 +57,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def _ask(check: Callable[[], None]) -> str:
     try:
         check()
-    except (DatabaseError, redis.RedisError, OSError, RuntimeError) as error:
+    except (DatabaseError, redis.RedisError, OSError, http.client.HTTPException, RuntimeError) as error:
         log.warning("unready", error=str(error))
         return type(error).__name__  # the words name hosts and addresses; they are for the log
     return "ok"
@@ -79,6 +84,27 @@ CHECKS: dict[str, Callable[[], None]] = {
     "migrations": _migrations,
     "redis": _redis,
 }
+
+
+def _gateway() -> None:
+    with socket.create_connection((settings.GATEWAY_HOST, settings.GATEWAY_PORT), timeout=1):
+        pass
+
+
+def _objects() -> None:
+    """Any answer will do: what may be read there is not asked."""
+    where = urlsplit(settings.S3_ENDPOINT_URL)
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    connection = kind(where.hostname or "", where.port, timeout=2)
+    try:
+        connection.request("HEAD", "/")
+        connection.getresponse()
+    finally:
+        connection.close()
+
+
+def _optional() -> dict[str, Callable[[], None]]:
+    return {"gateway": _gateway} | ({"objects": _objects} if settings.S3_ENDPOINT_URL else {})
 
 
 class _Fleet(Collector):

@@ -286,6 +286,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # The gateway: where it listens, how many workers (0: one per core), on how many hosts.
 GATEWAY_HOST = env.str("GATEWAY_HOST", default="127.0.0.1")
 GATEWAY_PORT = env.int("GATEWAY_PORT", default=8001)
+GATEWAY_ADMIN_HOST = env.str("GATEWAY_ADMIN_HOST", default="127.0.0.1")
 GATEWAY_ADMIN_PORT = env.int("GATEWAY_ADMIN_PORT", default=0)
 GATEWAY_WORKERS = env.int("GATEWAY_WORKERS", default=0)
 GATEWAY_HOSTS = env.int("GATEWAY_HOSTS", default=1)

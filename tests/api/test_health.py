@@ -1,5 +1,6 @@
 """Whether it lives, whether it is ready, and what it counts."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -12,10 +13,19 @@ def test_it_lives(db: None) -> None:
     assert Client().get("/health").json() == {"status": "ok"}
 
 
-def test_readiness_names_each_dependency(db: None) -> None:
-    answer = Client().get("/readiness")
+def test_readiness_names_each_dependency(db: None, settings: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        settings.GATEWAY_HOST, settings.GATEWAY_PORT = door.getsockname()
+        answer = Client().get("/readiness")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert {"database", "migrations", "redis"} <= set(answer.json()["checks"])
+    assert set(answer.json()["checks"]) == {"database", "migrations", "redis", "gateway", "objects"}
+
+
+def test_pages_are_served_without_gateway_and_object_store(db: None, settings: Any) -> None:
+    settings.GATEWAY_PORT, settings.S3_ENDPOINT_URL = 1, "http://127.0.0.1:1"
+    answer = Client().get("/readiness")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert {name for name, said in answer.json()["checks"].items() if said != "ok"} == {"gateway", "objects"}
 
 
 def test_a_missing_dependency_is_named_without_its_address(db: None, settings: Any) -> None:

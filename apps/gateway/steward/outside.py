@@ -52,7 +52,9 @@ class Outside:
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", settings.GATEWAY_ADMIN_PORT)
+        self._server = await asyncio.start_server(
+            self._serve, settings.GATEWAY_ADMIN_HOST, settings.GATEWAY_ADMIN_PORT
+        )
         self.port = int(self._server.sockets[0].getsockname()[1])
         self._listening = asyncio.create_task(self._listen())
 
