@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUNNER = $(PYTHON) -m runner
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench bench-billing bench-gateway fuzz evidence
+.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench bench-commands bench-billing bench-gateway fuzz evidence
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ faults: ## the long fault suite
 
 bench: ## benchmarks
 	@$(RUNNER) bench $(ARGS)
+
+bench-commands: ## time of `make run` and `make test` from a fresh clone without caches (BENCH_ONLY=run or test)
+	@$(RUNNER) bench commands
 
 bench-billing: ## money under load: events over HTTP, ledger, holds, proofs (BENCH_EVENTS=1000000)
 	@$(RUNNER) bench billing

@@ -6,6 +6,8 @@ import http
 import http.client
 import os
 import secrets
+import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,12 +19,21 @@ from runner.console import Stopped, say, show
 from runner.interrupts import Interrupted, interruptible
 from runner.parts import Part
 from runner.ports import free_port, is_free
-from runner.processes import adopt_orphans, end_children, is_alive, reap, tail, wait_until
+from runner.processes import (
+    adopt_orphans,
+    die_with_parent,
+    end_children,
+    is_alive,
+    reap,
+    tail,
+    wait_until,
+)
 from runner.services import Services, base_folder, remove_leftover_processes
 
 PORT = 8000
 READY_SECONDS = 120
 LOOK_EVERY = 0.5
+FILLING = "filling"  # marks a database that is being made and filled for the first time
 GIVEN = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL", "objects": "S3_ENDPOINT_URL"}
 
 
@@ -66,6 +77,7 @@ class Product:
             ran = subprocess.run(
                 command, cwd=paths.ROOT, env=self.environment("*"), check=False,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                preexec_fn=die_with_parent(signal.SIGKILL),
             )  # fmt: skip
         if ran.returncode:
             raise Stopped(f"`manage.py {' '.join(words)}` failed:\n{tail(errors)}")
@@ -157,7 +169,25 @@ def _has_demo() -> bool:
     return any(paths.ROOT.glob("apps/*/management/commands/demo.py"))
 
 
+def forget_half_filled(folder: Path, var: Path) -> None:
+    """Throw away what an interrupted first start left: nobody has used it, and half of it is of no use.
+
+    A database that was there before the first filling began has no such mark, and is kept.
+    """
+    if (folder / FILLING).exists():
+        say("The first start was interrupted; beginning anew")
+        for name in ("postgres", "valkey", "objects", "agent"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in ("sim", "gateway"):
+            shutil.rmtree(var / name, ignore_errors=True)
+        (folder / FILLING).unlink()
+
+
 def _start(product: Product) -> None:
+    if "postgres" in product.services.wanted:
+        forget_half_filled(product.folder, paths.VAR)
+        if not (product.folder / "postgres").exists():
+            (product.folder / FILLING).touch()
     product.services.start()
     product.host = _start_libvirt(paths.scratch() / "run-libvirt")
     say("Bringing the database up to date")
@@ -169,6 +199,7 @@ def _start(product: Product) -> None:
         (paths.LOGS / "demo.log").unlink(missing_ok=True)
         product.manage("demo", log="demo")
         done.touch()
+    (product.folder / FILLING).unlink(missing_ok=True)
     product.parts = parts.of_the_product(port=product.port, environment=product.environment)
     if done.exists():
         product.parts.append(_agent(product))
