@@ -11,7 +11,7 @@ MASTER_KEYS = master_keys(SECRET_KEY)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000")
-# How many proxies stand in front and add to X-Forwarded-For; what callers write there themselves is not heard.
+# How many proxies stand in front and add to X-Forwarded-For; what callers write there is not heard.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 INSTALLATION_ID = env.str("INSTALLATION_ID", default="hostedai")
 
