@@ -169,7 +169,9 @@ class Stage:
                 return False  # the worker is just being replaced
             names = [one["id"] for one in found.json().get("data", [])] if found.status_code == 200 else []
             told = self.gateway.figures()
-            return self.slug in names and all(str(one.pk) in told for one in self.replicas)
+            workers = told.count("hostedai_gateway_keys{")
+            shown = (told.count(f'replica="{one.pk}"') for one in self.replicas)
+            return self.slug in names and all(count >= workers for count in shown)
 
         until(is_known, "the gateway to know the key")
         return self

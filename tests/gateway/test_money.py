@@ -1,22 +1,32 @@
 """Tokens billed are tokens delivered, once, however a request ends; and nothing is held afterwards."""
 
+import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
-from apps.billing.models import Wallet
+from apps.billing.models import TokenRequest, Wallet
+from apps.core.ids import encode
+from apps.gateway.steward.outside import RECALL
+from apps.teams.models import ApiKey
+from tests.factories.teams import key_of
 from tests.gateway import engine as engines
 from tests.gateway.engine import PROMPT_TOKENS, Engine, Plan
-from tests.gateway.stage import Gateway, Stage, events_of, gateway, make_stage, text_of, until
+from tests.gateway.stage import PATIENCE, Gateway, Stage, events_of, gateway, lift, make_stage, text_of, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 INPUT, OUTPUT = Decimal("0.000001"), Decimal("0.000002")
+KS = range(51)
 
 
 def cost(tokens: int, *, prompt: int = PROMPT_TOKENS) -> Decimal:
@@ -31,20 +41,90 @@ def read_pieces(lines: Iterator[str], count: int) -> str:
     return text
 
 
-@pytest.mark.parametrize("usage", ["each", "final"])
-@pytest.mark.parametrize("k", [0, 1, 50])
-def test_a_caller_that_leaves_pays_for_what_it_got(running: Gateway, engine: Engine, k: int, usage: str):
-    engine.plan = Plan(tokens=60, wait_at=k, usage=usage)
-    stage = make_stage(running, engine.url).ready()
-    with stage.streaming() as response:
+def wish(**plan: Any) -> str:
+    """What the engine shall do with one request alone."""
+    return json.dumps({"tokens": 60, **plan})
+
+
+def leave(stage: Stage, k: int, usage: str) -> str:
+    """Read k tokens of an answer and go; the receipt's id."""
+    with stage.streaming(user=wish(wait_at=k, usage=usage)) as response:
         lines = response.iter_lines()
+        next(lines)
         read_pieces(lines, k)
-        until(lambda: engine.waiting, "the engine to wait")
-    until(lambda: engine.aborted == 1, "the engine to be stopped")
-    (row,) = stage.settled()
-    assert row.outcome == "client_gone"
+        return str(response.headers["x-receipt-id"])
+
+
+def give_back(stage: Stage, redis_db: Redis) -> None:
+    """Call the team's idle money back; nothing is held when no request has kept any."""
+    redis_db.publish(RECALL, json.dumps(["a test", stage.team.pk]))
+    until(lambda: not stage.held(), "nothing to be held")
+
+
+def outputs(rows: list[TokenRequest]) -> dict[str, int]:
+    return {encode("rcp", row.request_id): row.output for row in rows}
+
+
+def test_a_caller_that_leaves_at_any_token_pays_for_what_it_got(
+    running: Gateway, engine: Engine, redis_db: Redis
+):
+    stage = make_stage(running, engine.url).ready()
+    asked = [(k, usage) for k in KS for usage in ("each", "final")]
+    with ThreadPoolExecutor(8) as threads:
+        receipts = list(threads.map(lambda one: leave(stage, *one), asked))
+    until(lambda: engine.aborted == len(asked), "the engine to be stopped")
+    rows = stage.settled(len(asked))
+    assert {row.outcome for row in rows} == {"client_gone"}
+    assert outputs(rows) == {receipt: k for receipt, (k, _usage) in zip(receipts, asked, strict=True)}
     # An engine that tells its use only in the end has not told of the prompt; what it sent is counted.
-    assert (row.input, row.output) == (PROMPT_TOKENS if usage == "each" and k else 0, k)
+    assert sum(row.input for row in rows) == PROMPT_TOKENS * (len(KS) - 1)
+    assert Wallet.objects.get(team=stage.team).balance == 100 - sum(row.amount for row in rows)
+    give_back(stage, redis_db)
+
+
+@contextmanager
+def under_way(stage: Stage) -> Iterator[dict[str, int]]:
+    """Answers that have come to each of the first fifty tokens: how far each is."""
+    found: dict[str, int] = {}
+    with ExitStack() as stack:
+        for k in KS:
+            said = wish(wait_at=k, usage="each" if k % 2 else "final")
+            response = stack.enter_context(stage.streaming(user=said, temperature=1))
+            lines = response.iter_lines()
+            next(lines)
+            read_pieces(lines, k)
+            stack.callback(lines.close)
+            found[response.headers["x-receipt-id"]] = k
+        yield found
+
+
+def test_a_killed_worker_leaves_an_exact_bill(running: Gateway, engine: Engine):
+    stage = make_stage(running, engine.url).ready()
+    (pid,) = running.worker_pids()
+    with under_way(stage) as found:
+        os.kill(pid, signal.SIGKILL)
+        rows = stage.settled(len(found))
+    assert {row.outcome for row in rows} == {"lost"}
+    assert outputs(rows) == found
+    assert sum(row.amount for row in rows) == sum(
+        cost(k, prompt=PROMPT_TOKENS if k % 2 else 0) for k in found.values()
+    )
+    until(lambda: not stage.held(), "nothing to be held")
+    until(lambda: running.worker_pids() not in ([], [pid]), "another worker")
+    assert stage.ready().post().status_code == 200
+    stage.settled(len(found) + 1)
+
+
+def test_an_engine_that_dies_is_paid_for_what_was_delivered(
+    running: Gateway, engine: Engine, redis_db: Redis
+):
+    stage = make_stage(running, engine.url).ready()
+    with under_way(stage) as found:
+        engine.die()
+        rows = stage.settled(len(found))
+    assert {row.outcome for row in rows} == {"engine_failed"}
+    assert outputs(rows) == found
+    give_back(stage, redis_db)
 
 
 def test_what_the_engine_says_is_what_is_charged(running: Gateway, engine: Engine):
@@ -70,7 +150,7 @@ def test_what_the_engine_says_is_what_is_charged(running: Gateway, engine: Engin
     }  # fmt: skip
 
 
-def test_an_engine_that_dies_is_paid_for_what_was_delivered(running: Gateway, engine: Engine):
+def test_an_engine_that_dies_is_told_of_in_the_stream(running: Gateway, engine: Engine):
     engine.plan = Plan(tokens=20, die_at=9)
     stage = make_stage(running, engine.url).ready()
     with stage.streaming(temperature=0.7) as response:
@@ -93,27 +173,9 @@ def test_an_answer_that_is_not_delivered_costs_nothing(running: Gateway, engine:
     assert row.amount == cost(5)
 
 
-@pytest.mark.parametrize("k", [1, 12])
-def test_a_killed_worker_leaves_an_exact_bill(folder: Path, transactional_db: None, k: int):
-    with engines.running(Plan(tokens=60, wait_at=k)) as engine, gateway(folder) as running:
-        stage = make_stage(running, engine.url).ready()
-        with stage.streaming() as response:
-            lines = response.iter_lines()
-            assert read_pieces(lines, k).count(" t") == k
-            (pid,) = running.worker_pids()
-            os.kill(pid, signal.SIGKILL)
-            (row,) = stage.settled()
-        assert (row.outcome, row.input, row.output) == ("lost", PROMPT_TOKENS, k)
-        assert row.amount == cost(k)
-        until(lambda: not stage.held(), "nothing to be held")
-        engine.plan = Plan()
-        until(lambda: running.worker_pids() not in ([], [pid]), "another worker")
-        stage.ready()
-        assert stage.post().status_code == 200
-        stage.settled(2)
-
-
-def test_what_a_killed_gateway_leaves_is_settled_by_the_next(folder: Path, transactional_db: None):
+def test_what_a_killed_gateway_leaves_is_settled_once_however_often_it_is_found(
+    folder: Path, transactional_db: None
+):
     with engines.running(Plan(tokens=60, wait_at=5)) as engine:
         with gateway(folder) as running:
             stage = make_stage(running, engine.url).ready()
@@ -123,34 +185,72 @@ def test_what_a_killed_gateway_leaves_is_settled_by_the_next(folder: Path, trans
                 (pid,) = running.worker_pids()
                 os.kill(running.process.pid, signal.SIGKILL)
                 os.kill(pid, signal.SIGKILL)
+        running.process.wait(60)
+        (left,) = (folder / "spool").iterdir()
+        shutil.copytree(left, folder / "spool" / "again")
         with gateway(folder):
             (row,) = stage.settled()
             assert (row.outcome, row.output) == ("lost", 5)
             until(lambda: not stage.held(), "nothing to be held")
+            until(lambda: not (folder / "spool" / "again").exists(), "what was found again to be settled")
+    assert stage.settled() == [row]
+    assert Wallet.objects.get(team=stage.team).balance == 100 - row.amount
 
 
-def test_many_callers_on_one_budget_never_overshoot(running: Gateway, engine: Engine):
-    """Money for twenty answers and sixty-four callers: it is spent to the last useful call, never beyond."""
-    engine.plan = Plan(tokens=1000)
-    stage = make_stage(running, engine.url, balance="0.05").ready()
+def test_many_callers_on_one_budget_get_all_of_it_and_no_more(folder: Path, transactional_db: None):
+    """Sixty-four callers, four keys, two workers, money for a third of them: as many are answered as the
+    money pays for, one more with fewer tokens, and nobody is refused while that can be paid."""
+    with engines.running(Plan(tokens=1000, wait_at=0)) as engine, gateway(folder, workers=2) as running:
+        stage = make_stage(running, engine.url, balance="0.05")
+        keys = [stage.secret, *(key_of(stage.team, "inference:use").secret for _key in range(3))]
+        for key in ApiKey.objects.filter(team=stage.team):
+            lift(key, stage.workspace)
+        stage.add(engine.url)
+        stage.ready()
+        asked = json.dumps(stage.asking(max_tokens=1000)).encode()
+        prompt = (len(asked) + 64) * INPUT + Decimal("4e-12")
+        whole = prompt + 1000 * OUTPUT
+        fit, rest = divmod(Decimal("0.05"), whole)
+        assert rest > prompt + OUTPUT
 
-    def ask(_number: int) -> httpx.Response:
-        return stage.post(max_tokens=1000)
+        def ask(number: int) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {keys[number % 4]}"}
+            url = f"{running.url}/v1/chat/completions"
+            return httpx.post(url, content=asked, headers=headers, timeout=PATIENCE, verify=False)
 
-    with ThreadPoolExecutor(64) as threads:
-        answers = list(threads.map(ask, range(64)))
-    kinds = {answer.status_code for answer in answers}
-    assert kinds <= {200, 402}
-    answered = [answer for answer in answers if answer.status_code == 200]
-    rows = stage.settled(len(answered))
-    spent = sum(row.amount for row in rows)
-    assert spent <= Decimal("0.05")
-    wallet = Wallet.objects.get(team=stage.team)
-    assert wallet.balance == Decimal("0.05") - spent
-    # While the smallest useful call can be paid it is answered, with fewer tokens than asked for.
-    spend_the_rest(stage)
-    left = Wallet.objects.get(team=stage.team).balance
-    assert 0 <= left < Decimal("0.0005")
+        with ThreadPoolExecutor(64) as threads:
+            calls = [threads.submit(ask, number) for number in range(64)]
+            until(lambda: sum(call.done() for call in calls) == 64 - fit - 1, "the others to be refused")
+            assert engine.waiting == fit + 1
+            engine.go_on()
+            answers = [call.result() for call in calls]
+        refused = [answer for answer in answers if answer.status_code == 402]
+        assert {answer.json()["error"]["type"] for answer in refused} == {"insufficient_quota"}
+        (fewer,) = [answer for answer in answers if "x-hostedai-max-tokens" in answer.headers]
+        told = int(fewer.headers["x-hostedai-max-tokens"])
+        assert fewer.json()["usage"]["completion_tokens"] == told == (rest - prompt) // OUTPUT
+        spent = sum(row.amount for row in stage.settled(int(fit) + 1))
+        assert spent == fit * cost(1000) + cost(told)
+        assert Wallet.objects.get(team=stage.team).balance == Decimal("0.05") - spent
+        # What was held and not used can be spent again, to the last useful call.
+        spend_the_rest(stage)
+        assert 0 <= Wallet.objects.get(team=stage.team).balance < Decimal("0.0005")
+
+
+def test_a_hold_shrinks_when_the_engine_has_told_how_long_the_prompt_is(running: Gateway, engine: Engine):
+    """Another request is paid from what the first one turns out not to need, while that still runs."""
+    stage = make_stage(running, engine.url, balance="0.05", prices={"input": "10", "output": "2"}).ready()
+    content = [{"role": "user", "content": "x" * 3000}]
+    with stage.streaming(user=wish(wait_at=0), messages=content) as response:
+        until(lambda: engine.waiting, "the engine to wait")
+        assert stage.post(messages=content).status_code == 402
+        engine.plan = Plan(tokens=1)
+        engine.go_on()
+        list(response.iter_lines())
+    with stage.streaming(user=wish(wait_at=1), messages=content) as response:
+        read_pieces(response.iter_lines(), 1)
+        assert stage.post(messages=content).status_code == 200
+    assert {row.input for row in stage.settled(3)} == {PROMPT_TOKENS}
 
 
 def spend_the_rest(stage: Stage) -> None:

@@ -21,7 +21,7 @@ _STEP = Decimal(1).scaleb(-12)
 
 @dataclass
 class Account:
-    """One worker's leases and where they are written down."""
+    """One worker's leases; the books know them by its name."""
 
     name: str
     folder: settling.Folder
@@ -51,7 +51,6 @@ def grant(account: Account, want: messages.Want) -> messages.Granted:
     except PaymentRequired as refused:
         log.info("lease_refused", team_id=want.team_id, reason=refused.reason)
         return refused_for(want, "payment_required")
-    settling.note_lease(account.folder.path, made.id, is_open=True)
     account.leases[made.id] = want.team_id
     seconds = (made.expires_at - now).total_seconds()
     return messages.Granted(
@@ -79,21 +78,30 @@ def keep(account: Account, hold: messages.Hold) -> messages.Renewed | None:
 
 def take_back(account: Account, lease_id: str) -> None:
     """Release a lease that its worker is done with; what was spent of it is settled first."""
+    account.leases.pop(lease_id, None)
     settling.settle_all(account.folder)
     tokens.release(lease_id=lease_id)
-    account.leases.pop(lease_id, None)
-    settling.note_lease(account.folder.path, lease_id, is_open=False)
+
+
+def sweep(account: Account) -> None:
+    """Release what the books say the worker has and it has not: an outage cut a grant or a return short."""
+    found = [one for one in settling.leases_of(account.name) if one not in account.leases]
+    if found:
+        settling.settle_all(account.folder)
+        for lease_id in found:
+            tokens.release(lease_id=lease_id)
 
 
 def shrink(account: Account, recalled: messages.Recalled) -> None:
     """The worker has let go of what it does not hold for requests under way: so do the books."""
+    for lease_id, outstanding in recalled.kept.items():
+        if not outstanding:
+            account.leases.pop(lease_id, None)
     settling.settle_all(account.folder)
     now = db_now()
     for lease_id, outstanding in recalled.kept.items():
         if not outstanding:
             tokens.release(lease_id=lease_id)
-            account.leases.pop(lease_id, None)
-            settling.note_lease(account.folder.path, lease_id, is_open=False)
             continue
         try:
             tokens.renew(

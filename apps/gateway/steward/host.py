@@ -13,7 +13,8 @@ STALE_SECONDS = 5.0
 
 @dataclass
 class Host:
-    """One gateway host. `read_at` and `settled_at` are when the database was last read and settled with."""
+    """One gateway host. `read_at` and `settled_at` are when the database was last read and settled with,
+    `failed_at` when that was last tried in vain."""
 
     port: int
     count: int
@@ -22,6 +23,7 @@ class Host:
     is_supplied: bool = False  # the workers know whom to serve, and how
     read_at: float = 0.0
     settled_at: float = 0.0
+    failed_at: float = 0.0
 
     @property
     def snapshot_seconds(self) -> float:
@@ -31,7 +33,8 @@ class Host:
     @property
     def has_database(self) -> bool:
         """Whether the database can be read and settled with."""
-        return time.monotonic() - min(self.read_at, self.settled_at) < STALE_SECONDS
+        last = min(self.read_at, self.settled_at)
+        return last > self.failed_at and time.monotonic() - last < STALE_SECONDS
 
     @property
     def has_redis(self) -> bool:

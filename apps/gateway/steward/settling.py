@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from apps.billing.models import Hold
 from apps.billing.services import tokens
 from apps.core.ids import encode
 from apps.gateway import flights, usage
@@ -28,7 +29,6 @@ from apps.gateway.steward.tally import tally
 
 BATCH = 5000
 LOCK = "lock"
-LEASES = "leases"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _facts = msgspec.msgpack.Decoder(Facts)
 log = structlog.get_logger(__name__)
@@ -176,7 +176,7 @@ def _bury(path: Path) -> int:
     lost = 0
     while done := settle(folder, state=flights.OPEN):
         lost += done
-    for lease_id in open_leases(path):
+    for lease_id in leases_of(path.name):
         tokens.release(lease_id=lease_id)
     shutil.rmtree(path)
     if lost:
@@ -184,20 +184,6 @@ def _bury(path: Path) -> int:
     return lost
 
 
-def note_lease(path: Path, lease_id: str, *, is_open: bool) -> None:
-    """Write down that a worker has a lease, or has it no more."""
-    with (path / LEASES).open("a") as file:
-        file.write(f"{'+' if is_open else '-'}{lease_id}\n")
-
-
-def open_leases(path: Path) -> list[str]:
-    """The leases that a worker had."""
-    try:
-        lines = (path / LEASES).read_text().split()
-    except FileNotFoundError:
-        return []
-    had = dict.fromkeys(line[1:] for line in lines if line.startswith("+"))
-    for line in lines:
-        if line.startswith("-"):
-            had.pop(line[1:], None)
-    return list(had)
+def leases_of(worker: str) -> list[str]:
+    """The leases that the books say a worker has."""
+    return list(Hold.objects.filter(pk__startswith="lse_", holder=worker).values_list("pk", flat=True))

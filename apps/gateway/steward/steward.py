@@ -92,6 +92,7 @@ class Steward:
             (self._look, LOOK_SECONDS),
             (self._settle_now, SETTLE_SECONDS),
             (self._bury, RECOVER_SECONDS),
+            (self._sweep, RECOVER_SECONDS),
             (self._outside.publish, TELL_SECONDS),
             (self._note_keys, TELL_SECONDS),
         ):
@@ -147,6 +148,7 @@ class Steward:
             try:
                 await work()
             except (DatabaseError, DomainError) as error:
+                self.host.failed_at = time.monotonic()
                 log.warning("gateway_without_database", error=str(error))
             except Exception:
                 log.exception("gateway_failed")
@@ -252,6 +254,10 @@ class Steward:
             kept = await self._ask("bank", bank.keep, child.account, hold)
             if kept is not None:
                 child.link.send(kept)
+
+    async def _sweep(self) -> None:
+        for child in list(self.children):
+            await self._ask("bank", bank.sweep, child.account)
 
     async def _call_back(self, team_id: str, *, also_elsewhere: bool = True) -> None:
         """Ask every worker for the team's idle money."""
