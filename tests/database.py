@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import secrets
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,17 @@ def own_database(super_url: str) -> Iterator[str]:
         _point_at(before)
         with psycopg.connect(super_url, autocommit=True) as server:
             _drop(server, name)
+
+
+def copy_to(super_url: str, programs: Path) -> None:
+    """Bring what the migrations make to a database of another server, by PostgreSQL's own programs."""
+    known = plugin.services()
+    assert known is not None, plugin.NO_SERVICES
+    source = known["environment"]["DATABASE_SUPER_URL"].rpartition("/")[0]
+    template = f"{source}/template_{fingerprint()}"
+    dump = subprocess.run([programs / "pg_dump", "-d", template], check=True, capture_output=True)
+    restore = [programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", super_url]
+    subprocess.run(restore, input=dump.stdout, check=True, capture_output=True)
 
 
 def prepare() -> None:

@@ -10,7 +10,6 @@ import pytest
 import redis
 from celery import Celery
 from django.conf import settings
-from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,8 +24,10 @@ from apps.operations.specs import Answer
 from celery_worker.app import app
 from celery_worker.queues import QUEUES, ROUTES
 from runner import postgres, valkey
+from runner.account import service_account
 from runner.paths import scratch
 from runner.processes import end
+from tests import database
 from tests.factories.instances import make_stage
 from tests.faults import harness
 
@@ -162,7 +163,7 @@ def own_postgres():
     named = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
     point_at(**{name: about[key] for name, key in named.items()})
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        database.copy_to(server.super_url(postgres.OWNER), postgres.binaries(service_account()))
         yield state
     finally:
         connections.close_all()
