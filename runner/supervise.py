@@ -152,17 +152,40 @@ def _portal_port() -> int:
     return free_port()
 
 
-def _collect_assets(product: Product) -> None:
-    """Hash and compress what browsers load, when any of it has changed."""
-    digest = hashlib.sha256((paths.ROOT / "requirements.txt").read_bytes())
-    for path in sorted((paths.ROOT / "static").rglob("*")):
+def _digest(*patterns: str) -> str:
+    """Changes with the content of the checkout's files of these names, and with the locked packages."""
+    digest = hashlib.sha256()
+    for path in sorted(
+        {path for pattern in ("requirements.txt", *patterns) for path in paths.ROOT.glob(pattern)}
+    ):
         if path.is_file():
             digest.update(str(path.relative_to(paths.ROOT)).encode() + path.read_bytes())
-    stamp = paths.VAR / "static.sha256"
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+    return digest.hexdigest()
+
+
+def _manage_unless_done(product: Product, stamp: Path, digest: str, *words: str) -> None:
+    """Run a command whose outcome depends on these files alone, unless it was run for the same."""
+    if stamp.exists() and stamp.read_text() == digest:
         return
-    product.manage("collectstatic", "--noinput", "-v", "0")
-    stamp.write_text(digest.hexdigest())
+    product.manage(*words)
+    stamp.write_text(digest)
+
+
+def _collect_assets(product: Product) -> None:
+    """Hash and compress what browsers load."""
+    words = ("collectstatic", "--noinput", "-v", "0")
+    _manage_unless_done(product, paths.VAR / "static.sha256", _digest("static/**/*"), *words)
+
+
+def _migrate(product: Product) -> None:
+    """Bring the database up to date. The mark lies with our own server's data; another's is always asked."""
+    say("Bringing the database up to date")
+    if "postgres" not in product.services.wanted:
+        product.manage("migrate", "--noinput")
+        return
+    sources = _digest("apps/*/migrations/*.py", "hostedai/settings/base.py")
+    stamp = product.folder / "postgres" / "migrated.sha256"
+    _manage_unless_done(product, stamp, sources, "migrate", "--noinput")
 
 
 def _has_demo() -> bool:
@@ -190,8 +213,7 @@ def _start(product: Product) -> None:
             (product.folder / FILLING).touch()
     product.services.start()
     product.host = _start_libvirt(paths.scratch() / "run-libvirt")
-    say("Bringing the database up to date")
-    product.manage("migrate", "--noinput")
+    _migrate(product)
     _collect_assets(product)
     done = product.folder / "demo.done"
     if _has_demo() and not done.exists() and not os.environ.get("HOSTEDAI_NO_DEMO"):
