@@ -1,5 +1,7 @@
 """Reads: what a team's policies allow, and how each of them answers a launch."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -21,7 +23,19 @@ from apps.policies.models import (
     ResourcePolicy,
     ServicePolicy,
 )
-from apps.policies.specs import DISK, INSTANCES, MEMORY, VCPUS, Choice, Demand, Gate, Limit, Limits, UsedLimit
+from apps.policies.specs import (
+    DISK,
+    INSTANCES,
+    MEMORY,
+    VCPUS,
+    Choice,
+    Demand,
+    Gate,
+    Limit,
+    Limits,
+    Rules,
+    UsedLimit,
+)
 from apps.policies.states import Kind, Level
 
 MODELS: dict[
@@ -58,6 +72,33 @@ SELECT t.is_open, t.slugs, i.is_open, i.slugs
 """
 
 
+_RULES = """
+SELECT t.is_open, t.slugs, i.is_open, i.slugs,
+       array(SELECT jsonb_build_array(level, target, metric, access, maximum) FROM policies_resourcelimit
+              WHERE policy_id = coalesce(a.resource_id,
+                                         (SELECT id FROM policies_resourcepolicy WHERE is_default))),
+       array(SELECT jsonb_build_array(level, target, metric, used) FROM policies_quotausage u
+              WHERE u.team_id = team.id)
+  FROM (SELECT %s::uuid AS id) team
+  LEFT JOIN policies_assignment a ON a.team_id = team.id
+  LEFT JOIN policies_instancetypepolicy t ON t.id = a.instance_type_id
+  LEFT JOIN policies_imagepolicy i ON i.id = a.image_id
+"""
+
+
+def rules_of(team_id: str) -> Rules:
+    """Choices, limits and what is used, in one statement."""
+    type_open, types, image_open, images, limits, used = statements.fetch_one(
+        _RULES, [decode("team", team_id)]
+    )
+    return Rules(
+        types=Choice() if type_open is None else Choice(type_open, frozenset(types)),
+        images=Choice() if image_open is None else Choice(image_open, frozenset(images)),
+        limits=Limits.of(Limit(*json.loads(line)) for line in limits),
+        used={(level, target, metric): amount for level, target, metric, amount in map(json.loads, used)},
+    )
+
+
 def limits_of(team_id: str) -> Limits:
     """The lines of the team's resource policy; a team without one is held to the default."""
     rows = statements.fetch_all(_LIMITS, [decode("team", team_id)])
@@ -79,20 +120,21 @@ def used_by(team_id: str) -> dict[tuple[str, str, str], int]:
     return {(level, target, metric): used for level, target, metric, used in rows}
 
 
-def explain_gates(*, team_id: str, demand: Demand, type_slug: str = "", image_slug: str = "") -> list[Gate]:
+def explain_gates(rules: Rules, *, demand: Demand, type_slug: str = "", image_slug: str = "") -> list[Gate]:
     """How each policy of the team answers: instance type, image, and every quota the demand touches."""
-    types, images = choices_of(team_id)
     gates = []
     if type_slug:
         gates.append(
-            _choice_gate("type_policy", types, type_slug, _("Your policy allows this instance type."))
+            _choice_gate("type_policy", rules.types, type_slug, _("Your policy allows this instance type."))
         )
     if image_slug:
-        gates.append(_choice_gate("image_policy", images, image_slug, _("Your policy allows this image.")))
-    return gates + quota_gates(limits=limits_of(team_id), used=used_by(team_id), demand=demand)
+        gates.append(
+            _choice_gate("image_policy", rules.images, image_slug, _("Your policy allows this image."))
+        )
+    return gates + quota_gates(limits=rules.limits, used=rules.used, demand=demand)
 
 
-def quota_gates(*, limits: Limits, used: dict[tuple[str, str, str], int], demand: Demand) -> list[Gate]:
+def quota_gates(*, limits: Limits, used: Mapping[tuple[str, str, str], int], demand: Demand) -> list[Gate]:
     """One gate per metric that the demand needs: the tightest of its levels. Touches nothing."""
     gates = []
     for metric, amount in demand.amounts().items():

@@ -127,6 +127,16 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """All that a team's policies say of a launch; `used` is (level, target, metric) → amount in use."""
+
+    types: Choice
+    images: Choice
+    limits: Limits
+    used: Mapping[tuple[str, str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
 class UsedLimit:
     """A line of a policy and how much of it one team uses."""
 

@@ -4,8 +4,9 @@ import json
 from typing import Any, ClassVar
 
 import pgtrigger
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +27,13 @@ class RegionQuerySet(TenantQuerySet):
     def selling(self) -> "RegionQuerySet":
         """Regions that customers may know of."""
         return self.exclude(state=RegionState.CLOSED)
+
+    def with_kinds(self) -> "RegionQuerySet":
+        """With `kinds`: the drivers of their active clusters, which is public knowledge."""
+        active = Q(clusters__state=ClusterState.ACTIVE)
+        return self.annotate(
+            kinds=ArrayAgg("clusters__kind", filter=active, distinct=True, default=Value([]))
+        )
 
 
 class Region(models.Model):
@@ -50,6 +58,8 @@ class Region(models.Model):
     thawed_at = models.DateTimeField(null=True, editable=False)
     frozen_because = models.CharField(max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), db_default=Now())
+
+    kinds: list[str]  # of regions read `with_kinds`
 
     objects = RegionQuerySet.as_manager()
 

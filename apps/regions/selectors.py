@@ -9,7 +9,6 @@ from apps.core.actor import Actor
 from apps.core.errors import NotFound
 from apps.core.permissions import Permission
 from apps.regions.models import Cluster, Region, RegionQuerySet
-from apps.regions.states import ClusterState
 
 
 def list_regions(*, actor: Actor) -> QuerySet[Any]:
@@ -48,9 +47,3 @@ def _one(rows: QuerySet[Any], message: str) -> Any:
     if found is None:
         raise NotFound(message)
     return found
-
-
-def kinds_in(region_slug: str) -> set[str]:
-    """The drivers that run machines in a region; public knowledge."""
-    active = Cluster.objects.filter(region__slug=region_slug, state=ClusterState.ACTIVE)
-    return set(active.values_list("kind", flat=True))

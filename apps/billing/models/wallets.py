@@ -39,6 +39,8 @@ class Wallet(models.Model):
     is_budgeted = models.BooleanField(db_default=False, editable=False)  # it has, or had, budgets
     created_at = models.DateTimeField(db_default=Now())
 
+    burn: Decimal | None = None  # what runs costs per hour; of wallets read with it
+
     objects = WalletQuerySet.as_manager()
 
     class Meta:

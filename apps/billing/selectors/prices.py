@@ -1,6 +1,6 @@
 """Reading the price book: what is in force, what a thing would cost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.db.models import QuerySet
@@ -23,25 +23,40 @@ Versions = PriceVersionQuerySet
 # Asked at every launch: see `core.statements`. One's own price comes last and wins.
 _IN_FORCE = """
   FROM billing_priceversion p JOIN billing_wallet w ON w.currency = p.currency
- WHERE w.team_id = %(team)s AND p.product = ANY(%(products)s)
-   AND p.valid_from <= %(at)s AND (p.valid_until IS NULL OR p.valid_until > %(at)s)
+ WHERE w.team_id = %(team)s
+   AND p.valid_from <= coalesce(%(at)s, now())
+   AND (p.valid_until IS NULL OR p.valid_until > coalesce(%(at)s, now()))
    AND (p.book = 'standard' OR p.book = (
-        SELECT c.book FROM billing_pricelistchoice c WHERE c.team_id = %(team)s AND c.valid_from <= %(at)s
+        SELECT c.book FROM billing_pricelistchoice c
+         WHERE c.team_id = %(team)s AND c.valid_from <= coalesce(%(at)s, now())
          ORDER BY c.valid_from DESC LIMIT 1))
- ORDER BY p.book <> 'standard'
 """
+_NAMED = " AND p.product = ANY(%(products)s)"
+_OWN_LAST = " ORDER BY p.book <> 'standard'"
 
 
 def quote(rates: Iterable[Rate], *, team_id: str, at: datetime) -> Quote:
     """What the rates cost the team per hour at a moment; raises NoPrice for what has no price."""
     wanted = merged(rates)
-    columns = statements.columns_of(PriceVersion)
-    values = {"team": decode("team", team_id), "products": [rate.product for rate in wanted], "at": at}
-    rows = statements.fetch_all(f"SELECT {columns.spelled('p')} {_IN_FORCE}", values)
-    found = {version.product: version for row in rows if (version := columns.read(row))}
+    found = book_of(team_id, at=at, products=[rate.product for rate in wanted])
     if found:
         return _quote(wanted, found, next(iter(found.values())).currency)
     return _quote(wanted, found, currency_of(team_id))
+
+
+def book_of(
+    team_id: str, *, at: datetime | None = None, products: Sequence[str] | None = None
+) -> dict[str, PriceVersion]:
+    """The team's price of each product, its own where it has one; by default all of them, and now."""
+    columns, named = statements.columns_of(PriceVersion), "" if products is None else _NAMED
+    values = {"team": decode("team", team_id), "products": products, "at": at}
+    rows = statements.fetch_all(f"SELECT {columns.spelled('p')} {_IN_FORCE}{named}{_OWN_LAST}", values)
+    return {version.product: version for row in rows if (version := columns.read(row))}
+
+
+def quote_by(book: Mapping[str, PriceVersion], rates: Iterable[Rate], *, currency: str) -> Quote:
+    """What the rates cost by prices that have been read; raises NoPrice for what has none."""
+    return _quote(merged(rates), book, currency)
 
 
 def quote_in(rates: Iterable[Rate], *, currency: str, at: datetime) -> Quote:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from apps.billing.models import PriceListChoice, PriceVersion, Wallet
 from apps.billing.models.terms import STANDARD
+from apps.billing.selectors.prices import book_of
 from apps.billing.specs import TOKEN_KINDS, PriceTable, TokenPrices
 from apps.core.money import ZERO
 
@@ -26,6 +27,16 @@ def price_table(now: datetime) -> PriceTable:
         slugs = {slug: {**common.get(slug, {}), **own.get(slug, {})} for slug in {*common, *own}}
         tables[f"{book}/{currency}"] = {slug: _prices(currency, kinds) for slug, kinds in slugs.items()}
     return PriceTable(tables, _books_of_teams(now, tables))
+
+
+def prices_for(team_id: str, currency: str) -> dict[str, TokenPrices]:
+    """What one team pays now for each model that has a price, in one statement."""
+    kinds: Kinds = {}
+    for product, version in book_of(team_id).items():
+        if product.startswith("tokens:"):
+            _tokens, slug, kind = product.split(":")
+            kinds.setdefault(slug, {})[kind] = (version.unit_price, str(version.pk))
+    return {slug: _prices(currency, found) for slug, found in kinds.items()}
 
 
 def _books_of_teams(now: datetime, tables: Container[str]) -> dict[str, str]:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from apps.billing.models import Hold, Meter, Wallet
@@ -59,10 +60,18 @@ def hours_left(spendable: Decimal, hourly: Decimal) -> Decimal | None:
 
 def find_wallet(*, actor: Actor, team_id: str) -> Wallet:
     """The team's wallet; NotFound unless the actor may read it."""
-    visible = Wallet.objects.visible_to(actor).select_related("team")
-    wallet: Wallet | None = visible.filter(team_id=team_id).first()
+    wallet = look_at(actor=actor, team_id=team_id)
     if wallet is None:
         raise NotFound(_("There is no such team."))
+    return wallet
+
+
+def look_at(*, actor: Actor, team_id: str) -> Wallet | None:
+    """The team's wallet and what burns there, in one statement; None unless the actor may read it."""
+    visible = Wallet.objects.visible_to(actor).select_related("team").filter(team_id=team_id)
+    running = Meter.objects.running().filter(team_id=OuterRef("team_id")).order_by().values("team_id")
+    burn = Subquery(running.annotate(s=Sum("hourly")).values("s"))
+    wallet: Wallet | None = visible.annotate(burn=Coalesce(burn, ZERO)).first()
     return wallet
 
 
@@ -84,7 +93,7 @@ def balance_in(wallet: Wallet) -> Balance:
         held=wallet.held,
         credit_limit=wallet.credit_limit,
         available=wallet.available,
-        burn=burn_per_hour(wallet.team_id),
+        burn=burn_per_hour(wallet.team_id) if wallet.burn is None else wallet.burn.quantize(PLACES),
     )
 
 

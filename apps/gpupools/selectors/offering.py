@@ -11,7 +11,7 @@ from apps.gpupools import placement
 from apps.gpupools.selectors import fleet
 from apps.gpupools.specs import RoomInRegion, Snapshot, Wanted
 from apps.policies import selectors as policies
-from apps.policies.specs import Demand, Gate
+from apps.policies.specs import Demand, Gate, Rules
 from apps.regions.models import Region
 from apps.teams.models import Team
 
@@ -34,23 +34,39 @@ class Offer:
         return self.room > 0 and not self.gates
 
 
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What a team may launch and what that was concluded from; `known` has regions in planner's words."""
+
+    offers: list[Offer]
+    rules: Rules
+    known: dict[str, Snapshot]
+
+    def in_region(self, region_id: str) -> Snapshot:
+        return self.known[fleet.raw("reg", region_id)]
+
+
 def offers(*, actor: Actor, team: Team, regions: Iterable[Any] | None = None) -> list[Offer]:
-    """Every published type the team may launch, with how many fit in each open region: 6 statements."""
+    """Every published type the team may launch, with how many fit in each open region."""
+    return market(actor=actor, team=team, regions=regions).offers
+
+
+def market(*, actor: Actor, team: Team, regions: Iterable[Any] | None = None) -> Market:
+    """The same with its grounds: 3 statements, and one for the regions where none are given."""
     actor.require(Permission.CATALOG_READ, team.scope)
-    allowed, _images = policies.choices_of(team.pk)
-    limits, used = policies.limits_of(team.pk), policies.used_by(team.pk)
+    rules = policies.rules_of(team.pk)
     places = list(Region.objects.selling() if regions is None else regions)
     kinds = InstanceType.objects.launchable().select_related("gpu_model")
     known = fleet.snapshots([fleet.raw("reg", region.pk) for region in places])
     found = []
     for kind in kinds:
-        if not allowed.allows(kind.slug):
+        if not rules.types.allows(kind.slug):
             continue
         rooms = tuple(_room(kind, region.pk, known, team) for region in places)
         demand = demand_of(kind, next((one.region_id for one in rooms if one.room), ""))
-        gates = policies.quota_gates(limits=limits, used=used, demand=demand)
+        gates = policies.quota_gates(limits=rules.limits, used=rules.used, demand=demand)
         found.append(Offer(kind, kind.product, rooms, tuple(gate for gate in gates if not gate.ok)))
-    return found
+    return Market(found, rules, known)
 
 
 def demand_of(kind: InstanceType, region_id: str) -> Demand:

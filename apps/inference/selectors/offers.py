@@ -67,14 +67,25 @@ def region_called(slug: str) -> Region:
 
 def clusters(*, region: Region, hardware: Hardware, version: ModelVersion) -> list[Cluster]:
     """The region's clusters that can run it, the one with the fewest engines first."""
-    kinds = [kind for kind in hardware.kinds if version.format in _FORMATS.get(Kind(kind), set())]
-    here = Q(region=region, state=ClusterState.ACTIVE, kind__in=set(kinds) & set(SERVING_KINDS))
+    here = Q(region=region, state=ClusterState.ACTIVE, kind__in=_kinds_for(hardware, version))
     rows = list(Cluster.objects.filter(here).order_by("pk"))
     if len(rows) < 2:
         return rows
     counted = Replica.objects.present().filter(cluster__in=rows).values_list("cluster_id")
     used = dict(counted.annotate(count=Count("pk")).order_by())
     return sorted(rows, key=lambda cluster: used.get(cluster.pk, 0))
+
+
+def _kinds_for(hardware: Hardware, version: ModelVersion) -> set[str]:
+    """The drivers that can run the version on the hardware."""
+    kinds = {kind for kind in hardware.kinds if version.format in _FORMATS.get(Kind(kind), set())}
+    return kinds & set(SERVING_KINDS)
+
+
+def hardware_for(region: Region, version: ModelVersion) -> list[Hardware]:
+    """What the version can be served on in a region that was read `with_kinds`."""
+    rows = Hardware.objects.filter(is_active=True).select_related("gpu_model")
+    return [row for row in rows if _kinds_for(row, version) & set(region.kinds)]
 
 
 def cluster_for(*, region: Region, hardware: Hardware, version: ModelVersion) -> Cluster:
@@ -87,10 +98,10 @@ def cluster_for(*, region: Region, hardware: Hardware, version: ModelVersion) ->
 
 def regions_with_engines() -> Sequence[Region]:
     """Regions where an endpoint can be made, in order of their names."""
-    serving = Cluster.objects.filter(state=ClusterState.ACTIVE, kind__in=SERVING_KINDS)
     kinds = {kind for row in Hardware.objects.filter(is_active=True) for kind in row.kinds}
-    here = serving.filter(kind__in=kinds).values("region_id")
-    return list(Region.objects.selling().filter(pk__in=here).order_by("name"))
+    kinds &= set(SERVING_KINDS)
+    regions = Region.objects.selling().with_kinds().order_by("name")
+    return [region for region in regions if kinds & set(region.kinds)]
 
 
 def hardware_in(region: Region) -> list[Hardware]:

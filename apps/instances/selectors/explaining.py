@@ -1,16 +1,16 @@
 """“Why not?”: every gate a launch must pass, what is asked and left, and the nearest that would do."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 from django.utils.translation import gettext as _
 
 from apps.billing.errors import NoPrice
-from apps.billing.models import Wallet
+from apps.billing.models import PriceVersion, Wallet
 from apps.billing.selectors import prices
-from apps.billing.specs import RESERVE_FOR, SECONDS_PER_HOUR
+from apps.billing.specs import RESERVE_FOR, SECONDS_PER_HOUR, Rate
+from apps.catalog.models import Image, InstanceType
 from apps.core.actor import Actor
-from apps.core.clock import db_now
 from apps.core.errors import Invalid
 from apps.core.money import ZERO, plain, round_minor
 from apps.core.permissions import Permission
@@ -21,27 +21,60 @@ from apps.instances.selectors import offers
 from apps.instances.selectors.offers import Offer
 from apps.instances.specs import Explanation, InstanceSpec
 from apps.policies import selectors as policies
-from apps.policies.specs import Gate
+from apps.policies.specs import Gate, Rules
+from apps.regions.models import Region
 from apps.regions.states import RegionState
 from apps.teams.models import Team
 from apps.teams.states import TeamState
 
 
-def explain(*, actor: Actor, team: Team, spec: InstanceSpec) -> Explanation:
-    """All gates at once: role, team, offer, region, policies, quotas, balance, freshness, capacity."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the gates rest on."""
+
+    region: Region
+    type: InstanceType
+    image: Image
+    rules: Rules
+    book: Mapping[str, PriceVersion]
+    wallet: Wallet | None
+    snapshot: Snapshot
+
+    def offer(self, spec: InstanceSpec) -> Offer:
+        return offers.put_together(spec, self.region, self.type, self.image)
+
+
+def explain(*, actor: Actor, team: Team, spec: InstanceSpec, known: Known | None = None) -> Explanation:
+    """All gates at once: role, team, offer, region, policies, quotas, balance, freshness, capacity.
+
+    `known` is what a page has read already because it shows it anyway.
+    """
     gates = [_role(actor, team), _team(team)]
     try:
-        offer = offers.find(spec)
+        offer = known.offer(spec) if known else offers.find(spec)
     except Invalid as wrong:
         return Explanation((*gates, Gate("offer", False, asked=_asked(spec), message=str(wrong.message))))
     gates.append(Gate("offer", True, asked=_asked(spec), message=_("Type, image and disk go together.")))
+    known = known or _read(team, offer, spec)
     gates += _region(offer)
     gates += policies.explain_gates(
-        team_id=team.pk, demand=offer.demand(spec), type_slug=offer.type.slug, image_slug=offer.image.slug
+        known.rules, demand=offer.demand(spec), type_slug=offer.type.slug, image_slug=offer.image.slug
     )
-    gates.append(_balance(team, offer, spec))
-    room, nearest = _room(team, offer, spec)
+    gates.append(_balance(team, offer.rates(spec), known))
+    room, nearest = _room(team, offer.wanted(spec), known.snapshot)
     return Explanation((*gates, *room), nearest)
+
+
+def _read(team: Team, offer: Offer, spec: InstanceSpec) -> Known:
+    return Known(
+        region=offer.region,
+        type=offer.type,
+        image=offer.image,
+        rules=policies.rules_of(team.pk),
+        book=prices.book_of(team.pk, products=[rate.product for rate in offer.rates(spec)]),
+        wallet=Wallet.objects.filter(team_id=team.pk).first(),
+        snapshot=fleet.snapshot_of(fleet.in_planner_words(offer.wanted(spec))),
+    )
 
 
 def _asked(spec: InstanceSpec) -> str:
@@ -81,14 +114,13 @@ def _region(offer: Offer) -> Iterator[Gate]:
     )
 
 
-def _balance(team: Team, offer: Offer, spec: InstanceSpec) -> Gate:
+def _balance(team: Team, rates: list[Rate], known: Known) -> Gate:
     try:
-        quote = prices.quote(offer.rates(spec), team_id=team.pk, at=db_now())
+        quote = prices.quote_by(known.book, rates, currency=team.currency)
     except NoPrice as missing:
-        return Gate("price", False, asked=offer.type.product, message=str(missing.message))
+        return Gate("price", False, asked=known.type.product, message=str(missing.message))
     needed = quote.hourly * int(RESERVE_FOR.total_seconds()) / SECONDS_PER_HOUR
-    wallet = Wallet.objects.filter(team_id=team.pk).first()
-    free = wallet.available if wallet else ZERO
+    free = known.wallet.available if known.wallet else ZERO
     enough = free >= needed
     words = {"needed": plain(round_minor(needed, quote.currency)), "currency": quote.currency}
     message = (
@@ -98,10 +130,9 @@ def _balance(team: Team, offer: Offer, spec: InstanceSpec) -> Gate:
     return Gate("balance", enough, asked=words["needed"], left=left, message=message)
 
 
-def _room(team: Team, offer: Offer, spec: InstanceSpec) -> tuple[list[Gate], dict[str, object] | None]:
-    ask = fleet.in_planner_words(offer.wanted(spec))
-    mine = fleet.raw("team", team.pk)
-    snapshot, found = fleet.plan_for(ask, mine)
+def _room(team: Team, wanted: Wanted, snapshot: Snapshot) -> tuple[list[Gate], dict[str, object] | None]:
+    ask, mine = fleet.in_planner_words(wanted), fleet.raw("team", team.pk)
+    found = placement.plan(snapshot, ask, mine)
     gates = [_freshness(snapshot), _capacity(found, ask)]
     if found.candidates:
         return gates, None

@@ -80,7 +80,13 @@ class Offer:
 
 def find(spec: InstanceSpec) -> Offer:
     """Look the wish up; raises Invalid for what does not exist, BadShape for what does not fit together."""
-    region, kind, image = _look_up(spec)
+    return put_together(spec, *_look_up(spec))
+
+
+def put_together(
+    spec: InstanceSpec, region: Region | None, kind: InstanceType | None, image: Image | None
+) -> Offer:
+    """What has been looked up as one offer; raises as `find` does."""
     if region is None:
         raise Invalid(_("There is no such region."), field="region")
     if kind is None or kind.state not in LAUNCHABLE:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.billing.models import Wallet
+from apps.billing.selectors import wallets
 from apps.core.actor import Actor
 from apps.core.permissions import Permission
 from apps.panels.kit import cells, nav
@@ -104,11 +105,10 @@ def _banner(view: Any) -> str:
 
 
 def wallet_of(place: Place, actor: Actor) -> Wallet | None:
-    """The wallet of the place's team, for those who may see it."""
+    """The wallet of the place's team and what burns there, for those who may see it."""
     if place.team is None or not actor.can(Permission.BILLING_READ, place.scope):
         return None
-    found: Wallet | None = Wallet.objects.visible_to(actor).filter(team_id=place.team.pk).first()
-    return found
+    return wallets.look_at(actor=actor, team_id=place.team.pk)
 
 
 def _balance(view: Any) -> dict[str, str] | None:

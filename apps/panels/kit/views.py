@@ -22,6 +22,7 @@ from apps.core.permissions import Permission
 from apps.panels.kit import nav, shell
 from apps.panels.kit.places import ADDRESS_PARTS, Place, place_for
 from apps.panels.kit.requests import PanelRequest
+from apps.teams.models import Team, Workspace
 
 PANELS = ("console", "admin", "cluster")
 
@@ -72,6 +73,18 @@ class PanelView(DjangoView):
     def url(self, name: str, **kwargs: Any) -> str:
         """The address of another page of this panel."""
         return self.place.url(name, **kwargs)
+
+    @property
+    def team(self) -> Team:
+        """The team whose page it is; for pages of the Console."""
+        assert self.place.team is not None
+        return self.place.team
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace whose page it is; for pages of the Console."""
+        assert self.place.workspace is not None
+        return self.place.workspace
 
     @cached_property
     def wallet(self) -> Wallet | None:

@@ -113,16 +113,14 @@ class BudgetNew(FormPage):
         return BudgetFields(data, initial=self.initial(), subjects=self._subjects())
 
     def save(self, data: dict[str, Any]) -> Any:
-        assert self.place.team is not None
         level, _colon, data["subject"] = data["subject"].partition(":")
         wish = BudgetWish(level=level, **data)
-        budgeting.set_budget(actor=self.actor, team=self.place.team, wish=wish)
+        budgeting.set_budget(actor=self.actor, team=self.team, wish=wish)
         return self.url("budgets")
 
     def _subjects(self) -> list[Any]:
         """The team, its workspaces, people and keys, as far as one may see them."""
-        assert self.place.team is not None
-        team = self.place.team
+        team = self.team
         workspaces = [(f"workspace:{one.pk}", one.name) for one in rows.workspaces(self.actor, team)]
         people = [(f"user:{one.user_id}", one.user.label) for one in rows.members(self.actor, team)]
         keys = [(f"key:{one.pk}", one.name) for one in rows.api_keys(self.actor, team) if not one.revoked_at]

@@ -59,7 +59,7 @@ class EstimateForm(FormPage):
     submit = _("Estimate")
 
     def form(self, data: Any = None) -> forms.Form:
-        return estimate_form(self.place.team.currency if self.place.team else "", data)
+        return estimate_form(self.team.currency if self.team else "", data)
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Costs")), self.url("cost"))]
@@ -87,11 +87,6 @@ class Cost(Page):
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Billing")), self.url("billing"))]
-
-    @cached_property
-    def team(self) -> Any:
-        assert self.place.team is not None
-        return self.place.team
 
     @cached_property
     def found(self) -> list[Advice]:

@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -13,22 +12,21 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from apps.billing.errors import NoPrice
-from apps.billing.selectors import prices, wallets
+from apps.billing.models import PriceVersion
+from apps.billing.selectors import prices
 from apps.billing.specs import Quote
 from apps.catalog.models import Image
-from apps.core.clock import db_now
 from apps.core.errors import DomainError, Invalid
 from apps.core.permissions import Permission
-from apps.gpupools.selectors.offering import Offer, offers
+from apps.gpupools.selectors.offering import Market, Offer, market
 from apps.instances import services
-from apps.instances.selectors import explain
+from apps.instances.selectors import Known, explain
 from apps.instances.selectors.offers import rates_of
 from apps.instances.specs import Explanation, InstanceSpec
 from apps.panels import snippets
 from apps.panels.kit import FormPage, cells, shell
-from apps.policies.selectors import choices_of
+from apps.panels.user.costs import cost_of
 from apps.regions.models import Region
-from apps.regions.selectors import kinds_in
 from apps.users.models import SshKey
 from apps.users.selectors import ssh_keys
 
@@ -113,10 +111,8 @@ class Launch(FormPage):
         return form
 
     def save(self, data: dict[str, Any]) -> str:
-        assert self.place.team is not None
-        assert self.place.workspace is not None
         instance = services.create_instance(
-            actor=self.actor, team=self.place.team, workspace=self.place.workspace, spec=self._spec(data)
+            actor=self.actor, team=self.team, workspace=self.workspace, spec=self._spec(data)
         )
         return self.url("instance", pk=instance.pk)
 
@@ -131,33 +127,30 @@ class Launch(FormPage):
     # ------------------------------------------------------------ what there is
 
     @cached_property
-    def now(self) -> datetime:
-        return db_now()
-
-    @cached_property
     def keys(self) -> list[SshKey]:
         return list(ssh_keys(self.actor))
 
     @cached_property
     def regions(self) -> dict[str, Region]:
-        return {region.pk: region for region in Region.objects.selling()}
+        return {region.pk: region for region in Region.objects.selling().with_kinds()}
 
     @cached_property
-    def offers(self) -> list[Offer]:
-        assert self.place.team is not None
-        return offers(actor=self.actor, team=self.place.team, regions=list(self.regions.values()))
+    def market(self) -> Market:
+        return market(actor=self.actor, team=self.team, regions=list(self.regions.values()))
 
     @cached_property
-    def book(self) -> dict[str, Decimal]:
-        """The unit price of each product in the team's currency."""
-        assert self.place.team is not None
-        found = prices.price_list(currency=self.place.team.currency, at=self.now)
-        return {one.product: one.unit_price for one in found}
+    def images(self) -> list[Image]:
+        return list(Image.objects.launchable())
+
+    @cached_property
+    def book(self) -> dict[str, PriceVersion]:
+        """The team's price of each product."""
+        return prices.book_of(self.team.pk)
 
     @cached_property
     def chosen(self) -> Chosen:
         asked = self.request.POST if self.request.method == "POST" else self.request.GET
-        offer = _pick(self.offers, asked.get("type"))
+        offer = _pick(self.market.offers, asked.get("type"))
         region = self._region(offer, asked.get("region", ""))
         images = self.images_for(offer, region)
         image = next((one for one in images if one.slug == asked.get("image")), images[0] if images else None)
@@ -187,15 +180,13 @@ class Launch(FormPage):
 
     def images_for(self, offer: Offer | None, region: str) -> list[Image]:
         """The images that policy allows and machines of the type can start in the region."""
-        assert self.place.team is not None
-        _types, allowed = choices_of(self.place.team.pk)
-        kinds = kinds_in(region)
+        kinds = next((set(one.kinds) for one in self.regions.values() if one.slug == region), set())
         if offer and offer.type.cluster_kinds:
             kinds &= set(offer.type.cluster_kinds)
         return [
             image
-            for image in Image.objects.launchable()
-            if allowed.allows(image.slug)
+            for image in self.images
+            if self.market.rules.images.allows(image.slug)
             and (not image.cluster_kinds or kinds & set(image.cluster_kinds))
             and (offer is None or image.min_memory_mib <= offer.type.memory_mib)
         ]
@@ -203,11 +194,11 @@ class Launch(FormPage):
     @cached_property
     def quote(self) -> Quote | None:
         offer = self.chosen.offer
-        if offer is None or self.place.team is None:
+        if offer is None:
             return None
         try:
             rates = rates_of(offer.type, self.chosen.disk_gib)
-            return prices.quote(rates, team_id=self.place.team.pk, at=self.now)
+            return prices.quote_by(self.book, rates, currency=self.team.currency)
         except NoPrice:
             return None
 
@@ -215,11 +206,21 @@ class Launch(FormPage):
     def why(self) -> Explanation | None:
         """Each gate the selected launch must pass."""
         one = self.chosen
-        if one.offer is None or one.image is None or not one.region or self.place.team is None:
+        region = next((region for region in self.regions.values() if region.slug == one.region), None)
+        if one.offer is None or one.image is None or region is None:
             return None
         wanted = {"region": one.region, "type": one.offer.type.slug, "image": one.image.slug}
         spec = InstanceSpec(name="a", **wanted, disk_gib=one.disk_gib)
-        return explain(actor=self.actor, team=self.place.team, spec=spec)
+        known = Known(
+            region=region,
+            type=one.offer.type,
+            image=one.image,
+            rules=self.market.rules,
+            book=self.book,
+            wallet=self.wallet,
+            snapshot=self.market.in_region(region.pk),
+        )
+        return explain(actor=self.actor, team=self.team, spec=spec, known=known)
 
     # ------------------------------------------------------------ what the template shows
 
@@ -238,23 +239,26 @@ class Launch(FormPage):
         }
 
     def _groups(self) -> list[tuple[Any, list[dict[str, Any]]]]:
-        assert self.place.team is not None
-        cards = [
+        cards: list[dict[str, Any]] = [
             {
                 "type": offer.type,
                 "room": offer.room,
                 "pips": cells.pips(min(offer.room, 10), 10, label=_now("%(n)s free") % {"n": offer.room}),
                 "memory": cells.size(offer.type.memory_mib, "MiB"),
-                "price": cells.price(self.book.get(offer.product), self.place.team.currency),
+                "price": cells.price(self._price(offer), self.team.currency),
                 "is_open": offer.is_launchable and offer.product in self.book,
                 "gate": offer.gates[0].message if offer.gates else "",
             }
-            for offer in self.offers
+            for offer in self.market.offers
         ]
-        with_gpu = [card for offer, card in zip(self.offers, cards, strict=True) if offer.type.gpus]
-        without = [card for offer, card in zip(self.offers, cards, strict=True) if not offer.type.gpus]
+        with_gpu = [card for card in cards if card["type"].gpus]
+        without = [card for card in cards if not card["type"].gpus]
         groups = [(_now("GPU machines"), with_gpu), (_now("Machines without GPU"), without)]
         return [group for group in groups if group[1]]
+
+    def _price(self, offer: Offer) -> Decimal | None:
+        version = self.book.get(offer.product)
+        return version.unit_price if version else None
 
     def _places(self) -> list[dict[str, Any]]:
         offer = self.chosen.offer
@@ -274,22 +278,7 @@ class Launch(FormPage):
         ]
         return {
             "lines": lines,
-            "hourly": cells.price(hourly, currency),
-            "daily": cells.money(hourly * 24, currency),
-            "monthly": cells.money(hourly * 24 * 30, currency),
-            **self._runway(hourly, currency),
-        }
-
-    def _runway(self, hourly: Decimal, currency: str) -> dict[str, Any]:
-        if self.place.team is None or not self.can(Permission.BILLING_READ):
-            return {}
-        money = wallets.balance(self.place.team.pk)
-        hours = wallets.hours_left(money.spendable, money.burn + hourly)
-        lasts = cells.duration(float(hours) * 3600) if hours is not None else ""
-        return {
-            "balance": cells.money(money.balance, currency),
-            "lasts": lasts,
-            "is_low": hours is not None and hours < 24,
+            **cost_of(self.wallet, hourly, currency),
         }
 
     def _snippets(self) -> list[tuple[str, str]]:

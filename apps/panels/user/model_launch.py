@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from apps.billing.errors import NoPrice
-from apps.billing.selectors import prices, wallets
+from apps.billing.models import PriceVersion
+from apps.billing.selectors import prices
 from apps.billing.specs import Quote
-from apps.core.clock import db_now
 from apps.core.errors import DomainError, Invalid
 from apps.core.permissions import Permission
 from apps.inference.models import Hardware
@@ -21,6 +21,7 @@ from apps.inference.services import making
 from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
 from apps.panels import snippets
 from apps.panels.kit import FormPage, cells
+from apps.panels.user.costs import cost_of
 from apps.regions.models import Region
 from apps.registry import selectors as registry
 from apps.registry.models import ModelVersion
@@ -68,7 +69,7 @@ class ModelLaunch(FormPage):
 
     def save(self, data: dict[str, Any]) -> str:
         made = making.create_endpoint(
-            actor=self.actor, team=self.place.team, workspace=self.place.workspace, spec=_spec(data)
+            actor=self.actor, team=self.team, workspace=self.place.workspace, spec=_spec(data)
         )
         return self.url("endpoint", pk=made.pk)
 
@@ -97,8 +98,12 @@ class ModelLaunch(FormPage):
         version, region = self.version, self.region
         if version is None or region is None:
             return []
-        found = offers.hardware_in(region)
-        return [one for one in found if offers.clusters(region=region, hardware=one, version=version)]
+        return offers.hardware_for(region, version)
+
+    @cached_property
+    def book(self) -> dict[str, PriceVersion]:
+        """The team's price of each product."""
+        return prices.book_of(self.team.pk)
 
     @cached_property
     def version(self) -> ModelVersion | None:
@@ -118,15 +123,10 @@ class ModelLaunch(FormPage):
         return Chosen(self.version, self.region, hardware, fields)
 
     def quote_of(self, hardware: Hardware) -> Quote | None:
-        assert self.place.team is not None
         try:
-            return prices.quote(hardware.rates, team_id=self.place.team.pk, at=self.now)
+            return prices.quote_by(self.book, hardware.rates, currency=self.team.currency)
         except NoPrice:
             return None
-
-    @cached_property
-    def now(self) -> Any:
-        return db_now()
 
     # ------------------------------------------------------------ what the template shows
 
@@ -153,22 +153,7 @@ class ModelLaunch(FormPage):
         return {
             "replica": cells.price(quote.hourly, quote.currency),
             "count": count,
-            "hourly": cells.price(hourly, quote.currency),
-            "daily": cells.money(hourly * 24, quote.currency),
-            "monthly": cells.money(hourly * 24 * 30, quote.currency),
-            **self._runway(hourly, quote.currency),
-        }
-
-    def _runway(self, hourly: Any, currency: str) -> dict[str, Any]:
-        if self.place.team is None or not self.can(Permission.BILLING_READ):
-            return {}
-        money = wallets.balance(self.place.team.pk)
-        hours = wallets.hours_left(money.spendable, money.burn + hourly)
-        lasts = cells.duration(float(hours) * 3600) if hours is not None else ""
-        return {
-            "balance": cells.money(money.balance, currency),
-            "lasts": lasts,
-            "is_low": hours is not None and hours < 24,
+            **cost_of(self.wallet, hourly, quote.currency),
         }
 
     def _snippets(self) -> list[tuple[str, str]]:

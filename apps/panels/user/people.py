@@ -147,9 +147,8 @@ class Invite(FormPage):
         return [(str(_("Members")), self.url("members")), (str(_("Invitations")), self.url("invitations"))]
 
     def save(self, data: dict[str, Any]) -> Any:
-        assert self.place.team is not None
         self.invited = services.invite_member(
-            actor=self.actor, team=self.place.team, email=data["email"], role=Role(data["role"])
+            actor=self.actor, team=self.team, email=data["email"], role=Role(data["role"])
         )
         return self.url("invitations")
 

@@ -13,7 +13,7 @@ from django.middleware.csrf import get_token
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing.selectors.tokens import price_table
+from apps.billing.selectors.tokens import prices_for
 from apps.core.clock import db_now
 from apps.core.envelope import seal, unseal
 from apps.core.errors import DomainError, Invalid
@@ -34,12 +34,12 @@ ROLES = frozenset({"system", "user", "assistant"})
 
 def models_of(view: PanelView) -> list[dict[str, Any]]:
     """What may be talked to here, each with what a million tokens cost."""
-    assert view.place.team is not None
-    team, table = view.place.team, price_table(db_now())
+    team = view.team
+    table = prices_for(str(team.pk), team.currency)
     found = Endpoint.objects.callable_by(view.actor).filter(modality="chat").order_by("team", "slug")
     models = []
     for one in found:
-        prices = table.of(str(team.pk), one.price_slug)
+        prices = table.get(one.price_slug)
         cost = {"input": str(prices.input), "output": str(prices.output)} if prices else {}
         models.append({"slug": one.slug, "name": one.name, "currency": team.currency, **cost})
     return models
@@ -89,9 +89,7 @@ class PlaygroundAsk(PanelView):
 
     def _secret(self) -> str:
         """A key of this person, workspace and session; sealed in the session, never in the page."""
-        team, workspace = self.place.team, self.place.workspace
-        assert team is not None
-        assert workspace is not None
+        team, workspace = self.team, self.workspace
         name = f"playground:{workspace.pk}"
         kept = self.request.session.get(name)
         if kept and self._is_good(kept["key"]):

@@ -33,9 +33,8 @@ class Limits(Page):
     intro = _("What your team may use at most. What is not listed has no limit but capacity and balance.")
 
     def main(self) -> list[Any]:
-        assert self.place.team is not None
         names = {str(one.pk): one.name for one in regions_for_customers(actor=self.actor)}
-        lines = limits_for_team(actor=self.actor, team_id=str(self.place.team.pk))
+        lines = limits_for_team(actor=self.actor, team_id=str(self.team.pk))
         bars = [_bar(one, names) for one in lines if one.limit.ceiling is not None]
         if not bars:
             empty = Empty(_("No limits"), _("Nothing but capacity and your balance."), icon="scale")

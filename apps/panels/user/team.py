@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.permissions import Permission
 from apps.panels.kit import Action, Column, FormPage, Link, Resource, Section, cells
 from apps.teams import services
-from apps.teams.models import Team, Workspace
+from apps.teams.models import Workspace
 from apps.teams.selectors import rows
 
 
@@ -26,11 +26,6 @@ class TeamSettings(FormPage):
     sections = (
         Section(_("Identity"), _("Members see it in the switcher, and it stands on invoices."), ("name",)),
     )
-
-    @property
-    def team(self) -> Team:
-        assert self.place.team is not None
-        return self.place.team
 
     def initial(self) -> dict[str, Any]:
         return {"name": self.team.name}
@@ -86,8 +81,7 @@ class WorkspaceList(Resource):
     )
 
     def rows(self) -> QuerySet[Any]:
-        assert self.place.team is not None
-        return rows.workspaces(self.actor, self.place.team).select_related("team")
+        return rows.workspaces(self.actor, self.team).select_related("team")
 
 
 class WorkspaceFields(forms.Form):
@@ -107,8 +101,7 @@ class WorkspaceNew(FormPage):
         return [(str(_("Workspaces")), self.url("workspaces"))]
 
     def save(self, data: dict[str, Any]) -> Any:
-        assert self.place.team is not None
-        services.create_workspace(actor=self.actor, team=self.place.team, name=data["name"])
+        services.create_workspace(actor=self.actor, team=self.team, name=data["name"])
         return self.url("workspaces")
 
 

@@ -52,9 +52,8 @@ class _Span(PanelView):
 
     @property
     def found(self) -> Any:
-        assert self.place.team is not None
         first = datetime.combine(self.today - timedelta(days=self.days - 1), time(), UTC)
-        return token_use.requests_of(actor=self.actor, team_id=str(self.place.team.pk), since=first)
+        return token_use.requests_of(actor=self.actor, team_id=str(self.team.pk), since=first)
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Usage")), self.url("usage"))]
@@ -66,8 +65,7 @@ class TokenUse(_Span, Page):
 
     @property
     def currency(self) -> str:
-        assert self.place.team is not None
-        return self.place.team.currency
+        return self.team.currency
 
     @cached_property
     def group(self) -> str:

@@ -41,9 +41,8 @@ UPDATE policies_quotausage q SET used = greatest(q.used - locked.amount, 0) FROM
 
 def check(*, team_id: str, demand: Demand, type_slug: str = "", image_slug: str = "") -> None:
     """Raise PolicyRefused with all gates when a policy of the team stands in the way; counts nothing."""
-    gates = selectors.explain_gates(
-        team_id=team_id, demand=demand, type_slug=type_slug, image_slug=image_slug
-    )
+    rules = selectors.rules_of(team_id)
+    gates = selectors.explain_gates(rules, demand=demand, type_slug=type_slug, image_slug=image_slug)
     refuse_closed(gates)
 
 

@@ -100,7 +100,9 @@ def test_check_explains_types_images_and_quotas() -> None:
     policy = services.create_policy(actor=SYSTEM, kind="instance_type", slug="small", name="Small")
     services.set_choice(actor=SYSTEM, policy=policy, is_open=False, slugs=["cpu-2"])
     services.assign_policy(actor=SYSTEM, team=team, kind="instance_type", policy_id=policy.pk)
-    gates = selectors.explain_gates(team_id=team.pk, demand=ONE, type_slug="h100-1", image_slug="debian")
+    gates = selectors.explain_gates(
+        selectors.rules_of(team.pk), demand=ONE, type_slug="h100-1", image_slug="debian"
+    )
     assert {gate.code: gate.ok for gate in gates} == {
         "type_policy": False, "image_policy": True, "quota.instances": True, "quota.vcpus": True,
         "quota.memory_mib": True, "quota.disk_gib": True, "quota.gpu:h100": True,
