@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +14,7 @@ from apps.core.actor import Actor
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint, Replica
 from apps.inference.selectors import reading
+from apps.inference.selectors.traffic import Figures, Lately, lately
 from apps.inference.services import endpoints, replicas
 from apps.inference.states import COMING, LIVE, Desired, EndpointState, Metering, ReplicaState
 from apps.panels.kit import Action, Column, Detail, Empty, Filter, Resource, SavedView, actions, cells
@@ -104,6 +106,46 @@ TEAM = Column(
     "team_name", _("Team"), lambda one: one.team_name or _now("Provider"), sort="team_name", priority=2
 )
 PRICE = Column("hourly", _("Replica hour"), price_of, sort="hourly", num=True, text=lambda one: one.hourly)
+
+
+def _lately(one: Endpoint) -> Lately:
+    return getattr(one, "lately", Lately((), Figures()))
+
+
+def line_of(one: Endpoint) -> Any:
+    """Requests of the last hour, as a line and a number per minute."""
+    found = _lately(one)
+    if not found.total.requests:
+        return cells.muted(_now("none"))
+    rate = f"{found.total.requests / 60:.1f}"
+    said = _now("%(n)s/min") % {"n": rate}
+    return format_html('<span class="spark-n">{}{}</span>', cells.sparkline(found.counts), said)
+
+
+def tail_of(one: Endpoint) -> Any:
+    """How long 95 % of the last hour's answers took at most."""
+    p95 = _lately(one).total.p95
+    return cells.muted("–") if p95 is None else _now("%(s)s s") % {"s": f"{p95:.2f}"}
+
+
+REQUESTS = Column(
+    "requests", _("Last hour"), line_of, num=True, priority=2,
+    text=lambda one: _lately(one).total.requests,
+)  # fmt: skip
+TAIL = Column(
+    "p95", _("95 % within"), tail_of, num=True, priority=3, text=lambda one: _lately(one).total.p95 or ""
+)
+TOKENS = Column(
+    "tokens", _("Tokens"), lambda one: cells.number(_tokens(one)), num=True, priority=3,
+    text=lambda one: _tokens(one),
+)  # fmt: skip
+
+
+def _tokens(one: Endpoint) -> int:
+    total = _lately(one).total
+    return total.input + total.output
+
+
 AGE = Column(
     "created",
     _("Age"),
@@ -143,6 +185,11 @@ class EndpointList(Resource):
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         ready = Q(replicas__state=ReplicaState.READY)
         return rows.select_related("region").annotate(ready_count=Count("replicas", filter=ready))
+
+    def complete(self, rows: Sequence[Any]) -> None:
+        found = lately(actor=self.actor, endpoints=rows)
+        for one in rows:
+            one.lately = found[str(one.pk)]
 
 
 def since_of(one: Replica) -> Any:

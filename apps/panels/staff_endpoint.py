@@ -1,13 +1,17 @@
 """The page of one endpoint as staff sees it: where its replicas are and what happened."""
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.permissions import Permission
+from apps.inference.selectors.traffic import traffic
 from apps.operations.models import Event
 from apps.panels import endpoints, operations, words
-from apps.panels.kit import Empty, Events, Facts, Happened, Note, Tab, Table, actions, cells
+from apps.panels import traffic as charts
+from apps.panels.kit import Empty, Events, Facts, Happened, Kpis, Note, Tab, Table, actions, cells
 
 EVENTS_SHOWN = 60
 COLUMNS = (
@@ -39,6 +43,7 @@ class StaffEndpoint(endpoints.EndpointDetail):
             for one in events[:EVENTS_SHOWN]
         ]
         return [
+            *self._traffic(),
             Table(
                 _("Replicas"),
                 COLUMNS,
@@ -48,6 +53,13 @@ class StaffEndpoint(endpoints.EndpointDetail):
             ),
             Events(_("What happened"), lines),
         ]
+
+    def _traffic(self) -> list[Any]:
+        """The last day, for those who may see what is used."""
+        if not self.can(Permission.USAGE_READ):
+            return []
+        found = traffic(actor=self.actor, endpoint=self.object, span=timedelta(days=1))
+        return [Kpis(charts.figures(found, _("Requests, last day"))), charts.requests(found, ())]
 
     def aside_overview(self) -> list[Any]:
         one = self.object

@@ -20,7 +20,7 @@ RUN_AXE = """async rules => (await axe.run(
   one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 160)).slice(0, 2).join(' | ')}`)"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 FURTHER = """[...document.querySelectorAll(
-  'main .head-acts > a, main tbody tr:first-child td.main a')]
+  'main .head-acts > a, main tbody tr:first-child td.main a, main .cards li:first-child .whole')]
   .map(link => link.pathname + link.search)"""
 # So tall that no bar that sticks to the window's edge covers a control, which axe would call too small.
 WHOLE = {"width": 1280, "height": 4000}

@@ -1,10 +1,11 @@
-"""What went on at an endpoint, from the settled requests."""
+"""What went on at endpoints, from the settled requests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Avg, Count, DateTimeField, F, FloatField, Q, Sum
+from django.db.models import Aggregate, Count, DateTimeField, F, FloatField, Q, QuerySet, Sum
 from django.db.models.expressions import Func, Value
 from django.db.models.functions import Extract
 
@@ -15,82 +16,121 @@ from apps.inference.models import Endpoint
 
 POINTS = 60
 ORIGIN = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+LATELY, STRIDE = timedelta(hours=1), timedelta(minutes=5)
+
+
+class Percentile(Aggregate):
+    """The value that a share of all does not exceed."""
+
+    function = "percentile_cont"
+    name = "percentile"
+    template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = FloatField()
+
+    def __init__(self, expression: Any, share: float, **extra: Any) -> None:
+        super().__init__(expression, share=share, **extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was asked and answered; half and 95 % of the whole answers took at most so many seconds."""
+
+    requests: int = 0
+    input: int = 0
+    output: int = 0
+    broken: int = 0  # did not come to their end
+    median: float | None = None
+    p95: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """So much in the span that begins `at`; seconds are of whole answers."""
+    """What happened in the span that begins `at`."""
 
     at: datetime
-    requests: int
-    input: int
-    output: int
-    mean_seconds: float | None
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Buckets of `step`, oldest first and without gaps, and their totals."""
+    """Buckets of `step`, oldest first and without gaps, and what they come to."""
 
     step: timedelta
     buckets: Sequence[Bucket]
-    requests: int
-    input: int
-    output: int
-    mean_seconds: float | None
+    total: Figures
+
+    @property
+    def times(self) -> list[float]:
+        """Where its points lie; none where nothing happened."""
+        return [one.at.timestamp() for one in self.buckets] if self.total.requests else []
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """The last hour of one endpoint: requests of each five minutes, oldest first, and in all."""
+
+    counts: Sequence[int]
+    total: Figures
 
 
 def traffic(*, actor: Actor, endpoint: Endpoint, span: timedelta = timedelta(hours=1)) -> Traffic:
-    """The last `span`; what the actor may not see counts for nothing."""
+    """The last `span`; what the actor may not see counts for nothing. Two statements."""
     step = span / POINTS
-    now = db_now()
-    since = now - span
-    rows = TokenRequest.objects.visible_to(actor).filter(
-        team_id=endpoint.team_id, endpoint_id=endpoint.pk, finished_at__gte=since
+    since = db_now() - span
+    rows = _requests(actor, since).filter(endpoint_id=endpoint.pk)
+    rows = rows.filter(team_id=endpoint.team_id) if endpoint.team_id else rows
+    found = {row["bucket"]: row for row in _figures(rows.annotate(bucket=_bucket(step)), "bucket")}
+    first = ORIGIN + ((since - ORIGIN) // step) * step
+    moments = [first + number * step for number in range(POINTS + 1)]
+    total = next(iter(_figures(rows, "endpoint_id")), None)
+    return Traffic(step, [Bucket(at, _said(found.get(at))) for at in moments], _said(total))
+
+
+def lately(*, actor: Actor, endpoints: Iterable[Endpoint]) -> dict[str, Lately]:
+    """The last hour of each of these endpoints, by its id. Two statements."""
+    ids = [str(one.pk) for one in endpoints]
+    if not ids:
+        return {}
+    since = db_now() - LATELY
+    rows = _requests(actor, since).filter(endpoint_id__in=ids)
+    first = ORIGIN + ((since - ORIGIN) // STRIDE) * STRIDE
+    moments = [first + number * STRIDE for number in range(LATELY // STRIDE + 1)]
+    counted = rows.annotate(bucket=_bucket(STRIDE)).order_by().values_list("endpoint_id", "bucket")
+    counts = {(pk, at): count for pk, at, count in counted.annotate(count=Count("pk"))}
+    totals = {row["endpoint_id"]: row for row in _figures(rows, "endpoint_id")}
+    return {pk: Lately([counts.get((pk, at), 0) for at in moments], _said(totals.get(pk))) for pk in ids}
+
+
+def _requests(actor: Actor, since: datetime) -> QuerySet[Any]:
+    rows: QuerySet[Any] = TokenRequest.objects.visible_to(actor).filter(finished_at__gte=since)
+    return rows
+
+
+def _bucket(step: timedelta) -> Func:
+    return Func(
+        Value(step), F("finished_at"), Value(ORIGIN), function="date_bin", output_field=DateTimeField()
     )
-    bucket = Func(
-        Value(step),
-        F("finished_at"),
-        Value(ORIGIN),
-        function="date_bin",
-        output_field=DateTimeField(),
-    )
+
+
+def _figures(rows: QuerySet[Any], group: str) -> QuerySet[Any]:
     seconds = Extract(F("finished_at") - F("started_at"), "epoch", output_field=FloatField())
-    found = {
-        row["bucket"]: row
-        for row in rows.annotate(bucket=bucket)
-        .values("bucket")
+    return (
+        rows.order_by()
+        .values(group)
         .annotate(
             requests=Count("pk"),
             tokens_in=Sum(F("input") + F("cached") + F("embedding")),
             tokens_out=Sum("output"),
-            mean=Avg(seconds, filter=Q(finished_at__gt=F("started_at"))),
+            broken=Count("pk", filter=~Q(outcome="completed")),
+            median=Percentile(seconds, 0.5),
+            p95=Percentile(seconds, 0.95),
         )
-        .order_by("bucket")
-    }
-    first = ORIGIN + ((since - ORIGIN) // step) * step
-    buckets = [_bucket(first + number * step, found) for number in range(POINTS + 1)]
-    total = sum(one.requests for one in buckets)
-    weighed = sum((one.mean_seconds or 0) * one.requests for one in buckets)
-    return Traffic(
-        step=step,
-        buckets=buckets,
-        requests=total,
-        input=sum(one.input for one in buckets),
-        output=sum(one.output for one in buckets),
-        mean_seconds=weighed / total if total else None,
     )
 
 
-def _bucket(at: datetime, found: dict[datetime, dict[str, object]]) -> Bucket:
-    row = found.get(at)
+def _said(row: dict[str, Any] | None) -> Figures:
     if row is None:
-        return Bucket(at, 0, 0, 0, None)
-    mean = row["mean"]
-    return Bucket(
-        at,
-        int(str(row["requests"])),
-        int(str(row["tokens_in"] or 0)),
-        int(str(row["tokens_out"] or 0)),
-        None if mean is None else float(str(mean)),
+        return Figures()
+    return Figures(
+        row["requests"], row["tokens_in"], row["tokens_out"], row["broken"], row["median"], row["p95"]
     )

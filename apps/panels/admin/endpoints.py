@@ -12,6 +12,9 @@ class EndpointList(endpoints.EndpointList):
         endpoints.TEAM,
         endpoints.MODEL,
         endpoints.COUNT,
+        endpoints.REQUESTS,
+        endpoints.TAIL,
+        endpoints.TOKENS,
         endpoints.REGION,
         endpoints.AGE,
     )

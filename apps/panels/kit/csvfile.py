@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -17,11 +18,20 @@ from apps.panels.kit.columns import Column
 
 CHUNK = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
-def stream(view: Any, columns: Sequence[Column], rows: QuerySet[Any]) -> StreamingHttpResponse:
+Complete = Callable[[Sequence[Any]], None]
+
+
+def stream(
+    view: Any,
+    columns: Sequence[Column],
+    rows: QuerySet[Any] | Sequence[Any],
+    complete: Complete = lambda _rows: None,
+) -> StreamingHttpResponse:
     """A streamed file named after the list and the day."""
-    parts = _parts(view.actor, columns, rows)
+    parts = _parts(view.actor, columns, rows, complete)
     body: Any = _in_a_thread(parts) if isinstance(view.request, ASGIRequest) else parts
     response = StreamingHttpResponse(body, content_type="text/csv; charset=utf-8")
     name = f"{view.request.resolver_match.url_name}-{timezone.now():%Y-%m-%d}.csv"
@@ -29,13 +39,16 @@ def stream(view: Any, columns: Sequence[Column], rows: QuerySet[Any]) -> Streami
     return response
 
 
-def _parts(actor: Actor, columns: Sequence[Column], rows: QuerySet[Any]) -> Iterator[str]:
+def _parts(
+    actor: Actor, columns: Sequence[Column], rows: QuerySet[Any] | Sequence[Any], complete: Complete
+) -> Iterator[str]:
     # The request is over when this runs, so row security is opened anew for every chunk.
     yield _lines([[str(column.label) for column in columns]])
     start = 0
     while True:
         with tenancy.as_actor(actor):
             found = list(rows[start : start + CHUNK])
+            complete(found)
             lines = [[_safe(column.plain(row)) for column in columns] for row in found]
         if lines:
             yield _lines(lines)
@@ -57,7 +70,7 @@ def _lines(rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula is quoted."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    """Text that a spreadsheet would run as a formula is quoted; an amount below zero is none."""
+    if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value

@@ -10,6 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 
 from apps.panels.kit import actions, csvfile, shell
 from apps.panels.kit.actions import Action
@@ -60,6 +61,7 @@ class Resource(ShapedList):
     empty: ClassVar[Empty] = Empty("")
     live: ClassVar[str] = ""  # event types (prefixes) that refresh the list, e.g. "instance."
     intro: ClassVar[Any] = ""
+    card: ClassVar[str] = ""  # the template of one row: the list is shown as cards, as a table on request
 
     def rows(self) -> QuerySet[Any]:
         """Override only to start from a selector; it must be scoped to actor and place."""
@@ -70,11 +72,15 @@ class Resource(ShapedList):
         """What the cells need besides: select_related, prefetch_related, annotations."""
         return rows
 
+    def complete(self, rows: Sequence[Any]) -> None:
+        """What the cells of these rows need and one statement cannot bring."""
+
     # ------------------------------------------------------------ requests
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.GET.get("format") == "csv":
-            return csvfile.stream(self, self.shown, self.sorted(self.refine(self.found())))
+            found = self.sorted(self.refine(self.found()))
+            return csvfile.stream(self, self.shown, found, complete=self.complete)
         if self.is_partial:
             return self.render_part("kit/_list.html", self.context())
         return self.render("kit/list.html", self.context())
@@ -183,7 +189,20 @@ class Resource(ShapedList):
             "is_filtered": bool(self.asked.search or self.asked.filters or self.asked.view),
         }
 
+    @property
+    def is_cards(self) -> bool:
+        return bool(self.card) and self.request.GET.get("as") != "table"
+
+    @property
+    def looks(self) -> list[tuple[str, str, bool]]:
+        """The two ways to look at it, where there are two."""
+        if not self.card:
+            return []
+        ways = ((None, _("Cards"), self.is_cards), ("table", _("Table"), not self.is_cards))
+        return [(str(label), self.query(**{"as": name}), on) for name, label, on in ways]
+
     def table(self) -> list[dict[str, Any]]:
+        self.complete(list(self.page.object_list))
         return [
             {
                 "row": row,

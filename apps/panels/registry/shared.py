@@ -1,5 +1,6 @@
 """Columns, buttons and blocks of models."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from apps.panels.kit.places import Place
 from apps.registry import selectors, services
 from apps.registry.models import Model, ModelVersion
 from apps.registry.selectors.fitting import BATCH, CONTEXT
-from apps.registry.states import MOVING, Modality, Origin, State, Visibility
+from apps.registry.states import MOVING, Format, Modality, Origin, State, Visibility
 
 LARGEST_CONTEXT, LARGEST_BATCH = 10_000_000, 4096
 
@@ -111,6 +112,51 @@ VERSION_COLUMNS = (
     Column("origin", _("Origin"), lambda one: one.get_origin_display(), priority=3),
     Column("added", _("Added"), lambda one: cells.when(one.created_at), num=True, priority=2),
 )
+
+
+# ------------------------------------------------------------ cards
+
+FAMILIES = (
+    "llama",
+    "qwen",
+    "mistral",
+    "mixtral",
+    "gemma",
+    "phi",
+    "bert",
+    "gpt",
+    "deepseek",
+    "falcon",
+    "granite",
+)
+SMALLEST, LARGEST = 6, 12  # powers of ten between which sizes are drawn
+
+
+def card_of(model: Any, fit: Any) -> dict[str, Any]:
+    """The picture of a model: its family's letters, its size among all sizes, what it needs."""
+    known = (model.newest_architecture or model.name).lower()
+    family = next((one for one in FAMILIES if one in known), model.name.lower())
+    power = math.log10(model.newest_parameters) if model.newest_parameters else SMALLEST
+    share = (min(max(power, SMALLEST), LARGEST) - SMALLEST) / (LARGEST - SMALLEST)
+    written = model.newest_dtype or ""
+    form = Format(model.newest_format).label if model.newest_format else ""
+    return {
+        "letters": family[:2].capitalize(),
+        "share": f"{max(100 * share, 2):.0f}",
+        "parameters": amount(model.newest_parameters),
+        "size": cells.size(model.newest_size_bytes or None),
+        "context": cells.number(model.newest_context_length),
+        "form": " ".join(one for one in (form, written) if one),
+        "fit": f"{fit.fit.count}× {fit.gpu.name}" if fit else "",
+        "status": _card_state(model),
+        "whose": whose(model),
+    }
+
+
+def _card_state(model: Any) -> Any:
+    if model.newest_state == State.DRAFT:
+        return cells.status("draft", _now("Not fetched yet"), kind="off")
+    return _state(model)
 
 
 # ------------------------------------------------------------ buttons

@@ -18,9 +18,9 @@ from apps.operations.models import Event, Operation
 from apps.operations.selectors import operations_of
 from apps.operations.states import State as OperationState
 from apps.panels import endpoints, metrics, operations, snippets, words
+from apps.panels import traffic as charts
 from apps.panels.kit import (
     Action,
-    Chart,
     Code,
     Column,
     Empty,
@@ -28,10 +28,8 @@ from apps.panels.kit import (
     Facts,
     Happened,
     InlineForm,
-    Kpi,
     Kpis,
     Note,
-    Series,
     Steps,
     Tab,
     Table,
@@ -151,7 +149,8 @@ class EndpointPage(endpoints.EndpointDetail):
             blocks.append(self._progress(self.latest))
         if self.can(Permission.USAGE_READ) and self.object.ready_at is not None:
             found = self.traffic(timedelta(hours=1))
-            blocks += [self._figures(found), self._requests(found, ())]
+            figures = charts.figures(found, _("Requests, last hour"))
+            blocks += [Kpis(figures), charts.requests(found, ())]
         return [*blocks, self._call(), self._events(8)]
 
     def aside_overview(self) -> list[Any]:
@@ -174,16 +173,6 @@ class EndpointPage(endpoints.EndpointDetail):
 
     def traffic(self, span: timedelta) -> Traffic:
         return traffic(actor=self.actor, endpoint=self.object, span=span)
-
-    def _figures(self, found: Traffic) -> Kpis:
-        mean = "–" if found.mean_seconds is None else _now("%(s)s s") % {"s": f"{found.mean_seconds:.2f}"}
-        return Kpis(
-            [
-                Kpi(_("Requests, last hour"), cells.number(found.requests)),
-                Kpi(_("Mean answer"), mean),
-                Kpi(_("Tokens in and out"), f"{cells.number(found.input)} / {cells.number(found.output)}"),
-            ]
-        )
 
     def _call(self) -> Code:
         base = f"{self.request.scheme}://{self.request.get_host()}"
@@ -238,44 +227,12 @@ class EndpointPage(endpoints.EndpointDetail):
             for name, (label, _span) in metrics.RANGES.items()
         ]
         found = self.traffic(metrics.RANGES[chosen][1])
-        return [self._figures(found), self._requests(found, links), self._latency(found), self._tokens(found)]
-
-    def _requests(self, found: Traffic, links: Any) -> Chart:
-        per_minute = [one.requests * 60 / found.step.total_seconds() for one in found.buckets]
-        return Chart(
-            "requests",
-            _("Requests per minute"),
-            _times(found),
-            [Series(_("Requests"), per_minute, "s1", fill=True)],
-            _now("%(n)s requests were answered in this time.") % {"n": found.requests},
-            ranges=links,
-            empty=_now("Nobody has called it yet."),
-        )
-
-    def _latency(self, found: Traffic) -> Chart:
-        means = [one.mean_seconds for one in found.buckets]
-        return Chart(
-            "latency",
-            _("Seconds per answer"),
-            _times(found),
-            [Series(_("Mean"), means, "s2")],
-            _now("How long whole answers took on average."),
-            empty=_now("Nobody has called it yet."),
-        )
-
-    def _tokens(self, found: Traffic) -> Chart:
-        seconds = found.step.total_seconds()
-        return Chart(
-            "tokens",
-            _("Tokens per second"),
-            _times(found),
-            [
-                Series(_("In"), [one.input / seconds for one in found.buckets], "s1"),
-                Series(_("Out"), [one.output / seconds for one in found.buckets], "s3"),
-            ],
-            _now("Tokens read and written per second."),
-            empty=_now("Nobody has called it yet."),
-        )
+        return [
+            Kpis(charts.figures(found, _("Requests"))),
+            charts.requests(found, links),
+            charts.latency(found),
+            charts.tokens(found),
+        ]
 
     def main_replicas(self) -> list[Any]:
         empty = Empty(_("No replica now"), _("The next request starts one."), icon="cpu")
@@ -329,7 +286,3 @@ def happened(one: Event) -> Happened:
     """An event as a line of a timeline."""
     tone = _TONES.get(one.type.rpartition(".")[2], "")
     return Happened(words.event(one.type), one.at, operations.reason_of(one.data), tone)
-
-
-def _times(found: Traffic) -> list[float]:
-    return [one.at.timestamp() for one in found.buckets] if found.requests else []

@@ -16,10 +16,13 @@ class EndpointList(endpoints.EndpointList):
         endpoints.STATE,
         endpoints.MODEL,
         endpoints.COUNT,
+        endpoints.REQUESTS,
+        endpoints.TAIL,
+        endpoints.TOKENS,
         endpoints.REGION,
         endpoints.PRICE,
-        endpoints.AGE,
     )
+    order = "-created_at"
     filters = (endpoints.STATE_FILTER, endpoints.REGION_FILTER)
     search = ("slug", "name", "model_name")
     search_hint = _("Search by name or model")

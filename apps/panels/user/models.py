@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db.models import Case, When
 from django.http import HttpResponseBase, JsonResponse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -15,12 +16,13 @@ from apps.panels.kit import Detail, Empty, Html, Link, PanelView, Tab
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
 from apps.panels.registry import pages, shared
-from apps.registry import services
+from apps.registry import selectors, services
 from apps.registry.models import Model
 from apps.registry.states import State
 
 ADD = Link(_("Add a model"), "model-new", Permission.MODEL_CREATE)
 CHUNK = 256 * 1024
+SERVABLE = Case(When(newest_state=State.SERVABLE, then=1), default=0)
 # What stands in addresses that the browser fills in itself.
 VERSION, FILE = "VERSION", "FILE"
 
@@ -37,6 +39,7 @@ class ModelList(pages.ModelList):
         shared.OWNER,
         shared.SLUG,
     )
+    card = "console/model_card.html"
     links = (ADD,)
     empty = Empty(
         _("No model yet"),
@@ -44,6 +47,23 @@ class ModelList(pages.ModelList):
         ADD,
         icon="package",
     )
+
+    def sorted(self, rows: Any) -> Any:
+        """What can be launched comes first, until somebody chooses an order."""
+        found = super().sorted(rows)
+        return found if self.asked.sort else found.order_by(SERVABLE.desc(), "name", "pk")
+
+    def complete(self, rows: Any) -> None:
+        if not self.is_cards or self.request.GET.get("format"):
+            return
+        named = [str(one.newest_pk) for one in rows if one.newest_pk]
+        fits = selectors.smallest_gpus(actor=shared.here(self.actor, self.place), version_ids=named)
+        launch = self.url("endpoint-new") if self.can(Permission.ENDPOINT_CREATE) else ""
+        for one in rows:
+            one.card = shared.card_of(one, fits.get(str(one.newest_pk)))
+            one.url = self.url("model", pk=one.pk)
+            is_servable = launch and one.newest_state == State.SERVABLE
+            one.launch = f"{launch}?version={one.newest_pk}" if is_servable else ""
 
 
 class ModelPage(pages.ModelPage):

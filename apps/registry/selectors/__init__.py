@@ -1,7 +1,7 @@
 """Reads: models and versions as the actor may see them, where their files are, and what they fit."""
 
 from apps.registry.selectors.files import files, key_of, open_store, prefix_of, root, uri_of
-from apps.registry.selectors.fitting import BATCH, CONTEXT, fit_on, fit_table, shape_of
+from apps.registry.selectors.fitting import BATCH, CONTEXT, fit_on, fit_table, shape_of, smallest_gpus
 from apps.registry.selectors.reading import (
     get_model,
     get_version,
@@ -33,6 +33,7 @@ __all__ = [
     "root",
     "servable",
     "shape_of",
+    "smallest_gpus",
     "uri_of",
     "version_of",
 ]

@@ -1,5 +1,6 @@
 """Which of the catalogue's GPUs a version fits on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apps.catalog.models import GpuModel
@@ -59,3 +60,17 @@ def fit_table(
     shape = shape_of(version)
     gpus = GpuModel.objects.visible_to(actor).order_by("memory_gib", "slug")
     return [Row(gpu, fit.fewest(shape, gpu.memory_gib, context, batch)) for gpu in gpus]
+
+
+def smallest_gpus(*, actor: Actor, version_ids: Iterable[str]) -> dict[str, Row]:
+    """The least memory that holds each version: a GPU model and how many of it. Two statements."""
+    named = list(version_ids)
+    gpus = list(GpuModel.objects.visible_to(actor).order_by("memory_gib", "slug")) if named else []
+    found = {}
+    for version in ModelVersion.objects.visible_to(actor).filter(pk__in=named).select_related("model"):
+        shape = shape_of(version)
+        rows = [Row(gpu, fit.fewest(shape, gpu.memory_gib, CONTEXT, BATCH)) for gpu in gpus]
+        holding = [row for row in rows if row.fit.fits]
+        if holding:
+            found[str(version.pk)] = min(holding, key=lambda row: row.fit.count * row.gpu.memory_gib)
+    return found

@@ -26,7 +26,7 @@ from apps.inference.models import Endpoint
 from apps.inference.services.making import create_endpoint
 from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
 from apps.registry.models import ModelVersion
-from apps.registry.states import Origin, State
+from apps.registry.states import Modality, Origin, State
 from apps.teams.models import ApiKey, Team, Workspace
 from apps.teams.services import create_api_key
 from apps.teams.specs import KeyWish
@@ -63,7 +63,7 @@ class Command(BaseCommand):
     def handle(self, **_options: object) -> None:
         with tenancy.everything():
             team, person = Team.objects.filter(name=TEAM).first(), User.objects.filter(email=PERSON).first()
-            version = ModelVersion.objects.filter(origin=Origin.BUNDLED, state=State.SERVABLE).first()
+            version = _tiny()
             if team is None or person is None or version is None:
                 return
             if Endpoint.objects.live().filter(team=team, slug=SLUG).exists():
@@ -72,6 +72,12 @@ class Command(BaseCommand):
             actor = Actor(person.label, roles, kind="user", user_id=person.pk)
             written = _build(team, actor, version)
         self.stdout.write(f"  {TEAM} serves {SLUG} and asked {written} times in the last {DAYS} days")
+
+
+def _tiny() -> ModelVersion | None:
+    rows = ModelVersion.objects.filter(origin=Origin.BUNDLED, state=State.SERVABLE)
+    found: ModelVersion | None = rows.filter(model__modality=Modality.CHAT).first()
+    return found
 
 
 def _build(team: Team, actor: Actor, version: ModelVersion) -> int:
@@ -153,7 +159,7 @@ class Calls:
             lease_id=None,
             started_at=at,
             finished_at=at + timedelta(seconds=first + answer * self.chance.uniform(0.004, 0.009)),
-            outcome="completed" if self.chance.random() < 0.985 else "aborted",
+            outcome="completed" if self.chance.random() < 0.985 else "client_gone",
             stream=True,
             is_metered=self.price is not None,
         )

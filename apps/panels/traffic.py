@@ -1,0 +1,79 @@
+"""What went on at an endpoint, as figures and charts."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apps.inference.selectors.traffic import Figures, Traffic
+from apps.panels.kit import Chart, Kpi, Series, cells
+
+NOBODY = _("Nobody has called it in this time.")
+
+
+def figures(found: Traffic, label: Any) -> list[Kpi]:
+    total = found.total
+    return [
+        Kpi(label, cells.number(total.requests), note=_broken(total)),
+        Kpi(_("95 % within"), seconds(total.p95), note=_half(total)),
+        Kpi(_("Tokens in and out"), f"{cells.number(total.input)} / {cells.number(total.output)}"),
+    ]
+
+
+def requests(found: Traffic, links: Any) -> Chart:
+    per_minute = [one.figures.requests * 60 / found.step.total_seconds() for one in found.buckets]
+    return Chart(
+        "requests",
+        _("Requests per minute"),
+        found.times,
+        [Series(_("Requests"), per_minute, "s1", fill=True)],
+        _now("%(n)s requests were answered in this time.") % {"n": found.total.requests},
+        ranges=links,
+        empty=NOBODY,
+    )
+
+
+def latency(found: Traffic) -> Chart:
+    shown = [one.figures for one in found.buckets]
+    said = {"half": seconds(found.total.median), "most": seconds(found.total.p95)}
+    return Chart(
+        "latency",
+        _("Seconds per answer"),
+        found.times,
+        [
+            Series(_("Half"), [one.median for one in shown], "s2"),
+            Series(_("95 %"), [one.p95 for one in shown], "s4"),
+        ],
+        _now("Half of the whole answers came within %(half)s, 95 %% within %(most)s.") % said,
+        empty=NOBODY,
+    )
+
+
+def tokens(found: Traffic) -> Chart:
+    span = found.step.total_seconds()
+    shown = [one.figures for one in found.buckets]
+    return Chart(
+        "tokens",
+        _("Tokens per second"),
+        found.times,
+        [
+            Series(_("In"), [one.input / span for one in shown], "s1"),
+            Series(_("Out"), [one.output / span for one in shown], "s3"),
+        ],
+        _now("Tokens read and written per second."),
+        empty=NOBODY,
+    )
+
+
+def seconds(value: float | None) -> str:
+    return "–" if value is None else _now("%(s)s s") % {"s": f"{value:.2f}"}
+
+
+def _half(total: Figures) -> str:
+    return "" if total.median is None else _now("half within %(s)s") % {"s": seconds(total.median)}
+
+
+def _broken(total: Figures) -> str:
+    if not total.broken:
+        return ""
+    return _now("%(n)s were broken off") % {"n": cells.number(total.broken)}
