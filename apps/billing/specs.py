@@ -169,6 +169,7 @@ class TokenUsage:
     outcome: str
     stream: bool
     is_metered: bool = True  # else its engine's time is paid: the tokens are counted and cost nothing
+    first_ms: int | None = None  # until the caller of a stream was sent its first byte
 
     @property
     def counts(self) -> tuple[int, int, int, int]:

@@ -1,13 +1,21 @@
 """Who may not ask is told so; who may no longer is cut off within seconds, in the middle of a stream too."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from apps.core.actor import SYSTEM
 from apps.inference.models import Endpoint, Revision
-from apps.teams.services import remove_member, revoke_api_key, suspend_team
+from apps.teams.services import (
+    create_workspace,
+    delete_workspace,
+    remove_member,
+    revoke_api_key,
+    suspend_team,
+)
 from tests.factories.teams import key_of, member_of
 from tests.gateway.engine import PROMPT_TOKENS, Engine, Plan
 from tests.gateway.stage import Gateway, Stage, make_stage, until
@@ -23,32 +31,47 @@ def suspend(stage: Stage) -> None:
     suspend_team(actor=SYSTEM, team=stage.team, reason="test")
 
 
+def delete_its_workspace(stage: Stage) -> None:
+    assert stage.key.workspace is not None
+    delete_workspace(actor=SYSTEM, workspace=stage.key.workspace)
+
+
 def revoke_model(stage: Stage) -> None:
     """As inference does when the registry revokes the version."""
     Revision.objects.filter(pk=stage.revision.pk).update(is_revoked=True)
     Endpoint.objects.filter(pk=stage.endpoint.pk).update(desired="gone")
 
 
-@pytest.mark.parametrize(
-    ("end", "status", "code"),
-    [(revoke, 401, "bad_key"), (suspend, 403, "team_suspended"), (revoke_model, 404, "model_not_found")],
+ENDS: tuple[tuple[Callable[[Stage], None], int, str], ...] = (
+    (revoke, 401, "bad_key"),
+    (suspend, 403, "team_suspended"),
+    (delete_its_workspace, 401, "bad_key"),
+    (revoke_model, 404, "model_not_found"),
 )
-def test_a_right_that_ends_cuts_open_streams(
-    running: Gateway, engine: Engine, end: Callable[[Stage], None], status: int, code: str
-):
+
+
+def in_a_workspace_of_its_own(stage: Stage) -> Stage:
+    side = create_workspace(actor=SYSTEM, team=stage.team, name="Side")
+    issued = key_of(stage.team, "inference:use", workspace=side)
+    return replace(stage, key=issued.key, secret=issued.secret)
+
+
+def test_rights_that_end_cut_open_streams(running: Gateway, engine: Engine):
     engine.plan = Plan(tokens=50, wait_at=4)
-    stage = make_stage(running, engine.url).ready()
-    with stage.streaming() as response:
-        lines = response.iter_lines()
-        until(lambda: engine.waiting, "the stream to be under way")
-        end(stage)
-        rest = list(lines)
-    assert any(f'"code":"{code}"' in line for line in rest)
-    until(lambda: engine.aborted, "the engine to be stopped")
-    (row,) = stage.settled()
-    assert (row.outcome, row.input, row.output) == ("cut", PROMPT_TOKENS, 4)
-    answer = stage.post()
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    stages = [in_a_workspace_of_its_own(make_stage(running, engine.url)) for _end in ENDS]
+    with ExitStack() as stack:
+        streams = [stack.enter_context(stage.ready().streaming()).iter_lines() for stage in stages]
+        until(lambda: engine.waiting == len(ENDS), "the streams to be under way")
+        for stage, (end, _status, _code) in zip(stages, ENDS, strict=True):
+            end(stage)
+        rest = [list(lines) for lines in streams]
+    until(lambda: engine.aborted == len(ENDS), "the engine to be stopped")
+    for stage, lines, (_end, status, code) in zip(stages, rest, ENDS, strict=True):
+        assert any(f'"code":"{code}"' in line for line in lines), lines
+        (row,) = stage.settled()
+        assert (row.outcome, row.input, row.output) == ("cut", PROMPT_TOKENS, 4)
+        answer = stage.post()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
 def test_refusals_have_openais_shape(running: Gateway, engine: Engine):

@@ -21,6 +21,7 @@ class TokenRequest(models.Model):
     `version_ids` are the price versions of the four kinds of tokens, in the order input, cached, output,
     embedding; each amount is tokens × price / 1,000,000, rounded once. The ids are loose: tens of
     thousands of rows a second have no time for foreign keys, and the wallet's lock vouches for the team.
+    `first_ms` is how many milliseconds passed until the caller of a stream was sent its first byte.
     """
 
     request_id = models.UUIDField(primary_key=True)
@@ -46,6 +47,7 @@ class TokenRequest(models.Model):
     lease_id = IdField("lse", null=True)
     transaction_id = IdField("ltx")
     started_at = models.DateTimeField()
+    first_ms = models.PositiveIntegerField(null=True)
     finished_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
 

@@ -126,6 +126,7 @@ def record_of(flight: Flight) -> tokens.TokenUsage:
         outcome="lost" if flight.counts is None else flight.outcome,
         stream=flight.is_stream,
         is_metered=facts.is_metered,
+        first_ms=flight.first_us // 1000 if flight.first_us else None,
     )
 
 
