@@ -26,11 +26,11 @@ FACTS_MOST = SLOT - _FACTS
 # outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
 # pieces passed on, tokens of engines before, replica, lease, µs to the first byte of a stream
 _HEAD = struct.Struct("<BBBxHH16sqqIIIIII16s16sI")
-_COUNTS = struct.Struct("<IIII")
+_END = struct.Struct("<qIIII")  # finished, four counts
 _PROGRESS = struct.Struct("<I")
 _AT_OUTCOME, _AT_HAS_COUNTS, _AT_TAIL_LENGTH = 0, 2, 6
-_AT_FINISHED, _AT_COUNTS, _AT_PIECES, _AT_BEFORE, _AT_REPLICA, _AT_FIRST = 32, 40, 56, 60, 64, 96
-_U16, _I64 = struct.Struct("<H"), struct.Struct("<q")
+_AT_FINISHED, _AT_PIECES, _AT_BEFORE, _AT_REPLICA, _AT_FIRST = 32, 56, 60, 64, 96
+_U16 = struct.Struct("<H")
 NOBODY = bytes(16)
 _MOST_U32 = 2**32 - 1
 
@@ -142,8 +142,10 @@ class Spool:
         self.folder = folder
         self.segments = [Segment(folder / "flights-0")]
 
-    def open(self, request_id: bytes, facts: bytes, *, stream: bool, started_us: int) -> "Slot":
-        """A slot for a request that is about to be forwarded."""
+    def open(
+        self, request_id: bytes, facts: bytes, *, stream: bool, started_us: int, replica: bytes, lease: bytes
+    ) -> "Slot":
+        """A slot for a request that is about to be forwarded to the replica, paid out of the lease."""
         segment = self.segments[-1]
         number = segment.take()
         if number < 0:
@@ -151,26 +153,9 @@ class Spool:
         at = SLOTS + number * SLOT
         memory = segment.map
         _HEAD.pack_into(
-            memory,
-            at,
-            0,
-            stream,
-            0,
-            len(facts),
-            0,
-            request_id,
-            started_us,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            NOBODY,
-            NOBODY,
-            0,
-        )
+            memory, at,
+            0, stream, 0, len(facts), 0, request_id, started_us, 0, 0, 0, 0, 0, 0, 0, replica, lease, 0,
+        )  # fmt: skip
         memory[at + _FACTS : at + _FACTS + len(facts)] = facts
         memory[number] = OPEN
         return Slot(memory, number, at)
@@ -194,7 +179,7 @@ class Slot:
         self._map, self._number, self._at = memory, number, at
 
     def engine(self, replica: bytes, lease: bytes, before: int) -> None:
-        """Who serves it, out of which lease, and how many tokens others have produced before."""
+        """Who serves it now, out of which lease, and how many tokens others have produced before."""
         at, memory = self._at, self._map
         memory[at + _AT_REPLICA : at + _AT_REPLICA + 32] = replica + lease
         _PROGRESS.pack_into(memory, at + _AT_BEFORE, before)
@@ -218,8 +203,7 @@ class Slot:
     def close(self, outcome: int, counts: tuple[int, int, int, int], finished_us: int) -> None:
         """The request is over: it used this much."""
         at, memory = self._at, self._map
-        _COUNTS.pack_into(memory, at + _AT_COUNTS, *counts)
-        _I64.pack_into(memory, at + _AT_FINISHED, finished_us)
+        _END.pack_into(memory, at + _AT_FINISHED, finished_us, *counts)
         memory[at + _AT_HAS_COUNTS] = 1
         memory[at + _AT_OUTCOME] = outcome
         memory[self._number] = CLOSED

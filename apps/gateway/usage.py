@@ -47,7 +47,11 @@ def snippet(data: bytes) -> bytes:
         at = data.rfind(TIMINGS)
         if at < 0:
             return b""
-    depth, end = 0, data.find(b"{", at)
+    begin = data.find(b"{", at)
+    end = data.find(b"}", begin)
+    if data.find(b"{", begin + 1, end) < 0:
+        return data[at : end + 1]  # nothing nested; empty when it does not end
+    depth, end = 0, begin
     last = min(len(data), end + _LONGEST)
     while end < last:
         letter = data[end]

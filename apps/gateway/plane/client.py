@@ -32,7 +32,7 @@ class Client(asyncio.Protocol):
         self._is_still = False  # the caller is not read from
         self.is_paused = False  # the caller does not take what is written
         self.last_words = b""
-        self._since = plane.loop.time()
+        self._since = 0.0  # of the silence, or of what is being received; 0 until it is looked at
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -51,7 +51,7 @@ class Client(asyncio.Protocol):
         if parser is None:
             return
         if self._exchange is None and not parser.waits_for:
-            self._since = self.plane.loop.time()
+            self._since = 0.0
         try:
             parser.feed(data)
         except Malformed as error:
@@ -101,7 +101,7 @@ class Client(asyncio.Protocol):
     def finished(self, *, must_close: bool = False) -> None:
         """The answer is written; what waits comes next."""
         self._exchange = None
-        self._since = self.plane.loop.time()
+        self._since = 0.0
         if must_close or (self._closing and not self._queue):
             self._close()
         elif self._queue:
@@ -149,6 +149,7 @@ class Client(asyncio.Protocol):
             return
         waits_for = self._parser.waits_for if self._parser is not None else ""
         patience = {"head": self.plane.head_seconds, "body": BODY_SECONDS}.get(waits_for, IDLE_SECONDS)
+        self._since = self._since or now
         if now - self._since <= patience:
             return
         if waits_for:

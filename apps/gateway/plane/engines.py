@@ -23,35 +23,35 @@ class Breaker:
     """Closed while an engine answers; open for a while after 5 failures in a row or half of the last 20; then
     one request at a time finds out whether it is well again."""
 
-    __slots__ = ("_failed", "_last", "_opened_at", "_probing", "on_open")
+    __slots__ = ("_failed", "_last", "_probing", "on_open", "opened_at")
 
     def __init__(self) -> None:
         self._failed = 0
         self._last: deque[bool] = deque(maxlen=WINDOW)
-        self._opened_at = 0.0
+        self.opened_at = 0.0
         self._probing = False
         self.on_open: Callable[[], None] | None = None
 
     @property
     def state(self) -> str:
-        if not self._opened_at:
+        if not self.opened_at:
             return "closed"
-        return "half open" if _clock() - self._opened_at >= OPEN_SECONDS else "open"
+        return "half open" if _clock() - self.opened_at >= OPEN_SECONDS else "open"
 
     def lets_through(self) -> bool:
-        if not self._opened_at:
+        if not self.opened_at:
             return True
-        return not self._probing and _clock() - self._opened_at >= OPEN_SECONDS
+        return not self._probing and _clock() - self.opened_at >= OPEN_SECONDS
 
     def begin(self) -> None:
         """A request goes to the engine."""
-        if self._opened_at:
+        if self.opened_at:
             self._probing = True
 
     def succeed(self) -> None:
         self._failed = 0
-        if self._opened_at:
-            self._opened_at, self._probing = 0.0, False
+        if self.opened_at:
+            self.opened_at, self._probing = 0.0, False
             self._last.clear()
         self._last.append(True)
 
@@ -60,9 +60,9 @@ class Breaker:
         self._last.append(False)
         self._probing = False
         half = len(self._last) == WINDOW and self._last.count(False) * 2 > WINDOW
-        if self._opened_at or self._failed >= FAILURES_IN_A_ROW or half:
-            was_closed = not self._opened_at
-            self._opened_at = _clock()
+        if self.opened_at or self._failed >= FAILURES_IN_A_ROW or half:
+            was_closed = not self.opened_at
+            self.opened_at = _clock()
             if was_closed and self.on_open is not None:
                 self.on_open()
 
@@ -72,6 +72,7 @@ class Engine:
 
     __slots__ = (
         *(
+            "answers",
             "api_head",
             "base",
             "breaker",
@@ -96,6 +97,7 @@ class Engine:
         self.base = base.encode()
         bearer = f"Authorization: Bearer {row.api_key}\r\n" if row.api_key else ""
         self.api_head = f"Host: {parts.netloc}\r\n{bearer}Content-Type: application/json\r\n".encode()
+        self.answers: dict[bytes, tuple[int, bytes]] = {}  # heads of whole answers: status and type
         self.idle: list[Any] = []
         self.outstanding = 0
         self.latency = 0.0
@@ -121,18 +123,26 @@ class Engine:
 class Route:
     """An endpoint while the worker runs."""
 
-    __slots__ = ("engines", "queue", "row", "seen_at", "tokens", "turns")
+    __slots__ = ("_pick", "_weighty", "engines", "first", "queue", "row", "seen_at", "tokens", "turns")
 
     def __init__(self, row: RouteRow):
         self.row = row
         self.engines: list[Engine] = []
+        self._weighty: list[Engine] = []
+        self.first: list[Engine] = []  # those that are asked as long as all of them are well
+        self._pick: Policy = _least_outstanding
         self.queue: deque[Callable[[], None]] = deque()
         self.turns = count()
         self.tokens = 0
         self.seen_at = 0.0
 
-    def become(self, row: RouteRow, engines: list[Engine]) -> None:
+    def become(self, row: RouteRow, engines: list[Engine], region: str) -> None:
+        """What it is from now on, for a gateway in that region."""
         self.row, self.engines = row, engines
+        # One that is alone is not left out for its weight.
+        self._weighty = engines if len(engines) == 1 else [one for one in engines if one.row.weight > 0]
+        self.first = _preferred(self._weighty, region)
+        self._pick = _POLICIES.get(row.policy, _least_outstanding)
         if self.queue and any(engine.takes() for engine in engines):
             waiting, self.queue = self.queue, deque()
             for one in waiting:
@@ -144,19 +154,23 @@ class Route:
 
     def pick(self, tried: set[str], affinity: bytes, region: str) -> Engine | None:
         """The engine for the next request, none of those that were tried; None when there is none."""
-        engines = self.engines
-        if len(engines) == 1:
-            only = engines[0]
-            return only if only.row.id not in tried and only.takes() else None
-        fit = [one for one in engines if one.takes() and one.row.id not in tried and one.row.weight > 0]
-        if not fit:
-            return None
-        staying = [one for one in fit if not one.row.is_leaving] or fit
-        near = [one for one in staying if one.row.region == region] if region else []
-        return _POLICIES.get(self.row.policy, _least_outstanding)(self, near or staying, affinity)
+        fit = self.first
+        for one in fit:
+            if one.breaker.opened_at or tried:
+                able = [one for one in self._weighty if one.takes() and one.row.id not in tried]
+                fit = _preferred(able, region)
+                break
+        return self._pick(self, fit, affinity) if fit else None
 
 
 Policy = Callable[[Route, list[Engine], bytes], Engine]
+
+
+def _preferred(engines: list[Engine], region: str) -> list[Engine]:
+    """Those that stay rather than those that leave, and of them those nearby."""
+    staying = [one for one in engines if not one.row.is_leaving] or engines
+    near = [one for one in staying if one.row.region == region] if region else []
+    return near or staying
 
 
 def _round_robin(_route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
@@ -172,10 +186,9 @@ def _round_robin(_route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
 
 def _least_outstanding(route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
     """The one with the fewest requests for its weight; in turns among equals."""
-    start, size = next(route.turns), len(fit)
-    best = fit[start % size]
-    for offset in range(1, size):
-        one = fit[(start + offset) % size]
+    start = next(route.turns) % len(fit)
+    best = fit[start]
+    for one in fit[start + 1 :] + fit[:start] if start else fit:
         if one.outstanding * best.row.weight < best.outstanding * one.row.weight:
             best = one
     return best

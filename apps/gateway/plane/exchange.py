@@ -3,7 +3,7 @@
 import hmac
 import time
 
-from apps.gateway import flights, messages
+from apps.gateway import flights
 from apps.gateway.plane import asks, pages
 from apps.gateway.plane.limits import Verdict
 from apps.gateway.plane.refusals import refusal
@@ -11,7 +11,6 @@ from apps.gateway.plane.serving import Serving
 from apps.gateway.plane.tables import Key
 from apps.gateway.plane.tellers import ROUNDING, Held
 
-FREE = messages.PriceRow("", (0, 0, 0, 0), ("0", "0", "0", "0"), (None, None, None, None))
 FIRST_BYTE_SECONDS = 300.0
 BETWEEN_SECONDS = 60.0
 WAKE_SECONDS = 180.0
@@ -32,8 +31,12 @@ class Exchange(Serving):
     # Who asks, and for what.
 
     def begin(self) -> None:
-        path = self.path = self.head.target.partition(b"?")[0]
+        path = self.head.target
         kind = _KINDS.get(path)
+        if kind is None:
+            path = path.partition(b"?")[0]
+            kind = _KINDS.get(path)
+        self.path = path
         if kind is None:
             pages.serve(self)
         elif self.head.method != b"POST":
@@ -49,6 +52,8 @@ class Exchange(Serving):
             code = "bad_key" if self.head.authorization else "no_key"
             self.refuse(refusal(code if plane.tables.is_filled else "starting"))
             return None
+        if key.is_plain:
+            return key
         refused = key.refusal(time.time())
         if refused is None and key.networks and not key.may_come_from(self._ip()):
             refused = refusal("address_not_allowed")
@@ -71,18 +76,17 @@ class Exchange(Serving):
         except asks.Unreadable as unreadable:
             self.refuse(unreadable.refusal)
             return
-        route = self.plane.tables.route_for(self.key, ask.model)
-        if route is None:
+        plane = self.plane
+        way = plane.tables.way_for(self.key, ask.model)
+        if way is None:
             self.refuse(refusal("model_not_found", f"There is no model `{ask.model[:80]}` for this key."))
             return
-        self._kind, self.route = kind, route
-        price = self.plane.tables.price_of(self.key, route.row.slug) if route.row.is_metered else FREE
-        if price is None:
+        if way.price is None:
             self.refuse(refusal("no_price"))
             return
-        self._price = price
-        self.plane.exchanges.add(self)
-        self.plane.limiter.check(self.key, self._limited)
+        self._kind, self._way, self.route, self._price = kind, way, way.route, way.price
+        plane.exchanges.add(self)
+        plane.limiter.check(self.key, self._limited)
 
     def _limited(self, verdict: Verdict) -> None:
         if self.is_over:
@@ -150,7 +154,7 @@ class Exchange(Serving):
     def review(self) -> None:
         """The tables have changed: may this go on?"""
         key = self.key
-        if key is None or not hasattr(self, "route"):
+        if key is None or self.is_over:
             return
         now = self.plane.tables.keys.get(key.row.hash)
         refused = refusal("bad_key") if now is None else now.refusal(time.time())

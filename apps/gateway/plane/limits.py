@@ -46,8 +46,8 @@ return {0, tonumber(ARGV[tight + 2]), left, redis.call('PTTL', KEYS[tight])}
 """
 SPEND = b"""
 for i = 1, 4 do
-  if redis.call('INCRBY', KEYS[i], ARGV[1]) == tonumber(ARGV[1]) then
-    redis.call('PEXPIRE', KEYS[i], ARGV[2])
+  if redis.call('INCRBY', KEYS[i], ARGV[2]) == tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[i], ARGV[1])
   end
 end
 return 0
@@ -80,14 +80,14 @@ class Limiter:
 
     def check(self, key: Key, decided: Decided) -> None:
         """Count one request of the key."""
+        lease = self._leases.get(key.row.id)
+        if lease is not None and lease.take() and self._redis.is_there:
+            decided(PASSED)
+            return
         if key.pending_tokens:
             self._flush(key)
         if not self._redis.is_there:
             decided(self._alone(key))
-            return
-        lease = self._leases.get(key.row.id)
-        if lease is not None and lease.take():
-            decided(PASSED)
             return
         asked = lease.wanted() if lease is not None else 1
         raw = key.check if asked == 1 else b""
@@ -145,8 +145,11 @@ class Limiter:
 
     def _flush(self, key: Key) -> None:
         tokens, key.pending_tokens = key.pending_tokens, 0
-        keys = [f"gateway:tpd:{one}" for one in _subjects(key)]
-        self._redis.tell(command("EVALSHA", _SPEND_SHA, 4, *keys, tokens, DAY_MS))
+        if not key.spend:
+            keys = [f"gateway:tpd:{one}" for one in _subjects(key)]
+            key.spend = command("EVALSHA", _SPEND_SHA, 4, *keys, DAY_MS, "").removesuffix(b"$0\r\n\r\n")
+        number = b"%d" % tokens
+        self._redis.tell(b"%b$%d\r\n%b\r\n" % (key.spend, len(number), number))
 
     # Without Redis.
 

@@ -1,22 +1,34 @@
 """What is answered without an engine: the list of models, receipts, health, figures."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from apps.gateway import messages
+from apps.gateway.http import Head
 from apps.gateway.plane.engines import Route
+from apps.gateway.plane.plane import Plane, Request
 from apps.gateway.plane.refusals import refusal
-
-if TYPE_CHECKING:
-    from apps.gateway.plane.exchange import Exchange
+from apps.gateway.plane.tables import Key
 
 _MODELS, _MODEL, _RECEIPTS = b"/v1/models", b"/v1/models/", b"/v1/receipts/"
 _RECEIPT = re.compile(rb"rcp_[0-9a-hjkmnp-tv-z]{26}")
 
 
-def serve(exchange: "Exchange") -> None:
+class Asker(Request, Protocol):
+    """A request for a page."""
+
+    plane: Plane
+    head: Head
+    path: bytes
+    key: Key | None
+
+    def identify(self) -> Key | None:
+        """Whose it is; refuses it when it is nobody's."""
+
+
+def serve(exchange: Asker) -> None:
     """Answer a request that asks for no tokens."""
     path = exchange.path
     if path not in (b"/health", _MODELS) and not path.startswith((_MODEL, _RECEIPTS)):
@@ -32,7 +44,7 @@ def serve(exchange: "Exchange") -> None:
         _serve_known(exchange, path)
 
 
-def _serve_known(exchange: "Exchange", path: bytes) -> None:
+def _serve_known(exchange: Asker, path: bytes) -> None:
     if path == _MODELS:
         _models(exchange)
     elif path.startswith(_MODEL):
@@ -47,14 +59,14 @@ def _shown(route: Route) -> dict[str, Any]:
     return {"id": row.names[0], "object": "model", "created": row.created_at, "owned_by": owner}
 
 
-def _models(exchange: "Exchange") -> None:
+def _models(exchange: Asker) -> None:
     assert exchange.key is not None
     found = exchange.plane.tables.names_for(exchange.key)
     shown = sorted((_shown(route) for route in found), key=lambda one: str(one["id"]))
     exchange.answer(200, msgspec.json.encode({"object": "list", "data": shown}))
 
 
-def _model(exchange: "Exchange", name: str) -> None:
+def _model(exchange: Asker, name: str) -> None:
     assert exchange.key is not None
     route = exchange.plane.tables.route_for(exchange.key, name)
     if route is None:
@@ -63,7 +75,7 @@ def _model(exchange: "Exchange", name: str) -> None:
         exchange.answer(200, msgspec.json.encode(_shown(route) | {"id": name}))
 
 
-def _receipt(exchange: "Exchange", name: bytes) -> None:
+def _receipt(exchange: Asker, name: bytes) -> None:
     """The steward has them; the answer comes by `found`."""
     assert exchange.key is not None
     plane = exchange.plane
@@ -78,7 +90,7 @@ def _receipt(exchange: "Exchange", name: bytes) -> None:
         exchange.refuse(refusal("billing_away"))
 
 
-def found(exchange: "Exchange", body: bytes) -> None:
+def found(exchange: Request, body: bytes) -> None:
     """The steward has looked."""
     if exchange.is_over:
         return

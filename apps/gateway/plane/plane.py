@@ -1,10 +1,10 @@
-"""What all requests of a worker share."""
+"""What all requests of a worker share, and what they and their connections are to one another."""
 
 import asyncio
 import os
 import time
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
 from apps.core.uuids import encode, new_uuid
@@ -14,15 +14,12 @@ from apps.gateway.plane.limits import Limiter
 from apps.gateway.plane.link import Link
 from apps.gateway.plane.metrics import Metrics
 from apps.gateway.plane.redis import Redis
+from apps.gateway.plane.refusals import Refusal
 from apps.gateway.plane.tables import Key, Tables
 from apps.gateway.plane.tellers import Teller
 
-if TYPE_CHECKING:
-    from apps.gateway.plane.client import Client
-    from apps.gateway.plane.exchange import Exchange
-
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [one + other for one in _LETTERS for other in _LETTERS]
+_PAIRS = [(one + other).encode() for one in _LETTERS for other in _LETTERS]
 _LOW = 50
 
 
@@ -36,17 +33,65 @@ class Ids:
         """A new second."""
         fresh = new_uuid().int
         self._high = fresh >> _LOW
-        self._spelled = "rcp_" + encode("x", UUID(int=self._high << _LOW))[2:18]
+        self._second = b"rcp_" + encode("x", UUID(int=self._high << _LOW))[2:18].encode()
         self._low = int.from_bytes(os.urandom(6), "big") << 1
+        self._spell()
 
-    def next(self) -> tuple[bytes, str]:
+    def _spell(self) -> None:
+        low = self._low
+        pairs = [_PAIRS[low >> bits & 1023] for bits in (40, 30, 20, 10)]
+        self._spelled = self._second + b"".join(pairs)
+
+    def next(self) -> tuple[bytes, bytes]:
         """The id, and how a receipt is called that has it."""
         self._low = low = (self._low + 1) & (1 << _LOW) - 1
-        spelled = (
-            f"{self._spelled}{_PAIRS[low >> 40]}{_PAIRS[low >> 30 & 1023]}{_PAIRS[low >> 20 & 1023]}"
-            f"{_PAIRS[low >> 10 & 1023]}{_PAIRS[low & 1023]}"
-        )
-        return (self._high << _LOW | low).to_bytes(16, "big"), spelled
+        last = low & 1023
+        if not last:
+            self._spell()
+        return (self._high << _LOW | low).to_bytes(16, "big"), self._spelled + _PAIRS[last]
+
+
+class Caller(Protocol):
+    """A caller's connection."""
+
+    is_paused: bool
+
+    @property
+    def ip(self) -> str:
+        """Where it comes from."""
+
+    def write(self, data: bytes) -> None:
+        """Send it."""
+
+    def finished(self, *, must_close: bool = False) -> None:
+        """The request is answered."""
+
+    def look(self, now: float) -> None:
+        """Once a second."""
+
+    def retire(self) -> None:
+        """The worker stops."""
+
+
+class Request(Protocol):
+    """A request under way."""
+
+    is_over: bool
+
+    def answer(self, status: int, body: bytes) -> None:
+        """Answer without an engine."""
+
+    def refuse(self, refused: Refusal, *, must_close: bool = False) -> None:
+        """Answer that it is not answered."""
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more."""
+
+    def look(self, now: float) -> None:
+        """Once a second."""
+
+    def review(self) -> None:
+        """The tables have changed."""
 
 
 class Plane:
@@ -58,11 +103,10 @@ class Plane:
         self.limiter = Limiter(redis)
         self.metrics = Metrics()
         self.ids = Ids()
-        self.clients: set[Client] = set()
-        self.exchanges: set[Exchange] = set()
+        self.clients: set[Caller] = set()
+        self.exchanges: set[Request] = set()
         self.tellers: dict[str, Teller] = {}
-        self.receipts: dict[int, Exchange] = {}
-        self.region = ""
+        self.receipts: dict[int, Request] = {}
         self.peer_token = b""
         self.head_seconds = 10.0
         self.is_stopping = False

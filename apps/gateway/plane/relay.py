@@ -1,16 +1,14 @@
 """How an engine's answer becomes the caller's: whole, or event by event."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from apps.gateway import usage
 from apps.gateway.flights import Slot
 from apps.gateway.plane import wire
+from apps.gateway.plane.plane import Caller
 from apps.gateway.plane.refusals import Refusal, refusal
-
-if TYPE_CHECKING:
-    from apps.gateway.plane.serving import Serving
 
 MOST_ANSWER = 64 * 1024 * 1024
 MOST_EVENT = 1024 * 1024
@@ -20,12 +18,29 @@ _UNKNOWN, _LACKS = frozenset({404, 405}), 501
 _USAGE, _TIMINGS = usage.USAGE, usage.TIMINGS
 
 
+class Answering(Protocol):
+    """Whose request it is that is answered."""
+
+    client: Caller
+    is_chunked: bool
+    path: bytes
+
+    def stream_head(self) -> bytes:
+        """The head of an answer whose length is not known."""
+
+    def shrink(self, prompt: int) -> None:
+        """The prompt has so many tokens."""
+
+    def note_first(self) -> int:
+        """The first byte is sent; answers the µs until then."""
+
+
 class Whole:
     """An answer that is kept until it is complete: until then another engine can still give it."""
 
     __slots__ = ("_exchange", "_parts", "_size")
 
-    def __init__(self, exchange: "Serving"):
+    def __init__(self, exchange: Answering):
         self._exchange = exchange
         self._parts: list[bytes] = []
         self._size = 0
@@ -106,7 +121,7 @@ class Stream:
         "keeps",
     )
 
-    def __init__(self, exchange: "Serving", slot: Slot, *, hides_usage: bool, keeps: bool):
+    def __init__(self, exchange: Answering, slot: Slot, *, hides_usage: bool, keeps: bool):
         self._exchange, self._slot, self._hides_usage = exchange, slot, hides_usage
         self._partial = self._said = b""
         self.has_sent = self.is_done = False

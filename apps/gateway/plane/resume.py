@@ -5,21 +5,30 @@ answer and without tools. The new engine is given what the caller has already be
 caller sees one answer and pays for its tokens once.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from apps.gateway import usage
-
-if TYPE_CHECKING:
-    from apps.gateway.plane.relay import Stream
-    from apps.gateway.plane.serving import Serving
+from apps.gateway.http import Head
+from apps.gateway.plane.asks import Ask
+from apps.gateway.plane.relay import Stream
 
 _json = msgspec.json.Decoder()
 _DONE = b"[DONE]"
 
 
-def is_possible(exchange: "Serving") -> bool:
+class Resumable(Protocol):
+    """A request that may be continued."""
+
+    ask: Ask
+    head: Head
+    path: bytes
+    first_body: bytes
+    resumed: "Resumed | None"
+
+
+def is_possible(exchange: Resumable) -> bool:
     """Whether this request may be continued elsewhere."""
     ask = exchange.ask
     if (
@@ -33,7 +42,7 @@ def is_possible(exchange: "Serving") -> bool:
     return wish == b"1" if wish is not None else ask.temperature == 0
 
 
-def after(exchange: "Serving", stream: "Stream", _reason: str) -> "Resumed | None":
+def after(exchange: Resumable, stream: Stream, _reason: str) -> "Resumed | None":
     """How to go on after what the caller has been sent; None when that cannot be done."""
     if not stream.keeps:
         return None
@@ -151,7 +160,7 @@ def _is_greeting(event: Any) -> bool:
     )
 
 
-def _continued(exchange: "Serving", text: str, told: int) -> bytes | None:
+def _continued(exchange: Resumable, text: str, told: int) -> bytes | None:
     """The request for the rest of the answer; None when nothing is left to be said."""
     body = _json.decode(exchange.first_body)
     for name in ("max_tokens", "max_completion_tokens"):

@@ -1,25 +1,22 @@
 """Who answers a request, and how it ends: engines are asked, asked again, passed on, and settled with."""
 
 import time
-from typing import TYPE_CHECKING
 
 from apps.gateway import flights, messages
 from apps.gateway.http import Head
 from apps.gateway.plane import asks, resume, wire
 from apps.gateway.plane.engines import Engine, Route
+from apps.gateway.plane.plane import Caller, Plane
 from apps.gateway.plane.refusals import Refusal, refusal
 from apps.gateway.plane.relay import Stream, Whole
-from apps.gateway.plane.tables import Key
+from apps.gateway.plane.tables import Key, Way
 from apps.gateway.plane.tellers import NOTHING, ROUNDING, Held
 from apps.gateway.plane.upstream import Connection, connect
-
-if TYPE_CHECKING:
-    from apps.gateway.plane.client import Client
-    from apps.gateway.plane.plane import Plane
 
 MOST_TRIES = 4
 _perf = time.perf_counter
 # Answers of an engine that are no answer to the caller's question: another engine is asked.
+_NOBODY: set[str] = set()
 _TROUBLE = frozenset({401, 403, 408, 425, 429})
 # The engine is well and cannot do this: embeddings of a chat model, say.
 _LACKS = 501
@@ -41,12 +38,25 @@ class Serving:
             "_rest",
             "_retried",
         ),
-        *("_said_at", "_slot", "_status", "_tried", "_type", "_waits", "ask", "client", "engine", "head"),
+        *(
+            "_said_at",
+            "_slot",
+            "_status",
+            "_tried",
+            "_type",
+            "_waits",
+            "_way",
+            "ask",
+            "client",
+            "engine",
+            "head",
+        ),
         *(
             "first_body",
             "headers",
             "is_chunked",
             "is_over",
+            "is_stream",
             "key",
             "path",
             "plane",
@@ -62,15 +72,16 @@ class Serving:
     ask: asks.Ask
     path: bytes
     route: Route
-    receipt: str
+    receipt: bytes
     request_id: bytes
     first_body: bytes
     _kind: asks.Kind
     _price: messages.PriceRow
+    _way: Way
     _most: int
     _rest: tuple[int, int]
 
-    def __init__(self, plane: "Plane", client: "Client", head: Head, body: bytes):
+    def __init__(self, plane: Plane, client: Caller, head: Head, body: bytes):
         self.plane, self.client, self.head, self._body = plane, client, head, body
         self._began = _perf()
         self._held: Held = NOTHING
@@ -80,23 +91,20 @@ class Serving:
         self.relay: Whole | Stream | None = None
         self.resumed: resume.Resumed | None = None
         self.key: Key | None = None
-        self._tried: set[str] = set()
+        self._tried: set[str] = _NOBODY
         self.headers = b""
         self._heard = 0.0
         self._waits = 0.0
-        self.is_over = self._retried = False
+        self.is_over = self._retried = self.is_stream = False
         self.is_chunked = not head.is_old
 
     # Where it goes.
 
-    @property
-    def is_stream(self) -> bool:
-        return bool(self.ask.stream) and self._kind != "embedding"
-
     def _send_on(self) -> None:
         """Everything is settled but who answers."""
         self.request_id, self.receipt = self.plane.ids.next()
-        if self.is_stream:
+        if self.ask.stream and self._kind != "embedding":
+            self.is_stream = True
             self._body = asks.ask_for_usage(self._body, self.ask)
         self.first_body = self._body
         self._dispatch()
@@ -105,7 +113,7 @@ class Serving:
         if self.is_over:
             return
         route, plane = self.route, self.plane
-        engine = route.pick(self._tried, self._affinity(), plane.region)
+        engine = route.pick(self._tried, self._affinity(), plane.tables.region)
         if engine is None:
             self._without_engine()
             return
@@ -113,15 +121,14 @@ class Serving:
         self.engine = engine
         engine.outstanding += 1
         engine.breaker.begin()
+        lease = self._held.lease_key
         if self._slot is None:
-            assert self.key is not None
-            facts = plane.tables.facts_of(
-                self.key, route, self._price, is_embedding=self._kind == "embedding"
-            )
             self._slot = plane.spool.open(
-                self.request_id, facts, stream=self.is_stream, started_us=plane.now_us()
-            )
-        self._slot.engine(engine.key, self._held.lease_key, self.resumed.before if self.resumed else 0)
+                self.request_id, self._way.facts(is_embedding=self._kind == "embedding"),
+                stream=self.is_stream, started_us=plane.now_us(), replica=engine.key, lease=lease,
+            )  # fmt: skip
+        else:
+            self._slot.engine(engine.key, lease, self.resumed.before if self.resumed else 0)
         self._said_at = plane.loop.time()
         connect(plane.loop, engine, self)
 
@@ -153,7 +160,7 @@ class Serving:
         connection.ask(
             self,
             b"POST %b%b HTTP/1.1\r\n%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
-            % (engine.base, self.path, engine.api_head, self.receipt.encode(), len(body), body),
+            % (engine.base, self.path, engine.api_head, self.receipt, len(body), body),
         )
         if self.client.is_paused:
             connection.pause()
@@ -241,7 +248,7 @@ class Serving:
         assert engine is not None
         self._leave_engine()
         engine.breaker.fail()
-        self._tried.add(engine.row.id)
+        self._tried = {*self._tried, engine.row.id}
         self.plane.metrics.add("engine_failures", engine.row.id)
         relay = self.relay
         if not isinstance(relay, Stream) or not relay.has_sent:
@@ -274,7 +281,7 @@ class Serving:
         return wire.stream_head(200, self._type, self._answer_headers(), chunked=self.is_chunked)
 
     def _answer_headers(self) -> bytes:
-        receipt = self.receipt.encode()
+        receipt = self.receipt
         return b"%bx-request-id: %b\r\nx-receipt-id: %b\r\n" % (self.headers, receipt, receipt)
 
     def refuse(self, refused: Refusal, *, must_close: bool = False) -> None:
@@ -339,10 +346,10 @@ class Serving:
         whole = (0, 0, 0, into + cached) if self._kind == "embedding" else (into, cached, out, 0)
         slot.close(outcome, whole, plane.now_us())
         self._slot = None
-        attos = self._price.attos
-        cost = sum(count * each for count, each in zip(whole, attos, strict=True))
+        prices = self._price.attos
+        cost = whole[0] * prices[0] + whole[1] * prices[1] + whole[2] * prices[2] + whole[3] * prices[3]
         self._release(min(cost + ROUNDING, self._held.amount))
-        tokens = sum(whole)
+        tokens = into + cached + out
         if tokens:
             plane.limiter.spend(key, tokens)
             self.route.tokens += tokens
@@ -350,15 +357,15 @@ class Serving:
         self._over()
 
     def _measure(self, outcome: int, whole: tuple[int, int, int, int]) -> None:
-        metrics, slug, now = self.plane.metrics, self.route.row.slug, _perf()
-        metrics.add("requests", f"{slug},{flights.OUTCOMES[outcome]}")
-        metrics.add("tokens", f"{slug},input", whole[0] + whole[1] + whole[3])
-        metrics.add("tokens", f"{slug},output", whole[2])
+        meter, now = self.plane.metrics.meter_of(self.route.row.slug), _perf()
+        meter.outcomes[outcome] += 1
+        meter.input += whole[0] + whole[1] + whole[3]
+        meter.output += whole[2]
         if self._heard:
-            metrics.observe("first_byte_seconds", slug, self._heard - self._began)
+            meter.first_byte.observe(self._heard - self._began)
             if whole[2] > 1 and self.is_stream:
-                metrics.observe("between_seconds", slug, (now - self._heard) / (whole[2] - 1))
-        metrics.observe("duration_seconds", slug, now - self._began)
+                meter.between.observe((now - self._heard) / (whole[2] - 1))
+        meter.duration.observe(now - self._began)
 
     def _over(self) -> None:
         self.is_over = True

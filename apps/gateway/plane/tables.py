@@ -14,20 +14,58 @@ from apps.gateway.plane.refusals import Refusal, refusal
 
 _sha256 = hashlib.sha256
 _PREFIX = b"Bearer "
+FREE = messages.PriceRow("", (0, 0, 0, 0), ("0", "0", "0", "0"), (None, None, None, None))
 _facts_encoder = msgspec.msgpack.Encoder()
+# Authorization headers whose key is remembered.
+MOST_SEEN = 10_000
+
+
+class Way:
+    """What a key's requests for a model come to: the endpoint, the price, what the spool notes of them."""
+
+    __slots__ = ("_facts", "key", "price", "route", "version")
+
+    def __init__(self, key: "Key", route: Route, price: messages.PriceRow | None, version: int):
+        self.key, self.route, self.price, self.version = key, route, price, version
+        self._facts: dict[bool, bytes] = {}
+
+    def facts(self, *, is_embedding: bool) -> bytes:
+        """The spool's note, made once."""
+        known = self._facts.get(is_embedding)
+        return known if known is not None else self._make_facts(is_embedding)
+
+    def _make_facts(self, is_embedding: bool) -> bytes:
+        row, who, price = self.route.row, self.key.row, self.price
+        assert price is not None
+        made = self._facts[is_embedding] = _facts_encoder.encode(Facts(
+            who.id, who.team_id, who.workspace_id, row.endpoint_id, row.slug, row.digest, row.is_metered,
+            price.currency or who.currency, price.prices, price.version_ids, is_embedding,
+        ))  # fmt: skip
+        return made
 
 
 class Key:
     """A key and what is remembered for it between requests."""
 
-    __slots__ = ("check", "models", "networks", "pending_tokens", "row", "spend", "teller")
+    __slots__ = (
+        "check",
+        "is_plain",
+        "models",
+        "networks",
+        "pending_tokens",
+        "row",
+        "spend",
+        "teller",
+        "ways",
+    )
 
     def __init__(self, row: messages.KeyRow):
         self.row = row
         self.models = frozenset(row.models) if row.models is not None else None
         self.networks = [ipaddress.ip_network(one) for one in row.networks]
-        self.check = b""  # the limits' command, made once
-        self.spend = (b"", b"")
+        self.is_plain = not (row.refusal or row.expires_at is not None or self.networks)  # may always be used
+        self.check = self.spend = b""  # the limits' commands, made once
+        self.ways: dict[str, Way] = {}
         self.pending_tokens = 0
         self.teller: Any = None  # where its money comes from
 
@@ -61,14 +99,33 @@ class Tables:
         self.routes: dict[str, Route] = {}
         self.engines: dict[str, Engine] = {}
         self.books: dict[str, dict[str, messages.PriceRow]] = {}
-        self.facts: dict[tuple[str, str], bytes] = {}
+        self.region = ""
         self.is_filled = False
+        self._version = 0  # grows with every change
+        self._seen: dict[bytes, Key] = {}
 
     def key_of(self, authorization: bytes | None) -> Key | None:
         """The key in an Authorization header."""
-        if authorization is None or authorization[:7] != _PREFIX:
+        if authorization is None:
             return None
-        return self.keys.get(_sha256(authorization[7:]).digest())
+        found = self._seen.get(authorization)
+        if found is None and authorization[:7] == _PREFIX:
+            found = self.keys.get(_sha256(authorization[7:]).digest())
+            if found is not None and len(self._seen) < MOST_SEEN:
+                self._seen[authorization] = found
+        return found
+
+    def way_for(self, key: Key, name: str) -> Way | None:
+        """What a request of the key for this model comes to; None when the key has no such model."""
+        known = key.ways.get(name)
+        if known is not None and known.version == self._version:
+            return known
+        route = self.route_for(key, name)
+        if route is None:
+            return None
+        price = self.price_of(key, route.row.slug) if route.row.is_metered else FREE
+        made = key.ways[name] = Way(key, route, price, self._version)
+        return made
 
     def route_for(self, key: Key, name: str) -> Route | None:
         """The endpoint that this name means to this key: the team's own first."""
@@ -88,19 +145,6 @@ class Tables:
         book = self.books.get(key.row.book)
         return book.get(slug) if book else None
 
-    def facts_of(self, key: Key, route: Route, price: messages.PriceRow, *, is_embedding: bool) -> bytes:
-        """What the spool notes of a request by this key to this endpoint, made once."""
-        kind = (key.row.id, route.row.endpoint_id + ("e" if is_embedding else ""))
-        known = self.facts.get(kind)
-        if known is None:
-            row, who = route.row, key.row
-            facts = Facts(
-                who.id, who.team_id, who.workspace_id, row.endpoint_id, row.slug, row.digest, row.is_metered,
-                price.currency or who.currency, price.prices, price.version_ids, is_embedding,
-            )  # fmt: skip
-            known = self.facts[kind] = _facts_encoder.encode(facts)
-        return known
-
     # What the steward sends.
 
     def take_keys(self, message: messages.Keys) -> None:
@@ -111,12 +155,13 @@ class Tables:
             key = self.keys[row.hash] = Key(row)
             if before is not None:
                 key.teller, key.pending_tokens = before.teller, before.pending_tokens
-        self.facts.clear()
+        self._seen.clear()
+        self._version += 1
         self.is_filled = True
 
     def take_prices(self, message: messages.Prices) -> None:
         self.books = message.books
-        self.facts.clear()
+        self._version += 1
 
     def take_routes(self, message: messages.Routes) -> None:
         """Put the new endpoints in place; what is known of engines and of those that wait is kept."""
@@ -126,7 +171,7 @@ class Tables:
             route = self.routes.get(row.endpoint_id) or Route(row)
             found = [self._engine(one) for one in row.replicas]
             engines |= {engine.row.id: engine for engine in found}
-            route.become(row, found)
+            route.become(row, found, self.region)
             routes[row.endpoint_id] = route
         for engine_id, engine in self.engines.items():
             if engine_id not in engines:
@@ -136,7 +181,7 @@ class Tables:
             (r.row.team_id, name): r for r in routes.values() for name in r.row.names if r.row.team_id
         }
         self.public = {name: r for r in routes.values() if r.row.is_public for name in r.row.names}
-        self.facts.clear()
+        self._version += 1
 
     def _engine(self, row: messages.ReplicaRow) -> Engine:
         known = self.engines.get(row.id)

@@ -49,7 +49,7 @@ class Worker:
         link = Link()
         redis = Redis(orders.redis_url, loop, limits.GREETING)
         self.plane = Plane(loop, redis, Spool(Path(orders.folder)), link)
-        self.plane.region, self.plane.peer_token = orders.region, orders.peer_token.encode()
+        self.plane.tables.region, self.plane.peer_token = orders.region, orders.peer_token.encode()
         self.plane.head_seconds = orders.head_seconds
         self.link = link
         self.stopping = asyncio.Event()
@@ -200,7 +200,7 @@ class Worker:
             "segments": float(len(plane.spool.segments)),
         }
         states = {engine.row.id: engine.breaker.state for engine in engines}
-        plane.send(messages.Stats(plane.metrics.counters, gauges, states))
+        plane.send(messages.Stats(plane.metrics.told(), gauges, states))
 
 
 def _door(orders: Orders) -> socket.socket:
