@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.http import HttpResponse, HttpResponseBase
+from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -44,6 +45,21 @@ def month(moment: Any) -> str:
     return f"{moment:%Y-%m}"
 
 
+def is_overdue(invoice: Invoice) -> bool:
+    """Whether something of it should have been paid by now."""
+    return bool(invoice.amount_due and invoice.due_at and invoice.due_at < timezone.now())
+
+
+def due_cell(invoice: Invoice) -> Any:
+    """Until when it is to be paid, marked when that is over."""
+    if not invoice.amount_due:
+        return cells.NONE
+    shown = cells.exact(invoice.due_at)
+    return cells.join(shown, cells.tag(_("overdue"), "bad")) if is_overdue(invoice) else shown
+
+
+DUE = Column("due_at", _("Due"), due_cell, sort="due_at", priority=2,
+             text=lambda one: one.due_at.isoformat() if one.due_at else "")  # fmt: skip
 INVOICE_COLUMNS = (
     Column("number", _("Number"), lambda one: one.name, sort="serial", main=True, to="invoice"),
     Column("period", _("Month"), lambda one: month(one.period_start), sort="period_end", mono=True,
@@ -51,8 +67,7 @@ INVOICE_COLUMNS = (
     Column("state", _("State"), state_of, sort="state", text=lambda one: one.state),
     Column("total", _("Total"), money_cell("total"), sort="total", num=True, text=money_text("total")),
     Column("due", _("To be paid"), money_cell("amount_due"), num=True, text=money_text("amount_due")),
-    Column("due_at", _("Due"), lambda one: cells.exact(one.due_at) if one.amount_due else cells.NONE,
-           sort="due_at", priority=3, text=lambda one: one.due_at.isoformat() if one.due_at else ""),
+    DUE,
 )  # fmt: skip
 
 
@@ -158,10 +173,18 @@ def facts(invoice: Invoice) -> Facts:
 
 
 def notes(invoice: Invoice) -> list[Note]:
-    """What matters about its tax."""
+    """What matters about it: that it is overdue, and its tax."""
+    found = []
+    if is_overdue(invoice):
+        last = invoice.reminders.first()  # type: ignore[attr-defined]
+        text = _now("It was due on %(day)s.") % {"day": f"{invoice.due_at:%Y-%m-%d}"}
+        if last is not None:
+            said = {"level": last.level, "day": f"{last.created_at:%Y-%m-%d}"}
+            text = f"{text} {_now('Reminder %(level)s went out on %(day)s.') % said}"
+        found.append(Note(text, "bad"))
     if "reverse_charge" in invoice.snapshot.get("notes", []):
-        return [Note(_now("Reverse charge: the recipient accounts for the tax."))]
-    return []
+        found.append(Note(_now("Reverse charge: the recipient accounts for the tax.")))
+    return found
 
 
 def quantity_of(one: Any) -> str:

@@ -67,6 +67,11 @@ def statement(*, actor: Actor, team_id: str, since: date, until: date) -> list[S
     """The team's account, newest first, days UTC; NotFound unless the actor may read it."""
     if not Account.objects.visible_to(actor).filter(team_id=team_id).exists():
         raise NotFound(_("There is no such team."))
+    return statement_of(team_id, since=since, until=until)
+
+
+def statement_of(team_id: str, *, since: date, until: date) -> list[StatementLine]:
+    """The same for callers that have asked whether the actor may see it."""
     with connection.cursor() as cursor:
         cursor.execute(_STATEMENT, {"team": decode("team", team_id), "since": since, "until": until})
         rows = cursor.fetchall()
@@ -79,6 +84,13 @@ def entries(actor: Actor, *, team_id: str) -> "QuerySet[Transaction]":
     change = Subquery(own.values("transaction").annotate(s=Sum("amount")).values("s"))
     rows: QuerySet[Transaction] = Transaction.objects.visible_to(actor).filter(team_id=team_id)
     return rows.annotate(amount=Coalesce(change, Decimal(0)))
+
+
+def first_booked(actor: Actor, *, team_id: str) -> datetime | None:
+    """When anything was first booked for the team."""
+    rows = Transaction.objects.visible_to(actor).filter(team_id=team_id).order_by("booked_at")
+    found: datetime | None = rows.values_list("booked_at", flat=True).first()
+    return found
 
 
 def find_entry(actor: Actor, *, team_id: str, entry_id: str) -> Transaction:

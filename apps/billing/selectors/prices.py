@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from apps.billing import rating
@@ -11,6 +11,7 @@ from apps.billing.errors import NoPrice
 from apps.billing.models import Meter, PriceVersion, Wallet
 from apps.billing.models.prices import PriceVersionQuerySet
 from apps.billing.models.terms import STANDARD
+from apps.billing.selectors import books
 from apps.billing.specs import Quote, QuoteLine, Rate, merged
 from apps.core import statements
 from apps.core.actor import Actor
@@ -96,6 +97,18 @@ def _quote(rates: Iterable[Rate], found: Mapping[str, PriceVersion], currency: s
 def price_list(*, currency: str, at: datetime) -> "QuerySet[PriceVersion]":
     """The standard prices in force in a currency: public knowledge."""
     return PriceVersion.objects.at(at).filter(currency=currency, book=STANDARD).order_by("product")
+
+
+def prices_of(*, team_id: str, currency: str, at: datetime) -> Versions:
+    """What the team pays at a moment: its list's own prices, each with the `standard_price` of it, and the
+    standard prices of all else."""
+    book, now = books.book_of(team_id, at), PriceVersion.objects.at(at).filter(currency=currency)
+    same = now.filter(product=OuterRef("product"))
+    own, standard = same.filter(book=book).exclude(book=STANDARD), same.filter(book=STANDARD)
+    usual = Subquery(standard.values("unit_price")[:1])
+    rows = now.filter(Q(book=book) | Q(book=STANDARD) & ~Exists(own)).annotate(standard_price=usual)
+    found: Versions = rows.order_by("product")
+    return found
 
 
 def price_book(*, actor: Actor) -> Versions:

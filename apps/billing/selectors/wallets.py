@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Sum
@@ -49,6 +50,7 @@ class Burn:
     name: str
     kind: str
     hourly: Decimal
+    short_since: datetime | None
 
 
 def hours_left(spendable: Decimal, hourly: Decimal) -> Decimal | None:
@@ -113,7 +115,7 @@ def running(actor: Actor, team_id: str) -> list[Burn]:
     """What burns the team's money now, the most expensive first."""
     meters = Meter.objects.visible_to(actor, Permission.BILLING_READ).running().filter(team_id=team_id)
     rows = meters.order_by("-hourly", "resource_id").values_list(
-        "resource_id", "resource_name", "kind", "hourly"
+        "resource_id", "resource_name", "kind", "hourly", "short_since"
     )
     return [Burn(*row) for row in rows]
 

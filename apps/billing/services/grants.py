@@ -25,6 +25,7 @@ from apps.billing.models import (
     Voucher,
     Wallet,
 )
+from apps.billing.selectors.terms import SPENDING
 from apps.billing.services import posting
 from apps.billing.services.posting import Entry
 from apps.core import tenancy
@@ -38,8 +39,7 @@ from apps.operations.services import emit
 from apps.teams.models import Team
 
 PRIORITY, INCLUDED_PRIORITY = 50, 10
-# What grants pay for: usage and fees, not refunds or corrections of payments.
-SPENDING = (TransactionKind.USAGE, TransactionKind.FEE, TransactionKind.TRUE_UP)
+MOST_CODES = 500
 SOURCES = {TransactionKind.GRANT: AccountKind.GRANTS, TransactionKind.VOUCHER: AccountKind.VOUCHERS}
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -148,6 +148,14 @@ def create_voucher(*, actor: Actor, new: NewVoucher) -> tuple[Voucher, str]:
     )
     audit.record(actor=actor, action="voucher.created", target=voucher, amount=plain(new.amount))
     return voucher, code
+
+
+@transaction.atomic
+def create_vouchers(*, actor: Actor, new: NewVoucher, count: int) -> list[tuple[Voucher, str]]:
+    """Make so many of the same, each with a code of its own."""
+    if not 1 <= count <= MOST_CODES:
+        raise Invalid(_("Between 1 and %(most)s codes at a time.") % {"most": MOST_CODES}, field="count")
+    return [create_voucher(actor=actor, new=new) for _number in range(count)]
 
 
 @transaction.atomic

@@ -29,7 +29,7 @@ def remind(*, actor: Actor, invoice_id: str, now: datetime | None = None) -> Rem
     if invoice is None or invoice.due_at is None or not invoice.amount_due:
         return None
     level = overdue_level(invoice.due_at, now or db_now())
-    if level <= (invoice.reminders.aggregate(m=Max("level"))["m"] or 0):
+    if level <= (Reminder.objects.filter(invoice=invoice).aggregate(m=Max("level"))["m"] or 0):
         return None
     made: Reminder = Reminder.objects.create(
         invoice=invoice,
@@ -39,7 +39,7 @@ def remind(*, actor: Actor, invoice_id: str, now: datetime | None = None) -> Rem
         amount_due=invoice.amount_due,
     )
     failpoint("invoicing.remind.noted")
-    shown = {"number": invoice.number, "level": level, "due": plain(invoice.amount_due)}
+    shown = {"number": invoice.number, "level": str(level), "due": plain(invoice.amount_due)}
     audit.record(actor=actor, action="invoice.reminded", target=invoice, **shown)
     emit(type="invoice.reminded", subject=invoice.pk, team_id=invoice.team_id, data=shown)
     return made

@@ -182,6 +182,7 @@ class TeamDetail(Detail):
     actions = (RESUME, SUSPEND, CLOSE)
     links = (
         Link(_("Give credit"), "team-credit", Permission.WALLET_CREDIT, icon="coins", primary=False),
+        Link(_("Terms"), "team-terms", Permission.PRICE_READ, icon="file-text", primary=False),
         Link(_("Credit limit"), "team-limit", Permission.WALLET_CREDIT, icon="scale", primary=False),
         Link(
             _("Rate limits"),

@@ -27,7 +27,8 @@ from apps.panels.user import (
     team,
     token_use,
 )
-from apps.panels.user.billing import cards, invoices, payments
+from apps.panels.user.billing import cards, invoices, payments, prices, statement
+from apps.panels.user.billing import overview as billing
 
 app_name = "console"
 
@@ -83,9 +84,13 @@ urlpatterns: list[URLPattern] = [
     path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
     path("usage/tokens", token_use.TokenUse.as_view(), name="token-use"),
     path("usage/tokens.csv", token_use.TokenUseFile.as_view(), name="token-use-file"),
-    path("billing", money.Billing.as_view(), name="billing"),
-    path("billing/entries", money.Statement.as_view(), name="ledger"),
-    path("billing/prices", money.Prices.as_view(), name="prices"),
+    path("billing", billing.Billing.as_view(), name="billing"),
+    path("billing/entries", statement.Entries.as_view(), name="ledger"),
+    path("billing/statement", statement.Statement.as_view(), name="statement"),
+    path("billing/statement.csv", statement.StatementFile.as_view(), name="statement-file"),
+    path("billing/prices", prices.Prices.as_view(), name="prices"),
+    path("billing/terms", prices.Terms.as_view(), name="terms"),
+    path("billing/voucher", billing.VoucherRedeem.as_view(), name="voucher"),
     path("cost", cost.Cost.as_view(), name="cost"),
     path("cost/estimate", cost.EstimateForm.as_view(), name="estimate"),
     path("budgets", budgets.BudgetList.as_view(), name="budgets"),

@@ -266,8 +266,8 @@ def _limit(teams: dict[str, Team]) -> None:
     month, subject = BudgetPeriod.MONTH, str(staging.pk)
     for name, level, who, share, action in (
         ("Whole team", BudgetLevel.TEAM, "", "1.09", BudgetAction.BLOCK),
-        ("Production", BudgetLevel.WORKSPACE, _busiest(acme), "0.96", BudgetAction.NOTIFY),
-        (staging.name, BudgetLevel.WORKSPACE, subject, "1.9", BudgetAction.STOP),
+        ("Daily work", BudgetLevel.WORKSPACE, _busiest(acme), "0.96", BudgetAction.NOTIFY),
+        ("In production", BudgetLevel.WORKSPACE, subject, "1.9", BudgetAction.STOP),
     ):
         probe = budgeting.set_budget(
             actor=SYSTEM, team=acme, wish=BudgetWish(name, level, month, Decimal(10**6), action, who)

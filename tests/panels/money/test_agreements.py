@@ -1,0 +1,144 @@
+"""Statement, vouchers, price lists, fees and commitments in the Console and the Admin panel."""
+
+import re
+from datetime import UTC, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.billing.models import Commitment, Fee, PriceList, PriceListChoice, Voucher, Wallet
+from apps.billing.services import grants, top_up
+from apps.billing.services.grants import NewVoucher
+from apps.core.actor import SYSTEM
+from apps.core.permissions import Role
+from apps.teams.models import Team
+from apps.users.services import grant_staff_role
+from tests.factories.billing import make_price
+from tests.factories.teams import TeamFactory, admin_of
+from tests.factories.users import UserFactory
+
+pytestmark = pytest.mark.django_db
+MOST_STATEMENTS = 15
+
+
+def browser(person: Any) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def team() -> Team:
+    make_price("type:small", "2")
+    made = TeamFactory()
+    top_up(actor=SYSTEM, team=made, amount=Decimal(80), reason="Wire")
+    return made
+
+
+@pytest.fixture
+def staff() -> Client:
+    person = UserFactory()
+    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
+    return browser(person)
+
+
+def text_of(response: Any) -> str:
+    assert response.status_code == 200
+    return str(response.content.decode())
+
+
+def console(team: Team, page: str) -> str:
+    return f"/console/{team.slug}/default/{page}"
+
+
+def test_a_statement_tells_a_month_and_is_a_file(team: Team) -> None:
+    client = browser(admin_of(team))
+    for page in ("billing", "billing/statement", "billing/terms", "billing/prices"):
+        client.get(console(team, page))
+        with CaptureQueriesContext(connection) as queries:
+            text = text_of(client.get(console(team, page)))
+        assert len(queries) <= MOST_STATEMENTS, page
+    text = text_of(client.get(console(team, "billing/statement")))
+    assert "At the beginning" in text
+    assert text.count("€80.00") >= 3
+    month = f"{timezone.now().astimezone(UTC):%Y-%m}"
+    file = client.get(console(team, f"billing/statement.csv?month={month}"))
+    rows = b"".join(file.streaming_content).decode().splitlines()
+    assert rows[1].endswith("top_up,Wire,80,80")
+    assert "€80.00" in text_of(client.get(console(team, "billing/statement?month=1999-01")))
+
+
+def test_a_voucher_is_made_told_once_redeemed_and_shown(team: Team, staff: Client) -> None:
+    asked = {"name": "Course", "currency": "EUR", "amount": "25", "count": "3", "uses": "1"}
+    answer = staff.post("/admin/vouchers/new", asked)
+    assert answer.headers["Cache-Control"] == "no-store"
+    codes = sorted(set(re.findall(r"(?:[A-Z2-9]{5}-){3}[A-Z2-9]{5}", text_of(answer))))
+    assert len(codes) == Voucher.objects.count() == 3
+    client, form = browser(admin_of(team)), console(team, "billing/voucher")
+    assert client.post(form, {"code": "nothing"}).status_code in (404, 422)
+    assert client.post(form, {"code": codes[0].lower()}).status_code == 302
+    assert client.post(form, {"code": codes[0]}).status_code in (404, 409, 422)
+    assert Wallet.objects.get(team=team).balance == 105
+    assert "Course" in text_of(client.get(console(team, "billing")))
+    one = Voucher.objects.get(uses_left=0)
+    page = text_of(staff.get(f"/admin/vouchers/{one.pk}"))
+    assert team.name in page
+    assert "Used up" in page
+    assert codes[0] not in text_of(staff.get("/admin/vouchers"))
+    assert client.get("/admin/vouchers").status_code == 404
+
+
+def test_too_many_codes_are_refused() -> None:
+    with pytest.raises(grants.Invalid):
+        grants.create_vouchers(
+            actor=SYSTEM, new=NewVoucher("x", "EUR", Decimal(1)), count=grants.MOST_CODES + 1
+        )
+
+
+def test_a_team_is_given_terms_and_sees_them(team: Team, staff: Client) -> None:
+    list_ = {"slug": "research", "name": "Research", "description": "Institutes"}
+    assert staff.post("/admin/price-lists/new", list_).status_code == 302
+    made = PriceList.objects.get()
+    here = f"/admin/teams/{team.pk}/terms"
+    day = timezone.now().astimezone(UTC).date().replace(day=1)
+    assert staff.post(f"{here}/list", {"book": "research"}).status_code == 302
+    fee = {"name": "Support", "period": "month", "amount": "99", "included": "10", "starts_on": f"{day}"}
+    assert staff.post(f"{here}/fee", fee).status_code == 302
+    assert staff.post(f"{here}/fee", fee | {"ends_on": f"{day - timedelta(days=1)}"}).status_code == 422
+    promise = {"name": "GPUs", "amount": "500", "products": "type:", "starts_on": f"{day}"}
+    assert staff.post(f"{here}/commitment", promise).status_code == 302
+    assert (Fee.objects.count(), Commitment.objects.count(), PriceListChoice.objects.count()) == (1, 1, 1)
+    make_price("type:small", "1.5", book="research")
+    for page in (here, "/admin/terms", "/admin/price-lists", f"/admin/price-lists/{made.pk}"):
+        staff.get(page)
+        with CaptureQueriesContext(connection) as queries:
+            text_of(staff.get(page))
+        assert len(queries) <= MOST_STATEMENTS, page
+    assert "Support" in text_of(staff.get("/admin/terms"))
+    client = browser(admin_of(team))
+    page = text_of(client.get(console(team, "billing/terms")))
+    assert "Support" in page
+    assert "€500.00" in page
+    assert client.get(here).status_code == 404
+    ended = {"action": "end-fee", "ids": str(Fee.objects.get().pk), "confirmed": "1"}
+    assert staff.post(here, ended).status_code in (200, 302)
+
+
+def test_own_prices_stand_beside_the_standard_ones(team: Team) -> None:
+    PriceList.objects.create(slug="mine", name="Mine")
+    make_price("type:small", "1.5", book="mine")
+    make_price("type:large", "9")
+    PriceListChoice.objects.create(
+        team=team, book="mine", valid_from=timezone.now() - timedelta(hours=1), created_by="x"
+    )
+    page = text_of(browser(admin_of(team)).get(console(team, "billing/prices")))
+    assert "€1.50" in page
+    assert "instead of €2.00" in page
+    assert "€9.00" in page
+    own = text_of(browser(admin_of(team)).get(console(team, "billing/prices?view=own")))
+    assert "€9.00" not in own
