@@ -31,7 +31,7 @@ WORKERS = "2"
 PHASE_SECONDS = 25 * 60
 MOST_RERUN = 10
 NOTHING_COLLECTED = 5
-NOTHING: dict[str, Any] = {"counts": {}, "failed": [], "rerun": [], "skipped": []}
+NOTHING: dict[str, Any] = {"counts": {}, "failed": [], "skipped": []}
 KEPT = (
     "PATH",
     "TERM",
@@ -59,7 +59,6 @@ class Outcome:
         for name, number in report["counts"].items():
             self.counts[name] = self.counts.get(name, 0) + number
         self.failed += report["failed"]
-        self.flaky += sorted(set(report["rerun"]) - set(report["failed"]))
         self.skipped += report["skipped"]
 
     def exit_code(self) -> int:
@@ -161,7 +160,8 @@ class Suite:
         healed = first["failed"]
         passed = first["counts"]["passed"] + len(healed)
         counts = first["counts"] | {"failed": 0, "error": 0, "passed": passed}
-        return first | {"counts": counts, "failed": [], "rerun": [*first["rerun"], *healed]}
+        self.outcome.flaky += healed
+        return first | {"counts": counts, "failed": []}
 
 
 def _summary(outcome: Outcome, seconds: float) -> None:

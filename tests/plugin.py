@@ -52,14 +52,13 @@ class _Report:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
         stats = terminalreporter.stats
-        counted = ("passed", "failed", "error", "skipped", "rerun", "xfailed", "xpassed")
+        counted = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
         Path(REPORT).write_text(
             json.dumps(
                 {
                     "exit": int(exitstatus),
                     "counts": {name: len(stats.get(name, ())) for name in counted},
                     "failed": sorted({r.nodeid for n in ("failed", "error") for r in stats.get(n, ())}),
-                    "rerun": sorted({r.nodeid for r in stats.get("rerun", ())}),
                     "skipped": sorted({_reason(r) for r in stats.get("skipped", ())}),
                 }
             )
