@@ -37,7 +37,9 @@ class RateLimitIn(In):
 
 
 class WorkerOut(Out):
-    """A worker of the gateway. `replicas` are its circuit breakers: `closed`, `open` or `half open`."""
+    """A worker of the gateway. `replicas` are its circuit breakers: `closed`, `open` or `half open`. What it
+    knows of keys, endpoints and prices is `snapshot_seconds` old; `unsettled` requests are over and not
+    in the books yet."""
 
     name = serializers.CharField()
     state = serializers.ChoiceField(choices=["ready", "degraded", "silent"])
@@ -47,6 +49,9 @@ class WorkerOut(Out):
     age_seconds = serializers.FloatField()
     requests = serializers.IntegerField()
     refusals = serializers.IntegerField()
+    snapshot_seconds = serializers.FloatField()
+    has_database = serializers.BooleanField()
+    unsettled = serializers.IntegerField()
     gauges = serializers.DictField(child=serializers.FloatField())
     replicas = serializers.DictField(child=serializers.CharField())
 

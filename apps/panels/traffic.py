@@ -49,6 +49,22 @@ def latency(found: Traffic) -> Chart:
     )
 
 
+def first_bytes(found: Traffic) -> Chart:
+    shown = [one.figures for one in found.buckets]
+    said = {"half": seconds(found.total.first_median), "most": seconds(found.total.first_p95)}
+    return Chart(
+        "first-bytes",
+        _("Seconds to the first token"),
+        found.times,
+        [
+            Series(_("Half"), [one.first_median for one in shown], "s2"),
+            Series(_("95 %"), [one.first_p95 for one in shown], "s4"),
+        ],
+        _now("Half of the streams began within %(half)s, 95 %% within %(most)s.") % said,
+        empty=NOBODY,
+    )
+
+
 def tokens(found: Traffic) -> Chart:
     span = found.step.total_seconds()
     shown = [one.figures for one in found.buckets]

@@ -15,7 +15,8 @@ _PATIENCE = 0.5
 
 @dataclass(frozen=True)
 class GatewayWorker:
-    """One process. `replicas` are the states of its circuit breakers: closed, open, half open."""
+    """One process. `replicas` are the states of its circuit breakers: closed, open, half open; what it knows
+    is `snapshot_seconds` old; `unsettled` requests of it are over and not yet in the books."""
 
     name: str
     host: str
@@ -26,13 +27,23 @@ class GatewayWorker:
     refusals: int
     gauges: dict[str, float]
     replicas: dict[str, str]
+    snapshot_seconds: float
+    has_database: bool
+    unsettled: int
 
     @property
     def state(self) -> str:
-        """`degraded` counts limits by itself, for it does not reach Redis."""
+        """`degraded` serves without Redis or PostgreSQL: see `lacks`."""
         if self.age_seconds > SILENT_SECONDS:
             return "silent"
-        return "ready" if self.gauges.get("redis", 1.0) else "degraded"
+        return "degraded" if self.lacks else "ready"
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What it does not reach: without Redis it counts limits by itself, without PostgreSQL it serves by
+        what it knows and keeps what is to be settled."""
+        found = {"Redis": self.gauges.get("redis", 1.0), "PostgreSQL": self.has_database}
+        return tuple(name for name, there in found.items() if not there)
 
     @property
     def under_way(self) -> int:
@@ -71,6 +82,9 @@ def _worker(name: str, state: dict[str, Any]) -> GatewayWorker:
         refusals=state["refusals"],
         gauges=state["gauges"],
         replicas=state["replicas"],
+        snapshot_seconds=state.get("snapshot_seconds", 0.0),
+        has_database=state.get("database", True),
+        unsettled=state.get("unsettled", 0),
     )
 
 

@@ -33,7 +33,8 @@ class Percentile(Aggregate):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was asked and answered; half and 95 % of the whole answers took at most so many seconds."""
+    """What was asked and answered; half and 95 % of the whole answers took at most so many seconds, and the
+    callers of as many streams waited so long for the first byte."""
 
     requests: int = 0
     input: int = 0
@@ -41,6 +42,8 @@ class Figures:
     broken: int = 0  # did not come to their end
     median: float | None = None
     p95: float | None = None
+    first_median: float | None = None
+    first_p95: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ def _figures(rows: QuerySet[Any], group: str) -> QuerySet[Any]:
             broken=Count("pk", filter=~Q(outcome="completed")),
             median=Percentile(seconds, 0.5),
             p95=Percentile(seconds, 0.95),
+            first_median=Percentile(F("first_ms") / 1000.0, 0.5),
+            first_p95=Percentile(F("first_ms") / 1000.0, 0.95),
         )
     )
 
@@ -132,5 +137,8 @@ def _said(row: dict[str, Any] | None) -> Figures:
     if row is None:
         return Figures()
     return Figures(
-        row["requests"], row["tokens_in"], row["tokens_out"], row["broken"], row["median"], row["p95"]
+        requests=row["requests"],
+        input=row["tokens_in"],
+        output=row["tokens_out"],
+        **{name: row[name] for name in ("broken", "median", "p95", "first_median", "first_p95")},
     )

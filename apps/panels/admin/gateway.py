@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
@@ -15,17 +16,30 @@ from apps.inference.specs import Limits
 from apps.inference.states import LimitLevel
 from apps.panels.kit import Column, Empty, Facts, FormPage, Kpi, Kpis, Link, Note, Page, Section, Table, cells
 
-STATES = {"ready": _("Ready"), "degraded": _("Without Redis"), "silent": _("Silent")}
+STATES = {"ready": _("Ready"), "silent": _("Silent")}
 TONES = {"ready": "ok", "degraded": "warn", "silent": "bad"}
+
+
+def state_of(one: GatewayWorker) -> Any:
+    if one.state == "degraded":
+        return _now("Without %(these)s") % {"these": ", ".join(one.lacks)}
+    return STATES[one.state]
+
+
+def ago(one: GatewayWorker) -> str:
+    return _now("%(s)s s ago") % {"s": f"{one.snapshot_seconds:.0f}"} if one.snapshot_seconds >= 0 else "–"
+
 
 WORKER_COLUMNS = (
     Column("name", _("Worker"), main=True, mono=True),
-    Column("state", _("State"), lambda w: cells.status(w.state, STATES[w.state], kind=TONES[w.state])),
+    Column("state", _("State"), lambda one: cells.status(one.state, state_of(one), kind=TONES[one.state])),
     Column("port", _("Port"), num=True, priority=2),
     Column("under_way", _("Under way"), num=True),
     Column("connections", _("Connections"), num=True, priority=2),
     Column("requests", _("Answered"), num=True),
     Column("refusals", _("Refused"), num=True, priority=2),
+    Column("unsettled", _("To be settled"), num=True, priority=2),
+    Column("snapshot_seconds", _("Knows since"), ago, num=True, priority=3),
 )
 CIRCUIT_COLUMNS = (
     Column("replica", _("Replica"), main=True, mono=True),
@@ -69,6 +83,7 @@ class GatewayPage(Page):
                     Kpi(_("Under way"), sum(one.under_way for one in found)),
                     Kpi(_("Waiting"), sum(one.queued for one in found)),
                     Kpi(_("Connections"), sum(one.connections for one in found)),
+                    Kpi(_("To be settled"), sum(one.unsettled for one in found)),
                 ]
             )
         ]

@@ -230,6 +230,7 @@ class EndpointPage(endpoints.EndpointDetail):
         return [
             Kpis(charts.figures(found, _("Requests"))),
             charts.requests(found, links),
+            charts.first_bytes(found),
             charts.latency(found),
             charts.tokens(found),
         ]
