@@ -12,7 +12,7 @@ from apps.core.permissions import Permission
 from apps.invoicing.models import Invoice
 from apps.invoicing.selectors import invoices
 from apps.invoicing.states import InvoiceState, LineKind
-from apps.panels.kit import Column, Facts, Html, Kpi, Kpis, Note, PanelView, Table, cells
+from apps.panels.kit import Column, Events, Facts, Happened, Html, Kpi, Kpis, Note, PanelView, Table, cells
 from apps.payments.states import PaymentState, RefundState
 
 TONES = {
@@ -170,6 +170,20 @@ def facts(invoice: Invoice) -> Facts:
             (_("After"), cells.mono(invoice.previous_hash[:16]) if invoice.previous_hash else None),
         ],
     )
+
+
+def reminders(invoice: Invoice) -> list[Events]:
+    """What was said of an overdue invoice, and to whom."""
+    said = [
+        Happened(
+            _now("Reminder %(level)s") % {"level": one.level},
+            one.created_at,
+            one.mailed_to or _now("the mail has not gone out yet"),
+            "warn",
+        )
+        for one in invoice.reminders.all()  # type: ignore[attr-defined]
+    ]
+    return [Events(_("Reminders"), said)] if said else []
 
 
 def notes(invoice: Invoice) -> list[Note]:

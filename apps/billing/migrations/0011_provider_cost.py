@@ -7,6 +7,7 @@ from django.db import migrations, models
 
 import apps.core.ids
 import apps.core.money
+from apps.core.tenancy import row_security
 
 
 class Migration(migrations.Migration):
@@ -60,4 +61,5 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
+        row_security("billing_providercost", team=None),
     ]

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, Sum
+from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -105,6 +105,11 @@ def transactions(actor: Actor) -> "QuerySet[Transaction]":
     seen = Posting.objects.visible_to(actor).select_related("account").order_by("id")
     found: QuerySet[Transaction] = Transaction.objects.visible_to(actor)
     return found.prefetch_related(Prefetch("postings", queryset=seen)).select_related("team")
+
+
+def on_account(kind: str) -> Q:
+    """Transactions that moved something on an account of this kind."""
+    return Q(pk__in=Posting.objects.filter(account__kind=kind).order_by().values("transaction"))
 
 
 def find_transaction(actor: Actor, transaction_id: str) -> Transaction:

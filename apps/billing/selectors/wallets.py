@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from apps.billing.models import Hold, Meter, Wallet
-from apps.billing.models.usage import MeterQuerySet
+from apps.billing.models.usage import METER_STATES, MeterQuerySet
 from apps.billing.rating import PLACES
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
@@ -146,10 +146,8 @@ def meters(actor: Actor) -> Meters:
 
 def counts(actor: Actor) -> dict[str, int]:
     """How many wallets there are, and how many meters run, are short or parked."""
-    meters = Meter.objects.visible_to(actor, Permission.BILLING_READ)
-    return {
-        "wallets": Wallet.objects.visible_to(actor).aggregate(n=Count("pk"))["n"],
-        "running": meters.running().count(),
-        "short": meters.exclude(short_since=None).count(),
-        "parked": meters.exclude(parked_because="").count(),
-    }
+    meters = Meter.objects.visible_to(actor, Permission.BILLING_READ).order_by()
+    found: dict[str, int] = meters.aggregate(
+        **{state: Count("pk", filter=METER_STATES[state]) for state in ("running", "short", "parked")}
+    )
+    return found | {"wallets": Wallet.objects.visible_to(actor).aggregate(n=Count("pk"))["n"]}

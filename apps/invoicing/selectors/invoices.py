@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.billing.models import RatedUsage
@@ -101,6 +102,20 @@ def upcoming(*, actor: Actor, team_id: str) -> tuple[Period, list[Usage]]:
     now = db_now()
     period = Period.month(now.year, now.month)
     return period, collecting.preview(team_id=team_id, period=period)
+
+
+# Open invoices that should have been paid by now.
+OVERDUE = Q(state=InvoiceState.OPEN, due_at__lt=Now())
+
+
+def waiting(actor: Actor) -> dict[str, int]:
+    """How many invoices wait for somebody: overdue ones, and drafts that could not be made final."""
+    parked = Q(state=InvoiceState.DRAFT) & ~Q(parked_because="")
+    rows: Any = Invoice.objects.visible_to(actor).order_by()
+    found: dict[str, int] = rows.aggregate(
+        overdue=Count("pk", filter=OVERDUE), parked_invoices=Count("pk", filter=parked)
+    )
+    return found
 
 
 def owed(team_id: str) -> Decimal:

@@ -9,13 +9,14 @@ from apps.audit import services as audit
 from apps.billing.specs import derived_uuid
 from apps.core.actor import Actor
 from apps.core.clock import db_now
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.ids import encode
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.invoicing.models import Invoice, InvoiceRun
 from apps.invoicing.selectors import collecting, parties
 from apps.invoicing.specs import GRACE, Period
+from apps.invoicing.states import InvoiceState
 from apps.operations import services as operations
 from apps.operations.specs import OperationPlan, StepPlan, Target
 from apps.operations.states import Plane
@@ -60,6 +61,20 @@ def open_run(*, actor: Actor, period: Period, now: Any = None) -> InvoiceRun:
     enqueue("invoicing.advance")
     run.refresh_from_db()
     return run
+
+
+@transaction.atomic
+def resume_run(*, actor: Actor, run_id: str) -> int:
+    """Try everything of a run again that could not be made final; how many drafts that were."""
+    actor.require(Permission.BILLING_MANAGE)
+    run: Any = InvoiceRun.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(_("There is no such run."))
+    parked = run.invoices.filter(state=InvoiceState.DRAFT).exclude(parked_because="")
+    count: int = parked.update(parked_because="")
+    audit.record(actor=actor, action="invoice_run.resumed", target=run, drafts=count)
+    enqueue("invoicing.advance")
+    return count
 
 
 def invoice_id(team_id: str, period: Period) -> str:

@@ -83,6 +83,7 @@ class InvoiceList(OfInvoices, Resource):
     views = (
         SavedView("all", _("All")),
         SavedView("open", _("To be paid"), Q(state=InvoiceState.OPEN)),
+        SavedView("overdue", _("Overdue"), invoices.OVERDUE),
         SavedView("parked", _("Parked"), ~Q(parked_because="")),
     )
     actions = (RETRY,)
@@ -145,7 +146,8 @@ class InvoicePage(OfInvoices, Detail):
 
     def aside_overview(self) -> list[Any]:
         is_draft = self.object.state == InvoiceState.DRAFT
-        return [*([] if is_draft else [shown.files(self, self.object)]), shown.facts(self.object)]
+        files = [] if is_draft else [shown.files(self, self.object), *shown.reminders(self.object)]
+        return [*files, shown.facts(self.object)]
 
     def _credited(self) -> list[Any]:
         notes = invoices.credit_notes(self.actor, team_id=self.object.team_id)

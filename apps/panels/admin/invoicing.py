@@ -15,10 +15,11 @@ from apps.invoicing.models import InvoiceRun, LegalEntity, TaxRate
 from apps.invoicing.selectors import invoices, parties
 from apps.invoicing.services.parties import EntityWish, TaxWish
 from apps.invoicing.specs import Period
-from apps.invoicing.states import RunState
+from apps.invoicing.states import InvoiceState, RunState
 from apps.panels import invoices as shown
 from apps.panels.admin.invoices import OfInvoices
 from apps.panels.kit import (
+    Action,
     Column,
     Detail,
     Empty,
@@ -31,6 +32,8 @@ from apps.panels.kit import (
     Note,
     Resource,
     Section,
+    Step,
+    Steps,
     Table,
     cells,
 )
@@ -67,10 +70,22 @@ class RunList(OfInvoices, Resource):
         return invoices.runs(self.actor)
 
 
+RESUME = Action(
+    "resume",
+    _("Resume"),
+    P.BILLING_MANAGE,
+    lambda view, run: services.resume_run(actor=view.actor, run_id=str(run.pk)) and None,
+    icon="rotate-cw",
+    when=lambda run: run.state != RunState.DONE and run.parked > 0,
+    done=_("What could not be made is tried again in a moment."),
+)
+
+
 class RunPage(OfInvoices, Detail):
     permission = P.BILLING_READ
     model = InvoiceRun
     live = "invoice."
+    actions = (RESUME,)
     links = (Link(_("FOCUS"), "invoice-run-focus", P.BILLING_READ, icon="download", primary=False),)
 
     def rows(self) -> QuerySet[Any]:
@@ -96,10 +111,48 @@ class RunPage(OfInvoices, Detail):
         return [*([Note(parked, "bad")] if run.parked else []), Kpis(figures)]
 
     def main_overview(self) -> list[Any]:
-        rows = invoices.invoices(self.actor).filter(run=self.object).order_by("-parked_because", "-total")
+        rows = invoices.invoices(self.actor).filter(run=self.object).order_by("-total")
+        parked = [one for one in rows.exclude(parked_because="")[:100] if one.state == InvoiceState.DRAFT]
         team = Column("team", _("Team"), lambda one: one.team.name)
         columns = (*shown.INVOICE_COLUMNS[:1], team, *shown.INVOICE_COLUMNS[2:5])
-        return [Table(_("Invoices"), columns, list(rows[:100]), view=self, sub=_now("the 100 largest"))]
+        found = rows.filter(parked_because="")[:100]
+        table = Table(_("Invoices"), columns, list(found), view=self, sub=_now("the 100 largest"))
+        return [self._steps(), *self._failures(parked), table]
+
+    def _steps(self) -> Steps:
+        """Drafts, the hour in which usage may still arrive, invoices."""
+        run = self.object
+        total = run.invoices_made + run.drafts
+        states = {RunState.WAITING: ("running", "pending"), RunState.RUNNING: ("done", "running"),
+                  RunState.DONE: ("done", "done")}  # fmt: skip
+        grace, final = states[RunState(run.state)]
+        until = _now("usage may arrive until %(at)s") % {"at": f"{run.finalize_at:%Y-%m-%d %H:%M} UTC"}
+        made = _now("%(made)s of %(total)s") % {"made": run.invoices_made, "total": total}
+        steps = [
+            Step(_("Drafts"), "done", detail=_now("%(n)s teams used something") % {"n": total}),
+            Step(_("Grace period"), grace, detail=until),
+            Step(
+                _("Invoices with numbers"),
+                "failed" if run.parked and not run.drafts - run.parked else final,
+                detail=made,
+            ),
+        ]
+        share = round(100 * run.invoices_made / total) if total else None
+        return Steps(_("Progress"), steps, progress=share if final == "running" else None)
+
+    def _failures(self, parked: list[Any]) -> list[Table]:
+        if not parked:
+            return []
+        columns = (
+            Column(
+                "team",
+                _("Team"),
+                lambda one: cells.link(one.team.name, self.url("invoice", pk=one.pk)),
+                main=True,
+            ),
+            Column("why", _("Why"), lambda one: one.parked_because),
+        )
+        return [Table(_("Could not be made"), columns, parked, sub=_now("put it right, then resume the run"))]
 
     def aside_overview(self) -> list[Any]:
         run = self.object

@@ -8,12 +8,11 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing.models import PriceVersion
-from apps.billing.selectors import ledger, prices
+from apps.billing.selectors import prices
 from apps.billing.selectors.matrix import Row, by_market
-from apps.core.money import ZERO
 from apps.core.permissions import Permission
 from apps.panels.admin.money import CURRENCIES
-from apps.panels.kit import Column, Empty, Facts, Kpi, Kpis, Link, Page, Table, cells
+from apps.panels.kit import Column, Empty, Facts, Link, Page, Table, cells
 from apps.panels.money import product_name
 
 MARKETS: tuple[tuple[str, Any], ...] = (
@@ -43,25 +42,6 @@ class PriceMatrix(Page):
     def currency(self) -> str:
         asked = self.request.GET.get("currency", "")
         return asked if asked in dict(CURRENCIES) else CURRENCIES[0][0]
-
-    def top(self) -> list[Any]:
-        totals = {
-            row.kind: row.balance
-            for row in ledger.account_totals(self.actor)
-            if row.currency == self.currency
-        } if self.can(Permission.BILLING_READ) else {}  # fmt: skip
-        revenue, cost = totals.get("revenue", ZERO), -totals.get("provider_cost", ZERO)
-        lost = -totals.get("uncollected", ZERO)
-        return [
-            Kpis(
-                [
-                    Kpi(_("Revenue"), cells.money(revenue, self.currency), note=_("all that was used")),
-                    Kpi(_("Providers"), cells.money(cost, self.currency), note=_("what partners charge us")),
-                    Kpi(_("Uncollected"), cells.money(lost, self.currency)),
-                    Kpi(_("Margin"), cells.money(revenue - cost - lost, self.currency)),
-                ]
-            )
-        ]
 
     def main(self) -> list[Any]:
         rows = by_market(prices.price_book(actor=self.actor), currency=self.currency, at=timezone.now())

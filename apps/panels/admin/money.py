@@ -1,5 +1,6 @@
-"""Usage, the price book, wallets and the ledger in the Admin panel."""
+"""Usage, the ledger and what of money waits for somebody, in the Admin panel."""
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
@@ -8,10 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.billing import services
 from apps.billing.models import AccountKind, Transaction, TransactionKind
-from apps.billing.selectors import ledger, usage, wallets
+from apps.billing.selectors import ledger, quarantine, rated, usage, wallets
 from apps.billing.selectors.ledger import AccountTotal
 from apps.core.money import plain
 from apps.core.permissions import Permission
+from apps.invoicing.selectors import invoices
 from apps.panels.kit import (
     Action,
     Column,
@@ -30,8 +32,12 @@ from apps.panels.kit import (
     actions,
     cells,
 )
-from apps.panels.money import GROUPS, UsageFile, UsagePage, kind_of
+from apps.panels.money import GROUPS, UsageFile, UsagePage, kind_of, product_name
+from apps.payments.selectors import rows as payments
 
+# Which page shows what a reference names, by the beginning of its id.
+SOURCES = {"inv": "invoice", "pay": "payment", "vou": "voucher", "ins": "instance"}
+MOST_ROWS = 200
 NOTES = {
     "customer": _("what we owe them in service"),
     "revenue": _("what was used"),
@@ -79,16 +85,17 @@ class LedgerList(Resource):
     order = "-booked"
     search = ("reference__exact", "team__name", "description")
     search_hint = _("Search by team, reference or description")
-    filters = (Filter("currency", _("Currency"), CURRENCIES),)
+    filters = (
+        Filter("currency", _("Currency"), CURRENCIES),
+        Filter("account", _("Account"), AccountKind.choices, query=ledger.on_account),
+        Filter("kind", _("Kind"), TransactionKind.choices),
+    )
     views = (
         SavedView("all", _("All")),
         SavedView("usage", _("Usage"), Q(kind=TransactionKind.USAGE)),
         SavedView("money", _("Money in"), Q(kind__in=[TransactionKind.TOP_UP, TransactionKind.GRANT])),
     )
-    links = (
-        Link(_("Accounts"), "billing", Permission.BILLING_READ, icon="scale", primary=False),
-        Link(_("Wallets"), "wallets", Permission.BILLING_READ, icon="wallet", primary=False),
-    )
+    links = (Link(_("Accounts"), "billing", Permission.BILLING_READ, icon="scale", primary=False),)
     empty = Empty(_("No transaction yet"), _("Payments and usage are booked here."), icon="receipt")
     columns = (
         Column(
@@ -147,7 +154,30 @@ class LedgerEntry(Detail):
             Column("id", _("Id"), lambda one: cells.mono(one.account_id), priority=2),
             Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 12), num=True),
         )
-        return [Table(_("Postings"), columns, self.object.postings.all())]
+        sub = _now("they add up to zero")
+        return [Table(_("Postings"), columns, self.object.postings.all(), sub=sub), *self._usage()]
+
+    def _usage(self) -> list[Table]:
+        """The rated usage that the entry charged, down to the facts."""
+        rows = list(rated.of_transaction(self.actor, self.object)[:MOST_ROWS])
+        currency = self.object.currency
+        columns = (
+            Column("at", _("From"), lambda one: cells.exact(one.started_at), main=True),
+            Column("product", _("Product"), lambda one: product_name(one.product)),
+            Column("resource", _("Resource"), lambda one: cells.mono(one.resource_id), priority=2),
+            Column("quantity", _("Quantity"), lambda one: plain(one.quantity), num=True, priority=3),
+            Column(
+                "price", _("Price"), lambda one: cells.price(one.unit_price, currency), num=True, priority=2
+            ),
+            Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 12), num=True),
+            Column(
+                "fact",
+                _("Fact"),
+                lambda one: cells.mono(one.event_id or one.interval_id or cells.NONE),
+                priority=3,
+            ),
+        )
+        return [Table(_("Usage it charged"), columns, rows)] if rows else []
 
     def aside_overview(self) -> list[Any]:
         entry = self.object
@@ -159,12 +189,21 @@ class LedgerEntry(Detail):
                     (_("Id"), cells.mono(entry.pk)),
                     (_("Team"), team),
                     (_("What"), entry.description or None),
+                    (_("Source"), self._source()),
                     (_("Reference"), cells.mono(entry.reference) if entry.reference else None),
                     (_("By"), entry.actor_label or None),
                     (_("Written"), cells.exact(entry.created_at)),
                 ],
             )
         ]
+
+    def _source(self) -> Any:
+        """The page of what was booked, when there is one: its id is in the reference."""
+        for word in self.object.reference.split():
+            route = SOURCES.get(word.partition("_")[0])
+            if route is not None and "_" in word:
+                return cells.link(_now("show"), self.url(route, pk=word))
+        return None
 
 
 # ------------------------------------------------------------ accounts and meters
@@ -181,40 +220,90 @@ RESUME = Action(
 )
 
 
-class Accounts(Page):
+# Name of the count, what it is, and where it is decided.
+WAITING = (
+    ("refunds", _("Refunds to approve"), "refunds", "?view=waiting"),
+    ("overdue", _("Overdue invoices"), "invoices", "?view=overdue"),
+    ("parked_invoices", _("Invoices that could not be made"), "invoices", "?view=parked"),
+    ("quarantined", _("Usage in quarantine"), "quarantine", ""),
+    ("differences", _("Differences with a provider's books"), "reconciliations", ""),
+    ("disputes", _("Open disputes"), "disputes", ""),
+    ("transfers", _("Transfers to come"), "payments", "?view=transfers"),
+    ("stuck", _("Messages not looked into"), "payment-messages", "?view=stuck"),
+)
+
+
+class Finance(Page):
     panel = "admin"
     permission = Permission.BILLING_READ
-    nav = "ledger"
-    title = _("Accounts")
-    intro = _("All accounts of a currency add up to zero.")
-    live = "wallet."
+    title = _("Finance")
+    intro = _("What waits for somebody, and all accounts: those of a currency add up to zero.")
+    live = "wallet. invoice. payment. refund."
     actions = (RESUME,)
-    links = (Link(_("Ledger"), "ledger", Permission.BILLING_READ, icon="receipt", primary=False),)
+    links = (
+        Link(_("Wallets"), "wallets", Permission.BILLING_READ, icon="wallet", primary=False),
+        Link(_("Invoice runs"), "invoice-runs", Permission.BILLING_READ, icon="list-checks", primary=False),
+        Link(_("Companies"), "companies", Permission.BILLING_READ, icon="building-2", primary=False),
+        Link(_("Tax rates"), "tax-rates", Permission.BILLING_READ, icon="scale", primary=False),
+    )
 
     def targets(self, ids: Any) -> list[Any]:
         return list(wallets.meters(self.actor).filter(pk__in=[one[:40] for one in ids]))
 
+    @cached_property
+    def counted(self) -> dict[str, int]:
+        return {
+            **wallets.counts(self.actor),
+            **invoices.waiting(self.actor),
+            **payments.waiting(self.actor),
+            "quarantined": quarantine.open_count(self.actor),
+        }
+
     def top(self) -> list[Any]:
-        counted = wallets.counts(self.actor)
+        counted = self.counted
         parked = _now("%(n)s resources are not charged until somebody has looked.") % {"n": counted["parked"]}
         items = [
             Kpi(_("Wallets"), counted["wallets"]),
             Kpi(_("Charged now"), counted["running"], _("resources")),
             Kpi(_("Cannot pay"), counted["short"], _("resources"), _("stopped after the grace period")),
-            Kpi(_("Parked"), counted["parked"], _("resources")),
+            Kpi(_("Overdue"), counted["overdue"], _("invoices"), _("reminded three times")),
         ]
         return [*([Note(parked, "bad")] if counted["parked"] else []), Kpis(items)]
 
     def main(self) -> list[Any]:
         columns = (
-            Column("kind", _("Account"), _account, main=True),
+            Column("kind", _("Account"), self._account, main=True),
             Column("accounts", _("Number"), num=True, priority=2),
             Column("currency", _("Currency")),
             Column("balance", _("Balance"), lambda row: cells.money(row.balance, row.currency, 6), num=True),
         )
         empty = Empty(_("No account yet"), _("They are made when something is booked."), icon="scale")
         totals = Table(_("Accounts"), columns, ledger.account_totals(self.actor), empty)
-        return [totals, self._meters("parked", _("Parked")), self._meters("short", _("Cannot pay"))]
+        return [
+            self._waiting(),
+            self._meters("parked", _("Parked")),
+            self._meters("short", _("Cannot pay")),
+            totals,
+        ]
+
+    def _waiting(self) -> Table:
+        """What a person has to decide, with the way there."""
+        rows = [
+            (label, self.counted[name], f"{self.url(route)}{query}")
+            for name, label, route, query in WAITING
+            if self.counted[name]
+        ]
+        columns = (
+            Column("what", _("What"), lambda row: cells.link(row[0], row[2]), main=True),
+            Column("count", _("How many"), lambda row: cells.number(row[1]), num=True),
+        )
+        empty = Empty(_("Nothing waits"), _("Whatever needs a decision shows up here."), icon="circle-check")
+        return Table(_("Waits for somebody"), columns, rows, empty)
+
+    def _account(self, row: AccountTotal) -> Any:
+        label, note = AccountKind(row.kind).label, NOTES.get(row.kind, "")
+        address = f"{self.url('ledger')}?account={row.kind}&currency={row.currency}"
+        return cells.two_lines(cells.link(label, address), note)
 
     def _meters(self, state: str, title: Any) -> Table:
         columns = (
@@ -236,7 +325,3 @@ class Accounts(Page):
         return Table(
             title, columns, list(found), empty, buttons=lambda one: actions.buttons(self, (RESUME,), one)
         )
-
-
-def _account(row: AccountTotal) -> Any:
-    return cells.two_lines(AccountKind(row.kind).label, NOTES.get(row.kind, ""))

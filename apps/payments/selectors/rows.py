@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
+from apps.core.permissions import Permission
 from apps.payments.models import (
     AutoTopUp,
     Dispute,
@@ -17,6 +18,7 @@ from apps.payments.models import (
     Refund,
     WebhookEvent,
 )
+from apps.payments.states import DisputeState, Provider, RefundState
 
 Rows = QuerySet[Any]
 
@@ -79,6 +81,27 @@ def reconciliations(actor: Actor) -> Rows:
 
 def find_reconciliation(actor: Actor, row_id: str) -> Reconciliation:
     return _one(reconciliations(actor), row_id, _("There is no such comparison."))
+
+
+def waiting(actor: Actor) -> dict[str, int]:
+    """How much of payments waits for somebody of the staff; one statement."""
+    actor.require(Permission.BILLING_READ)
+    counts = {
+        "refunds": Refund.objects.filter(state=RefundState.REQUESTED),
+        "disputes": Dispute.objects.filter(state=DisputeState.OPEN),
+        "transfers": Payment.objects.open().filter(provider=Provider.BANK),
+        "stuck": WebhookEvent.objects.filter(processed_at=None, attempts__gt=0),
+    }
+    names = list(counts)
+    kinds = [
+        rows.order_by().annotate(what=Value(place)).values("what", "pk")
+        for place, rows in enumerate(counts.values())
+    ]
+    found = dict.fromkeys(names, 0)
+    for row in kinds[0].union(*kinds[1:], all=True):
+        found[names[row["what"]]] += 1
+    last = Reconciliation.objects.order_by("-until").first()
+    return found | {"differences": len(last.differences) if last else 0}
 
 
 def _of(rows: Rows, team_id: str | None) -> Rows:

@@ -11,14 +11,27 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.billing.models import Commitment, Fee, PriceList, PriceListChoice, Voucher, Wallet
-from apps.billing.services import grants, top_up
+from apps.billing.models import (
+    Commitment,
+    Fee,
+    PriceList,
+    PriceListChoice,
+    ProviderCost,
+    Transaction,
+    UsageDay,
+    Voucher,
+    Wallet,
+)
+from apps.billing.selectors import margin, proofs
+from apps.billing.selectors.margin import Span
+from apps.billing.services import charging, grants, top_up
 from apps.billing.services.grants import NewVoucher
+from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
 from apps.teams.models import Team
 from apps.users.services import grant_staff_role
-from tests.factories.billing import make_price
+from tests.factories.billing import after, begin, make_price, resource
 from tests.factories.teams import TeamFactory, admin_of
 from tests.factories.users import UserFactory
 
@@ -125,8 +138,50 @@ def test_a_team_is_given_terms_and_sees_them(team: Team, staff: Client) -> None:
     assert "Support" in page
     assert "€500.00" in page
     assert client.get(here).status_code == 404
-    ended = {"action": "end-fee", "ids": str(Fee.objects.get().pk), "confirmed": "1"}
+    ended = {"do": f"end-fee:{Fee.objects.get().pk}", "confirmed": "1"}
     assert staff.post(here, ended).status_code in (200, 302)
+    assert Fee.objects.get().ends_on is not None
+
+
+def test_the_margin_is_what_providers_leave(team: Team, staff: Client) -> None:
+    today = timezone.now().astimezone(UTC).date()
+    UsageDay.objects.create(
+        team=team, workspace_id=team.workspaces.first().pk, resource_id="ins_a", product="type:small",
+        day=today, seconds=3600, unit_seconds=3600, amount=10,
+    )  # fmt: skip
+    bill = {
+        "provider": "Colo", "reference": "7/3", "currency": "EUR", "amount": "40", "product": "type:small",
+        "starts_on": f"{today - timedelta(days=3)}", "ends_on": f"{today}",
+    }  # fmt: skip
+    assert staff.post("/admin/costs/new", bill).status_code == 302
+    assert staff.post("/admin/costs/new", bill).status_code == 302
+    assert staff.post("/admin/costs/new", bill | {"amount": "41"}).status_code in (409, 422)
+    assert ProviderCost.objects.count() == 1
+    page = text_of(staff.get("/admin/margin"))
+    for sum_ in ("€10.00", "€40.00", "−€30.00"):
+        assert sum_ in page
+    one_day = Span(today, today, "EUR")
+    [row] = margin.by_product(SYSTEM, one_day)
+    assert (row.revenue, row.cost) == (10, 10)
+    assert margin.by_day(SYSTEM, one_day) == [(today, 10, 10)]
+    assert all(found.is_ok for found in proofs.verify() if found.name in ("balanced", "zero", "guards"))
+    assert "€40.00" in text_of(staff.get("/admin/costs"))
+    assert browser(admin_of(team)).get("/admin/margin").status_code == 404
+
+
+def test_staff_see_what_waits_and_where_an_entry_comes_from(team: Team, staff: Client) -> None:
+    machine = resource()
+    begin(team, machine, Rate("type:small"))
+    charging.end(resource_id=machine, now=after(hours=2))
+    staff.get("/admin/billing")
+    with CaptureQueriesContext(connection) as queries:
+        page = text_of(staff.get("/admin/billing"))
+    assert len(queries) <= MOST_STATEMENTS
+    assert "Nothing waits" in page
+    charged = Transaction.objects.get(kind="usage")
+    assert machine in text_of(staff.get(f"/admin/billing/ledger/{charged.pk}"))
+    assert str(charged.pk) in text_of(staff.get("/admin/billing/ledger?account=revenue"))
+    assert str(charged.pk) not in text_of(staff.get("/admin/billing/ledger?account=tax"))
 
 
 def test_own_prices_stand_beside_the_standard_ones(team: Team) -> None:

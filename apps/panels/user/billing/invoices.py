@@ -53,7 +53,11 @@ class InvoiceList(OfInvoices, Resource):
     search = ("number",)
     search_hint = _("Search by number")
     filters = (Filter("state", _("State"), InvoiceState.choices[1:]),)
-    views = (SavedView("all", _("All")), SavedView("open", _("To be paid"), Q(state=InvoiceState.OPEN)))
+    views = (
+        SavedView("all", _("All")),
+        SavedView("open", _("To be paid"), Q(state=InvoiceState.OPEN)),
+        SavedView("overdue", _("Overdue"), invoices.OVERDUE),
+    )
     links = (
         Link(_("This month so far"), "upcoming", P.BILLING_READ, icon="calendar", primary=False),
         Link(_("Made out to"), "billing-profile", P.BILLING_MANAGE, icon="building-2", primary=False),

@@ -11,9 +11,12 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from apps.billing.models import PriceVersion, TransactionKind
-from apps.billing.services import budgeting, charges, charging, events, fees, grants, lists
+from apps.billing.models import PriceVersion, RatedUsage, TransactionKind
+from apps.billing.selectors import margin
+from apps.billing.selectors.margin import Span
+from apps.billing.services import budgeting, charges, charging, costs, events, fees, grants, lists
 from apps.billing.services.budgeting import BudgetWish
+from apps.billing.services.costs import CostWish
 from apps.billing.services.fees import NewCommitment, NewFee, midnight, next_month
 from apps.billing.services.grants import NewVoucher
 from apps.billing.services.prices import NewPrice, schedule_price
@@ -83,6 +86,7 @@ class Command(BaseCommand):
             _give_credit(teams, now)
             fees.charge_due(now=now)
             _bill(now)
+            _cost(now)
             _settle_up(teams, now)
             _pay(teams, now)
             _limit(teams)
@@ -175,6 +179,32 @@ def _bill(now: datetime) -> None:
     for period in _months(now):
         invoices.open_run(actor=SYSTEM, period=period, now=period.end + timedelta(minutes=10))
         invoicing.advance_runs(now=period.end + GRACE + timedelta(minutes=5))
+
+
+def _cost(now: datetime) -> None:
+    """What the data centres charge: about half of what was used, product by product; power for all."""
+    today = now.astimezone(UTC).date()
+    spans = [(one.start.date(), one.end.date() - timedelta(days=1)) for one in _months(now)]
+    for first, last in [*spans, (today.replace(day=1), today)]:
+        used = margin.by_product(SYSTEM, Span(first, last, CURRENCY))
+        for number, row in enumerate(one for one in used if one.key.startswith("type:")):
+            share = Decimal("0.42") + Decimal(number % 5) * Decimal("0.07")
+            amount = (row.revenue * share).quantize(Decimal("0.01"))
+            if amount:
+                reference, place = f"{first:%Y-%m}-{row.key}", _region_of(row.key)
+                bill = CostWish(
+                    "Nordlys Colocation", CURRENCY, amount, first, last, reference, row.key, place
+                )
+                costs.record_cost(actor=SYSTEM, wish=bill)
+        power = CostWish("Stadtwerke Nord", CURRENCY, Decimal("86.40"), first, last, f"{first:%Y-%m}-power")
+        costs.record_cost(actor=SYSTEM, wish=power)
+
+
+def _region_of(product: str) -> str | None:
+    """Where some of it ran."""
+    rows = RatedUsage.objects.filter(product=product, interval__region_id__isnull=False)
+    found: str | None = rows.values_list("interval__region_id", flat=True).first()
+    return found
 
 
 def _settle_up(teams: dict[str, Team], now: datetime) -> None:
