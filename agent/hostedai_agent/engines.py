@@ -1,7 +1,7 @@
 """Inference engines on this host: whether they answer, and what their metrics say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hostedai_agent import web
@@ -25,10 +25,12 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`name` is what the portal calls it, a replica's id; for one named here it is its address."""
+    """`name` is what the portal calls it, a replica's id; for one named here it is its address. `key` opens
+    its metrics, where they are closed."""
 
     name: str
     url: str
+    key: str = field(default="", repr=False)
 
 
 def allowed(engines: Iterable[Engine]) -> list[Engine]:
@@ -41,11 +43,16 @@ def look_at(engine: Engine) -> dict[str, Any]:
     base = engine.url.rstrip("/")
     try:
         healthy = web.request("GET", f"{base}/health", patience=PATIENCE).is_good
-        metrics = web.request("GET", f"{base}/metrics", patience=PATIENCE) if healthy else None
+        metrics = _metrics(base, engine.key) if healthy else None
     except web.Unreachable as error:
         return {"name": engine.name, "healthy": False, "problem": str(error)[:200]}
     shown = read_metrics(metrics.body.decode(errors="replace")) if metrics and metrics.is_good else {}
     return {"name": engine.name, "healthy": healthy, **shown}
+
+
+def _metrics(base: str, key: str) -> web.Answer:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return web.request("GET", f"{base}/metrics", headers=headers, patience=PATIENCE)
 
 
 def read_metrics(text: str) -> dict[str, float]:

@@ -67,7 +67,10 @@ class Portal:
             rotate=bool(given.get("rotate")),
             accepted=str(given.get("accepted_credential") or ""),
             want_facts=bool(given.get("want_facts")),
-            engines=[Engine(str(one["name"]), str(one["url"])) for one in given.get("engines", ())],
+            engines=[
+                Engine(str(one["name"]), str(one["url"]), str(one.get("key", "")))
+                for one in given.get("engines", ())
+            ],
         )
 
     def _post(self, path: str, secret: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Engine:
     is_noticed: bool = False  # its provider will take it away soon (spot)
     is_reclaimed: bool = False  # its provider has taken it away
     failure: str = ""  # why it ended, in words for the user
+    host: str = ""  # the node it runs on, where the driver knows
 
 
 class CanServe(ABC):

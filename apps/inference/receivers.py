@@ -1,5 +1,6 @@
 """What endpoints hear from below. What must not run under the sender's locks waits for its commit."""
 
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,14 @@ from apps.billing.signals import headroom_lost
 from apps.core.actor import Actor
 from apps.inference.selectors import reading
 from apps.inference.services import endpoints, replicas, rollouts
+from apps.nodes.models import Node
+from apps.nodes.signals import agent_reported, drain_requested, engines_asked, notice_given, occupants_asked
+from apps.nodes.specs import EngineAt, Occupant, Report
 from apps.operations.models import Operation
 from apps.operations.signals import cancel_requested
 from apps.registry.signals import users_asked, version_revoked
+
+FRESH = timedelta(seconds=30)  # what a journal tells of earlier proves nothing about now
 
 
 @receiver(headroom_lost)
@@ -35,3 +41,30 @@ def drain_revoked(*, version_id: str, **_kwargs: Any) -> None:
 @receiver(users_asked)
 def name_users(*, version_id: str, **_kwargs: Any) -> list[str]:
     return reading.names_serving(version_id=version_id)
+
+
+@receiver(notice_given)
+def leave_doomed_node(*, node_id: str, **_kwargs: Any) -> None:
+    transaction.on_commit(partial(replicas.leave_node, node_id=node_id))
+
+
+@receiver(drain_requested)
+def leave_drained_node(*, node: Node, **_kwargs: Any) -> None:
+    transaction.on_commit(partial(replicas.leave_node, node_id=str(node.pk)))
+
+
+@receiver(occupants_asked)
+def name_occupants(*, node: Node, **_kwargs: Any) -> list[Occupant]:
+    return reading.occupants(node=node)
+
+
+@receiver(engines_asked)
+def name_engines(*, node: Node, **_kwargs: Any) -> list[EngineAt]:
+    return reading.engines_on(node=node)
+
+
+@receiver(agent_reported)
+def heed_readings(*, node: Node, now: datetime, report: Report, **_kwargs: Any) -> None:
+    last = max(report.samples, key=lambda one: one.at, default=None)
+    if last is not None and last.engines and now - last.at < FRESH:
+        replicas.note_readings(node_id=str(node.pk), readings=last.engines, now=now)

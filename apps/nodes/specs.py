@@ -54,10 +54,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class EngineAt:
-    """An engine on a node: what it is called here, and its address there."""
+    """An engine on a node: what it is called here, its address there, and the key that opens its metrics."""
 
     name: str
     url: str
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from apps.policies.models import (
 )
 from apps.policies.specs import (
     DISK,
+    ENDPOINTS,
     INSTANCES,
     MEMORY,
     VCPUS,
@@ -54,6 +55,7 @@ _WORDS = {
     VCPUS: gettext_lazy("vCPUs"),
     MEMORY: gettext_lazy("MiB of memory"),
     DISK: gettext_lazy("GiB of disk"),
+    ENDPOINTS: gettext_lazy("endpoints"),
 }
 
 

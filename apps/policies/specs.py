@@ -10,11 +10,14 @@ INSTANCES = "instances"
 VCPUS = "vcpus"
 MEMORY = "memory_mib"
 DISK = "disk_gib"
+ENDPOINTS = "endpoints"
 ANY_GPU = "gpu:*"
-METRICS = (INSTANCES, VCPUS, MEMORY, DISK, ANY_GPU)
+METRICS = (INSTANCES, VCPUS, MEMORY, DISK, ENDPOINTS, ANY_GPU)
 
 # The most that the default resource policy allows a team, everywhere taken together.
-STANDARD = {INSTANCES: 100, VCPUS: 2048, MEMORY: 16 * 1024 * 1024, DISK: 200_000, ANY_GPU: 64}
+STANDARD = {
+    INSTANCES: 100, VCPUS: 2048, MEMORY: 16 * 1024 * 1024, DISK: 200_000, ENDPOINTS: 100, ANY_GPU: 64,
+}  # fmt: skip
 
 
 def gpu_metric(slug: str) -> str:
@@ -51,6 +54,7 @@ class Demand:
     memory_mib: int = 0
     disk_gib: int = 0
     instances: int = 0
+    endpoints: int = 0
     gpu_model: str = ""  # slug
     gpus: int = 0
     group_id: str | None = None
@@ -62,6 +66,7 @@ class Demand:
             VCPUS: self.vcpus,
             MEMORY: self.memory_mib,
             DISK: self.disk_gib,
+            ENDPOINTS: self.endpoints,
         }
         if self.gpu_model:
             found[gpu_metric(self.gpu_model)] = self.gpus

@@ -44,8 +44,8 @@ def _run(given: argparse.Namespace) -> int:
         found = COMMANDS[given.noun, given.verb](cloud, given)
     if given.json:
         _say(json.dumps(found, indent=2))
-    elif given.noun == "instances":
-        _show_instances(found if isinstance(found, list) else [found])
+    elif given.noun in HEADS:
+        _show(HEADS[given.noun], found if isinstance(found, list) else [found])
     elif isinstance(found, list):
         _show_models(found)
     else:
@@ -73,6 +73,31 @@ def _launch(cloud: Client, given: argparse.Namespace) -> Any:
         ssh_keys=keys,
     )
     return cloud.instances.wait(made["id"], "running") if given.wait else made
+
+
+SCALE = ("least", "most", "target", "idle_seconds")
+
+
+def _serve(cloud: Client, given: argparse.Namespace) -> Any:
+    more = {name: getattr(given, name) for name in ("parallel", "workspace") if getattr(given, name)}
+    made = cloud.endpoints.launch(
+        given.name,
+        region=given.region,
+        version=cloud.models.version_named(given.model),
+        hardware=given.hardware,
+        scale=_rules(given),
+        **more,
+    )
+    return cloud.endpoints.wait(made["id"]) if given.wait else made
+
+
+def _rules(given: argparse.Namespace) -> dict[str, int]:
+    return {name: getattr(given, name) for name in SCALE if getattr(given, name) is not None}
+
+
+def _unserve(cloud: Client, given: argparse.Namespace) -> Any:
+    gone = cloud.endpoints.delete(given.name)
+    return cloud.endpoints.wait(gone["id"], "deleted") if given.wait else gone
 
 
 def _push(cloud: Client, given: argparse.Namespace) -> Any:
@@ -109,6 +134,11 @@ def _about(given: argparse.Namespace) -> dict[str, str]:
 
 
 COMMANDS = {
+    ("endpoints", "launch"): _serve,
+    ("endpoints", "list"): lambda cloud, given: cloud.endpoints.list(),
+    ("endpoints", "scale"): lambda cloud, given: cloud.endpoints.scale(given.name, **_rules(given)),
+    ("endpoints", "delete"): _unserve,
+    ("endpoints", "wait"): lambda cloud, given: cloud.endpoints.wait(given.name, seconds=given.seconds),
     ("instances", "launch"): _launch,
     ("instances", "list"): lambda cloud, given: cloud.instances.list(),
     ("instances", "start"): lambda cloud, given: cloud.instances.start(given.name),
@@ -120,8 +150,13 @@ COMMANDS = {
 }
 
 
-def _show_instances(rows: Sequence[Any]) -> None:
-    head = ("name", "state", "region", "type", "address", "hourly")
+HEADS = {
+    "endpoints": ("name", "state", "model_name", "region", "ready", "wanted", "hourly"),
+    "instances": ("name", "state", "region", "type", "address", "hourly"),
+}
+
+
+def _show(head: Sequence[str], rows: Sequence[Any]) -> None:
     _say(table(head, [[str(one[name]) for name in head] for one in rows]))
 
 

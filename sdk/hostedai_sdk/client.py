@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Self
 
+from hostedai_sdk.endpoints import Endpoints
 from hostedai_sdk.instances import Instances
 from hostedai_sdk.models import Models
 from hostedai_sdk.transport import Transport
@@ -13,6 +14,7 @@ class Client:
 
     def __init__(self, url: str, key: str, *, timeout: float = 60.0) -> None:
         self._transport = Transport(url, key, timeout=timeout)
+        self.endpoints = Endpoints(self._transport)
         self.instances = Instances(self._transport)
         self.models = Models(self._transport)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hostedai_sdk.errors import HostedaiError
+from hostedai_sdk.errors import Failed, NotFound, TooLong
 from hostedai_sdk.shapes import Instance
 from hostedai_sdk.transport import Transport
 
@@ -47,7 +47,7 @@ class Instances:
             if one["name"] == name:
                 named: Instance = one
                 return named
-        raise HostedaiError(f"There is no instance called {name}.")
+        raise NotFound(404, {"code": "not_found", "detail": f"There is no instance called {name}."})
 
     def start(self, name: str) -> Instance:
         """Start a stopped machine."""
@@ -69,8 +69,10 @@ class Instances:
             one = self.get(name)
             if one["state"] == state:
                 return one
-            if one["state"] in ENDED or time.monotonic() > deadline:
-                raise HostedaiError(f"{one['name']} is {one['state']}. {one['message']}".strip())
+            if one["state"] in ENDED:
+                raise Failed(f"{one['name']} is {one['state']}. {one['message']}".strip())
+            if time.monotonic() > deadline:
+                raise TooLong(f"{one['name']} is still {one['state']}.")
             time.sleep(1)
 
     def _ask(self, name: str, verb: str) -> Instance:

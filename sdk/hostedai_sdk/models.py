@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hostedai_sdk.errors import HostedaiError
+from hostedai_sdk.errors import Failed, NotFound, TooLong
 from hostedai_sdk.folders import Found, files_of
 from hostedai_sdk.shapes import File, Model, Version
 from hostedai_sdk.transport import Transport
@@ -27,6 +27,16 @@ class Models:
     def versions(self, model_id: str) -> Sequence[Version]:
         """A model's versions, newest first."""
         return list(self._api.pages(f"models/{model_id}/versions"))
+
+    def version_named(self, name: str) -> str:
+        """The id of the version to serve: itself, or the newest one of the model of this short name."""
+        if name.startswith("mdv_"):
+            return name
+        for one in self._api.pages("models", {"slug": name}):
+            if one["newest"] and one["newest"]["state"] == "servable":
+                found: str = one["newest"]["id"]
+                return found
+        raise NotFound(404, {"code": "not_found", "detail": f"No model called {name} can be served."})
 
     def ensure(self, slug: str, **about: str) -> Model:
         """The team's own model of this short name, made when there is none."""
@@ -85,10 +95,10 @@ class Models:
         here = f"models/{version['model_id']}/versions/{version['id']}"
         while (one := self._api.get(here))["state"] not in RESTING:
             if time.monotonic() > deadline:
-                raise HostedaiError(f"It is still {one['state']}.")
+                raise TooLong(f"It is still {one['state']}.")
             time.sleep(1)
         if one["state"] == "draft":
-            raise HostedaiError(one["message"] or "The version was refused.")
+            raise Failed(one["message"] or "The version was refused.")
         found: Version = one
         return found
 

@@ -13,6 +13,7 @@ def parser() -> argparse.ArgumentParser:
     login = nouns.add_parser("login", help="keep address and key")
     login.add_argument("--url", default=argparse.SUPPRESS)
     login.add_argument("--key", default=argparse.SUPPRESS)
+    _endpoints(nouns.add_parser("endpoints", help="served models").add_subparsers(dest="verb", required=True))
     _instances(nouns.add_parser("instances", help="machines").add_subparsers(dest="verb", required=True))
     _models(nouns.add_parser("models", help="models").add_subparsers(dest="verb", required=True))
     return top
@@ -29,6 +30,31 @@ def _instances(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verbs.add_parser("list", help="all of the team's")
     for verb in ("start", "stop", "delete"):
         verbs.add_parser(verb).add_argument("name", help="name or id")
+
+
+def _endpoints(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    launch = verbs.add_parser("launch", help="put a model behind a name")
+    launch.add_argument("name", help="what callers write as model")
+    launch.add_argument("--model", required=True, help="short name of a model, or id of a version")
+    for needed in ("--region", "--hardware"):
+        launch.add_argument(needed, required=True)
+    launch.add_argument("--parallel", type=int, default=None, help="requests at once per replica")
+    launch.add_argument("--workspace", default=None)
+    launch.add_argument("--wait", action="store_true", help="until it answers")
+    scale = verbs.add_parser("scale", help="change how it grows and shrinks")
+    scale.add_argument("name", help="name or id")
+    for one in (launch, scale):
+        one.add_argument("--least", type=int, default=None, help="replicas; 0 lets it sleep")
+        one.add_argument("--most", type=int, default=None, help="replicas")
+        one.add_argument("--target", type=int, default=None, help="what one replica shall bear")
+        one.add_argument("--idle-seconds", type=int, default=None, help="sleeps after so long without a call")
+    verbs.add_parser("list", help="all of the team's")
+    delete = verbs.add_parser("delete", help="for good; open requests are finished")
+    delete.add_argument("name", help="name or id")
+    delete.add_argument("--wait", action="store_true", help="until it is gone")
+    wait = verbs.add_parser("wait", help="until it answers")
+    wait.add_argument("name", help="name or id")
+    wait.add_argument("--seconds", type=float, default=1200.0)
 
 
 def _models(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

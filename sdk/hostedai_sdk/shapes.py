@@ -1,6 +1,6 @@
 """What the API gives, as far as this client uses it; more fields may come."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Instance(TypedDict):
@@ -18,6 +18,24 @@ class Instance(TypedDict):
     user: str
     hourly: str
     currency: str
+    created_at: str
+
+
+class Endpoint(TypedDict):
+    """A model behind a name; `wanted` replicas shall answer, `ready` do."""
+
+    id: str
+    name: str
+    state: str
+    message: str
+    model_name: str
+    region: str
+    wanted: int
+    ready: int
+    scale: dict[str, Any]
+    hourly: str
+    currency: str
+    operation_id: str | None
     created_at: str
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from hostedai_sdk.errors import ApiError, Unreachable
+from hostedai_sdk.errors import Unreachable, refusal
 
 TRIES = 5
 LONGEST_PAUSE = 20.0
@@ -82,5 +82,5 @@ def _read(answer: httpx.Response) -> Any:
     except ValueError:
         body = {"detail": f"No answer of hostedai's: status {answer.status_code}."}
     if answer.is_error:
-        raise ApiError(answer.status_code, body if isinstance(body, dict) else {})
+        raise refusal(answer.status_code, body if isinstance(body, dict) else {})
     return body

@@ -11,13 +11,15 @@ from django.db import connections
 
 from apps.billing.services import wallets
 from apps.core.actor import SYSTEM
+from apps.inference import reconcilers as serving
 from apps.registry import reconcilers, selectors
 from apps.registry.models import Model, ModelVersion
 from apps.registry.specs import MIB
-from hostedai_sdk import ApiError, Client, HostedaiError
+from hostedai_sdk import ApiError, BadKey, Client, HostedaiError, Invalid, NotFound, PaymentNeeded
 from hostedai_sdk.cli import main
 from tests.apps.registry.conftest import own_bucket
 from tests.factories.billing import make_price
+from tests.factories.inference import make_stage
 from tests.factories.registry import folder, gguf, hub, sha256
 from tests.factories.supply import make_supply
 from tests.factories.teams import TeamFactory, key_of
@@ -57,6 +59,8 @@ def worker() -> Iterator[None]:
             while not ended.wait(0.05):
                 for pk in ModelVersion.objects.all().due().values_list("pk", flat=True):
                     reconcilers.reconcile_version(version_id=str(pk))
+                serving.reconcile_due()
+                serving.steer_due()
         finally:
             connections.close_all()
 
@@ -172,3 +176,36 @@ def test_the_command_launches_and_deletes(live_server, team, key, capsys, monkey
     assert "first" in capsys.readouterr().out
     assert main(["instances", "delete", "first"]) == 0
     assert main(["instances", "stop", "second"]) == 1
+
+
+def test_endpoints_are_launched_scaled_and_deleted(live_server, tmp_path, capsys, monkeypatch):
+    stage = make_stage(tmp_path)
+    monkeypatch.setenv("HOSTEDAI_URL", live_server.url)
+    monkeypatch.setenv("HOSTEDAI_KEY", key_of(stage.team).secret)
+    words = ["--region", stage.region.slug, "--hardware", stage.hardware.slug, "--workspace", "default"]
+    with worker():
+        launch = ["endpoints", "launch", "chat", "--model", stage.version.model.slug, *words, "--wait"]
+        assert main([*launch, "--most", "2"]) == 0
+        assert "ready" in capsys.readouterr().out
+        assert main(["--json", "endpoints", "scale", "chat", "--most", "3"]) == 0
+        scale = json.loads(capsys.readouterr().out)["scale"]
+        assert (scale["least"], scale["most"]) == (1, 3)
+        assert main(["endpoints", "list"]) == 0
+        assert stage.version.model.name in capsys.readouterr().out
+        assert main(["endpoints", "delete", "chat", "--wait"]) == 0
+        assert "deleted" in capsys.readouterr().out
+
+
+def test_errors_tell_apart_what_one_would_do_about_them(live_server, cloud, tmp_path):
+    stage = make_stage(tmp_path, balance="0.01")
+    wish = {"region": stage.region.slug, "version": str(stage.version.pk), "hardware": stage.hardware.slug}
+    with Client(live_server.url, key_of(stage.team).secret) as poor:
+        with pytest.raises(PaymentNeeded):
+            poor.endpoints.launch("chat", workspace="default", **wish)
+        with pytest.raises(Invalid) as caught:
+            poor.endpoints.launch("chat", workspace="default", **{**wish, "region": "atlantis"})
+        assert "region" in str(caught.value)
+        with pytest.raises(NotFound):
+            poor.endpoints.get("nobody")
+    with Client(live_server.url, "hai_live_wrong") as nobody, pytest.raises(BadKey):
+        nobody.endpoints.list()

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ class LocalDriver(Driver, CanServe):
             url=found.state.get("url", ""),
             progress=float(found.state.get("progress", 0.0)),
             failure=failure,
+            host=socket.gethostname().partition(".")[0].lower(),
         )
 
     def launch_engine(self, spec: EngineSpec) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
@@ -13,6 +14,7 @@ from apps.inference.errors import BadEndpoint, NoEngines
 from apps.inference.models import Hardware, Replica
 from apps.inference.specs import Recipe
 from apps.inference.states import Kind
+from apps.nodes.states import State as NodeState
 from apps.regions.models import Cluster, Region
 from apps.regions.states import ClusterState
 from apps.registry import selectors as registry
@@ -68,7 +70,7 @@ def region_called(slug: str) -> Region:
 def clusters(*, region: Region, hardware: Hardware, version: ModelVersion) -> list[Cluster]:
     """The region's clusters that can run it, the one with the fewest engines first."""
     here = Q(region=region, state=ClusterState.ACTIVE, kind__in=_kinds_for(hardware, version))
-    rows = list(Cluster.objects.filter(here).order_by("pk"))
+    rows = list(Cluster.objects.filter(here).exclude(pk__in=_leaving(region)).order_by("pk"))
     if len(rows) < 2:
         return rows
     counted = Replica.objects.present().filter(cluster__in=rows).values_list("cluster_id")
@@ -86,6 +88,13 @@ def hardware_for(region: Region, version: ModelVersion) -> list[Hardware]:
     """What the version can be served on in a region that was read `with_kinds`."""
     rows = Hardware.objects.filter(is_active=True).select_related("gpu_model")
     return [row for row in rows if _kinds_for(row, version) & set(region.kinds)]
+
+
+def _leaving(region: Region) -> QuerySet[Any]:
+    """Clusters that are one host, where that host takes no more: its engines have shown which node it is."""
+    rows = Replica.objects.filter(region=region, kind=Kind.LOCAL, node__isnull=False)
+    found: QuerySet[Any] = rows.exclude(node__state=NodeState.READY).values("cluster_id")
+    return found
 
 
 def cluster_for(*, region: Region, hardware: Hardware, version: ModelVersion) -> Cluster:

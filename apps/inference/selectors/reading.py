@@ -7,6 +7,10 @@ from apps.core.actor import Actor
 from apps.core.errors import Invalid, NotFound
 from apps.inference.models import Endpoint, EndpointQuerySet, Hardware, Replica, ReplicaQuerySet, Revision
 from apps.inference.states import Desired, ReplicaState
+from apps.nodes.models import Node
+from apps.nodes.specs import EngineAt, Occupant
+
+MOST_WATCHED = 64  # as many as an agent looks at
 
 
 def list_endpoints(*, actor: Actor) -> EndpointQuerySet:
@@ -79,3 +83,26 @@ def hardware_named(name: str, *, kind: str | None = None) -> Hardware:
     if found is None:
         raise Invalid(_("There is no such hardware."), field="instance_type")
     return found
+
+
+def occupants(*, node: Node) -> list[Occupant]:
+    """The engines on a node, and what draining does to each."""
+    rows = Replica.objects.present().filter(node=node).select_related("endpoint").order_by("pk")
+    going = _("finishes its open requests and goes; another takes its place")
+    return [
+        Occupant(
+            id=str(row.pk),
+            name=row.endpoint.slug,
+            team=row.endpoint.team_name,
+            state=str(row.state),
+            consequence=going,
+        )
+        for row in rows
+    ]
+
+
+def engines_on(*, node: Node) -> list[EngineAt]:
+    """What the node's agent shall watch."""
+    rows = Replica.objects.filter(node=node, state__in=(ReplicaState.READY, ReplicaState.UNHEALTHY))
+    found = rows.exclude(url="").order_by("pk")[:MOST_WATCHED]
+    return [EngineAt(str(row.pk), row.url, row.secret) for row in found]

@@ -22,6 +22,8 @@ from apps.inference.specs import CREATE, DELETE, ScaleRules
 from apps.inference.states import Desired, EndpointState
 from apps.operations import services as operations
 from apps.operations.specs import OperationPlan
+from apps.policies import services as policies
+from apps.policies.specs import Demand
 
 
 @transaction.atomic
@@ -103,6 +105,22 @@ def scopes_of(endpoint: Endpoint) -> list[Any]:
     if endpoint.team_id is None:
         return []
     return [team_scope(endpoint.team_id), region_scope(endpoint.region_id)]
+
+
+def count(endpoint: Endpoint) -> None:
+    """Count it against its team's quota; raises QuotaExceeded, with what is left."""
+    if endpoint.team_id:
+        policies.consume(team_id=str(endpoint.team_id), demand=_one(endpoint))
+
+
+def uncount(endpoint: Endpoint) -> None:
+    """It is gone for good: its place in the quota is free."""
+    if endpoint.team_id:
+        policies.free(team_id=str(endpoint.team_id), demand=_one(endpoint))
+
+
+def _one(endpoint: Endpoint) -> Demand:
+    return Demand(str(endpoint.region_id), endpoints=1)
 
 
 def begin(*, actor: Actor, endpoint: Endpoint, plan: OperationPlan, action: str, **changes: Any) -> Endpoint:

@@ -18,6 +18,7 @@ from apps.inference.errors import NoEngines
 from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.plans import endpoints as plans
 from apps.inference.plans.scaling import Load, Rules, Standing, Verdict, decide
+from apps.inference.services.endpoints import uncount
 from apps.inference.services.news import of_endpoint
 from apps.inference.services.replicas import add_replica, let_go
 from apps.inference.states import ENDED, ENDPOINT, Desired, EndpointState, ReplicaState, ScaleMetric
@@ -199,6 +200,7 @@ def _move_state(helm: Helm) -> None:
             changes["message"] = endpoint.message if endpoint.retry_at else ""
         case "vanish":
             changes |= {"deleted_at": helm.now, "message": "", "wanted": 0, "min_replicas": 0}
+            uncount(endpoint)
     for name, value in changes.items():
         setattr(endpoint, name, value)
     helm.changes |= changes

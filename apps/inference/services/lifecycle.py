@@ -21,6 +21,7 @@ from apps.drivers.engines import Engine
 from apps.inference.models import Endpoint, Replica
 from apps.inference.services.news import STEER, of_replica
 from apps.inference.states import REPLICA, Desired, EndpointState
+from apps.nodes.models import Node
 from apps.operations import services as operations
 
 # An engine that served for so long and then ended is no sign that launching fails.
@@ -98,12 +99,22 @@ def _serve(turn: Turn) -> dict[str, Any]:
     assert seen is not None
     return {
         "url": seen.url,
+        "node": _node_of(turn),
         "message": "",
         "started_at": turn.row.started_at or turn.now,
         "last_seen_at": turn.now,
         "missed_at": None,
         "deadline_at": None,
     }
+
+
+def _node_of(turn: Turn) -> Node | None:
+    """The host that the driver names, when it is a node of the region."""
+    if turn.seen is None or not turn.seen.host:
+        return turn.row.node
+    here = Node.objects.present().filter(region_id=turn.row.region_id, name=turn.seen.host)
+    found: Node | None = here.first()
+    return found
 
 
 def _sicken(turn: Turn) -> dict[str, Any]:

@@ -8,21 +8,18 @@ from apps.audit import services as audit
 from apps.billing.selectors import prices
 from apps.core.actor import Actor
 from apps.core.clock import db_now
-from apps.core.errors import Invalid
 from apps.core.failpoints import failpoint
 from apps.core.permissions import Permission
 from apps.inference.errors import NameTaken
 from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import offers
 from apps.inference.selectors.offers import Offer
-from apps.inference.services.endpoints import open_operation, scale_fields
+from apps.inference.services.endpoints import count, open_operation, scale_fields
 from apps.inference.services.replicas import add_replica
 from apps.inference.specs import CREATE, EndpointSpec
 from apps.inference.states import Metering, Visibility
 from apps.regions.models import Region
 from apps.teams.models import Team, Workspace
-
-MOST_ENDPOINTS = 100  # of one team
 
 
 def create_endpoint(
@@ -30,7 +27,8 @@ def create_endpoint(
 ) -> Endpoint:
     """Put a model behind a name. Without a team it is the provider's own: public, charged by token.
 
-    Raises NoHeadroom when the team cannot pay for the first replicas.
+    Raises QuotaExceeded when the team has as many as its policy allows, NoHeadroom when it cannot pay for
+    the first replicas.
     """
     actor.require(Permission.ENDPOINT_CREATE, *([team.scope] if team else []))
     region = offers.region_called(spec.region)
@@ -39,6 +37,7 @@ def create_endpoint(
         endpoint = _draft(actor, team, workspace, spec, region)
         _price(endpoint, offer)
         _save(endpoint)
+        count(endpoint)
         revision = revise(endpoint=endpoint, offer=offer, by=actor.label)
         open_operation(actor=actor, endpoint=endpoint, plan=CREATE)
         endpoint.revision, endpoint.model_name = revision, revision.model_name
@@ -62,8 +61,6 @@ def _draft(
     actor: Actor, team: Team | None, workspace: Workspace | None, spec: EndpointSpec, region: Region
 ) -> Endpoint:
     now = db_now()
-    if team is not None and Endpoint.objects.live().filter(team=team).count() >= MOST_ENDPOINTS:
-        raise Invalid(_("A team has at most %(most)s endpoints.") % {"most": MOST_ENDPOINTS})
     return Endpoint(
         team=team,
         team_name=team.name if team else "",

@@ -1,8 +1,9 @@
 """Replicas are added, let go, looked at again, and reported ill."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -13,6 +14,7 @@ from apps.audit import services as audit
 from apps.billing.services import charging
 from apps.billing.specs import as_json
 from apps.core.actor import Actor, region_scope, team_scope
+from apps.core.clock import db_now
 from apps.core.errors import NotFound
 from apps.core.leases import in_time
 from apps.core.permissions import Permission
@@ -145,3 +147,30 @@ def note_notice(*, replica_id: str, now: datetime) -> None:
     rows = Replica.objects.filter(pk=replica_id, noticed_at=None, state__in=LIVE)
     if rows.update(noticed_at=now, generation=F("generation") + 1, due_at=Now()):
         enqueue(RECONCILE, replica_id=replica_id)
+
+
+# ------------------------------------------------------------------ what happens to their nodes
+
+
+def leave_node(*, node_id: str) -> None:
+    """Its node is drained, or will be taken away: those on it drain, and others take their places."""
+    now = db_now()
+    rows = Replica.objects.filter(node_id=node_id, noticed_at=None, state__in=LIVE).order_by("pk")
+    for pk in list(rows.values_list("pk", flat=True)):
+        note_notice(replica_id=str(pk), now=now)
+
+
+def note_readings(*, node_id: str, readings: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """What the node's agent saw of its engines just now: proof of life, or a reason to look."""
+    healthy = {str(one["name"]) for one in readings if one["healthy"]}
+    sick = {str(one["name"]) for one in readings} - healthy
+    on_node = Replica.objects.filter(node_id=node_id, state=ReplicaState.READY)
+    if healthy:
+        on_node.filter(pk__in=_ids(healthy)).update(last_seen_at=now, missed_at=None)
+    if sick:
+        on_node.filter(pk__in=_ids(sick)).update(missed_at=Coalesce("missed_at", now), due_at=Now())
+
+
+def _ids(names: Iterable[str]) -> list[str]:
+    """Those that can be replicas; agents also watch engines that are not ours."""
+    return [name for name in names if name.startswith("rep_") and len(name) == 30]

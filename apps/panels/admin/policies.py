@@ -188,8 +188,8 @@ class ResourceEdit(PolicyForm):
             _("Limits"),
             _(
                 "Place is “everywhere”, “every-region” or a region's address. Metrics: instances, vcpus, "
-                "memory_mib, disk_gib, gpu:<model> or gpu:* for each model. The most is a number, “none” or "
-                "“unlimited”. A region never allows more than everywhere does."
+                "memory_mib, disk_gib, endpoints, gpu:<model> or gpu:* for each model. The most is a number, "
+                "“none” or “unlimited”. A region never allows more than everywhere does."
             ),
             ("limits",),
         ),

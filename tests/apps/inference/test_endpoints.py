@@ -24,10 +24,16 @@ from apps.inference.reconcilers.steering import LOAD
 from apps.inference.selectors import reading, routes
 from apps.inference.services import endpoints, fleet, replicas, rollouts
 from apps.inference.specs import ScaleRules
+from apps.nodes.selectors import occupants_of
+from apps.nodes.services import add_node
+from apps.nodes.specs import Notice
 from apps.operations import services as operations
 from apps.operations.models import Operation, OperationStep
+from apps.policies.errors import QuotaExceeded
+from apps.policies.models import QuotaUsage, ResourceLimit
 from apps.regions.models import Region
 from apps.registry.signals import users_asked, version_revoked
+from tests.apps.nodes.test_agents import Host, facts, sample
 from tests.factories import inference as made
 from tests.factories.billing import make_price
 from tests.factories.inference import bring_about, make_stage, make_version, steer, work_off
@@ -97,6 +103,23 @@ def test_names_are_taken_once_per_team_and_once_for_all_by_the_provider(stage, t
     stage.launch(slug="chat", public=True)
     with pytest.raises(NameTaken):
         stage.launch(slug="chat", public=True)
+
+
+def test_a_team_has_as_many_endpoints_as_its_policy_allows(stage):
+    """Counted once each, in both places, until it is proven gone; the refusal says what is left."""
+    limits = ResourceLimit.objects.filter(policy__is_default=True, metric="endpoints")
+    limits.update(maximum=1)
+    first = stage.ready()
+    with pytest.raises(QuotaExceeded) as refused:
+        stage.launch()
+    assert "1 endpoints asked, 0 left" in refused.value.message
+    assert Endpoint.objects.count() == 1
+    endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(first.pk))
+    with pytest.raises(QuotaExceeded):
+        stage.launch()
+    assert work_off(first, seconds=10).state == "deleted"
+    assert set(QuotaUsage.objects.filter(metric="endpoints").values_list("used", flat=True)) == {0}
+    assert stage.ready().state == "ready"
 
 
 def test_what_does_not_exist_or_fit_is_refused_by_field(stage):
@@ -466,3 +489,54 @@ def test_a_replica_is_never_released_without_proof(stage):
     with pytest.raises(IntegrityError), transaction.atomic():
         rows.update(released_at=db_now())
     assert Revision.objects.filter(endpoint=endpoint).count() == 1
+
+
+# ------------------------------------------------------------------ nodes and their agents
+
+
+@pytest.fixture
+def on_node(stage):
+    """An endpoint whose only engine runs on a node with an agent."""
+    host = Host(add_node(actor=SYSTEM, region=stage.region, name="gpu-01"))
+    endpoint = stage.ready()
+    host.beat(facts=facts())
+    Replica.objects.filter(endpoint=endpoint).update(node=host.node)
+    return host, endpoint
+
+
+def test_a_spot_notice_of_a_node_brings_a_replacement_before_its_engines_go(
+    stage, on_node, django_capture_on_commit_callbacks
+):
+    host, endpoint = on_node
+    (doomed,) = made.replicas(endpoint)
+    with django_capture_on_commit_callbacks(execute=True):
+        host.beat(notice=Notice("terminate", db_now() + timedelta(minutes=2), "aws"))
+    doomed.refresh_from_db()
+    assert doomed.noticed_at is not None
+    assert [one.id for one in occupants_of(host.node)] == [str(doomed.pk)]
+    steer(endpoint)
+    work_off(endpoint, seconds=10)
+    doomed.refresh_from_db()
+    (other,) = made.replicas(endpoint, "ready")
+    assert (doomed.state, other.pk != doomed.pk, endpoint.state) == ("preempted", True, "ready")
+    assert occupants_of(host.node) == []
+
+
+def test_what_an_agent_sees_of_engines_is_proof_of_life_or_a_reason_to_look(on_node):
+    host, endpoint = on_node
+    (replica,) = made.replicas(endpoint)
+    (told,) = host.beat().engines
+    assert (told.name, told.url, told.key) == (str(replica.pk), replica.url, replica.secret)
+    Replica.objects.filter(pk=replica.pk).update(missed_at=db_now(), last_seen_at=None, due_at=None)
+    host.beat(sample(1, engines=[{"name": str(replica.pk), "healthy": True}, {"name": "x", "healthy": True}]))
+    replica.refresh_from_db()
+    assert replica.last_seen_at is not None
+    assert replica.missed_at is None
+    late = {"name": str(replica.pk), "healthy": False}
+    host.beat(sample(2, at=db_now() - timedelta(hours=1), engines=[late]))
+    replica.refresh_from_db()
+    assert replica.missed_at is None
+    host.beat(sample(3, engines=[late]))
+    replica.refresh_from_db()
+    assert replica.missed_at is not None
+    assert replica.due_at is not None

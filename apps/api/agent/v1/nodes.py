@@ -142,10 +142,11 @@ class HeartbeatIn(In):
 
 
 class EngineOut(Out):
-    """An engine on the host to watch."""
+    """An engine on the host to watch; `key` opens its metrics, where they are closed."""
 
     name = serializers.CharField()
     url = serializers.CharField()
+    key = serializers.CharField(allow_blank=True)
 
 
 class OrdersOut(Out):
