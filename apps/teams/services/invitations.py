@@ -19,11 +19,12 @@ from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid
-from apps.core.permissions import TEAM_ROLES, Permission, Role
+from apps.core.permissions import Permission, Role
 from apps.teams import signals
 from apps.teams.errors import BadInvitation
 from apps.teams.models import Invitation, Membership, Team
 from apps.teams.selectors.invitations import GOOD_FOR, find_invitation, hash_of, signed_token
+from apps.teams.services.members import role_to_give
 from apps.teams.states import TeamState
 from apps.users.models import User
 
@@ -45,9 +46,7 @@ class Invited:
 def invite_member(*, actor: Actor, team: Team, email: str, role: Role) -> Invited:
     """Ask somebody by mail to join; a second invitation to the same address replaces the first."""
     actor.require(Permission.MEMBER_MANAGE, team.scope)
-    email, now = _valid_email(email), db_now()
-    if role not in TEAM_ROLES:
-        raise Invalid("This is not a role in a team.", field="role")
+    email, now, role = _valid_email(email), db_now(), role_to_give(actor, team, role)
     if Membership.objects.filter(team=team, user__email__iexact=email).exists():
         raise Conflict("This person is in the team already.", code="already_member", field="email")
     Team.objects.select_for_update(of=("self",)).get(pk=team.pk)

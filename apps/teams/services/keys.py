@@ -23,6 +23,8 @@ from apps.users.models import User
 from apps.users.selectors import has_full_administrator
 from apps.users.services import grant_staff_role, register_user
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 MOST_KEYS = 200
 MOST_MODELS = 100
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,62}")
@@ -52,11 +54,12 @@ def create_api_key(
 ) -> IssuedKey:
     """Make a key for a team (or one of its workspaces), or without a team for staff work.
 
-    It may do what the wish names, all of which its creator must hold.
+    It may do what the wish names, all of which its creator must hold; a key's key is no freer than itself.
     """
     _require_to_create(actor, team, workspace)
     scopes = _checked_scopes(actor, team, wish)
     _require_sound(wish)
+    _require_no_freer(actor, wish)
     if ApiKey.objects.filter(team=team, user_id=actor.user_id).live(db_now()).count() >= MOST_KEYS:
         raise Conflict(f"{MOST_KEYS} keys are the most one can have.", code="too_many_keys")
     minted = mint()
@@ -153,6 +156,25 @@ def _require_sound(wish: KeyWish) -> None:
         raise Invalid("A key's name has 1 to 80 characters.", field="name")
     if wish.expires_at is not None and wish.expires_at <= db_now():
         raise Invalid("The key would have run out already.", field="expires_at")
+
+
+def _require_no_freer(actor: Actor, wish: KeyWish) -> None:
+    """What a key makes ends no later, is used from no other networks and calls no other models."""
+    maker = ApiKey.objects.filter(pk=actor.key_id).first() if actor.key_id else None
+    if maker is None:
+        return
+    if maker.expires_at and (wish.expires_at is None or wish.expires_at > maker.expires_at):
+        raise ScopeExceeded("A key makes no key that outlives it.", field="expires_at")
+    own = [ipaddress.ip_network(one) for one in maker.allowed_networks]
+    wished = [ipaddress.ip_network(one) for one in _networks(wish.allowed_networks)]
+    if own and not (wished and all(_lies_in(one, own) for one in wished)):
+        raise ScopeExceeded("A key makes keys for its own networks only.", field="allowed_networks")
+    if maker.models and not (wish.models and set(_models(wish.models)) <= set(maker.models)):
+        raise ScopeExceeded("A key makes keys for its own models only.", field="models")
+
+
+def _lies_in(network: Network, others: Iterable[Network]) -> bool:
+    return any(network.version == one.version and network.subnet_of(one) for one in others)  # type: ignore[arg-type]
 
 
 def _networks(given: Iterable[str]) -> list[str]:

@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from apps.audit import services as audit
 from apps.core.actor import Actor
 from apps.core.errors import Conflict, Invalid, NotFound
-from apps.core.permissions import TEAM_ROLES, Permission, Role
+from apps.core.permissions import GRANTS, TEAM_ROLES, Permission, Role
 from apps.teams import signals
-from apps.teams.errors import LastAdmin
+from apps.teams.errors import LastAdmin, ScopeExceeded
 from apps.teams.models import ApiKey, Membership, Team
 from apps.users.models import User
 
@@ -23,7 +23,7 @@ def add_member(*, actor: Actor, team: Team, user: User, role: Role) -> Membershi
     actor.require(Permission.USER_MANAGE)
     if Membership.objects.filter(team=team, user=user).exists():
         raise Conflict("This person is in the team already.", code="already_member")
-    member = Membership.objects.create(team=team, user=user, role=_team_role(role))
+    member = Membership.objects.create(team=team, user=user, role=role_to_give(actor, team, role))
     audit.record(actor=actor, action="member.added", target=team, user=user.email, role=role)
     signals.membership_changed.send(Membership, team=team, user=user, role=role, actor=actor)
     return member
@@ -33,7 +33,7 @@ def add_member(*, actor: Actor, team: Team, user: User, role: Role) -> Membershi
 def change_role(*, actor: Actor, member: Membership, role: Role) -> Membership:
     actor.require(Permission.MEMBER_MANAGE, member.team.scope)
     member = _locked(member)
-    before, member.role = member.role, _team_role(role)
+    before, member.role = member.role, role_to_give(actor, member.team, role)
     with keeping_an_admin():
         member.save(update_fields=["role"])
     audit.record(
@@ -83,9 +83,15 @@ def _locked(member: Membership) -> Membership:
     return found
 
 
-def _team_role(role: str) -> Role:
+def role_to_give(actor: Actor, team: Team, role: str) -> Role:
+    """The role, if it is one in a team: nobody gives more than they hold there, a narrow key least of all."""
     if role not in TEAM_ROLES:
         raise Invalid("This is not a role in a team.", field="role")
+    beyond = sorted(one for one in GRANTS[Role(role)] if not actor.can(one, team.scope))
+    if beyond:
+        raise ScopeExceeded(
+            f"This role may {', '.join(beyond)}, which you may not.", field="role", beyond=beyond
+        )
     return Role(role)
 
 

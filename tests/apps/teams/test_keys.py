@@ -1,6 +1,7 @@
 """API keys: their format, what they may do, and when they end."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -155,6 +156,36 @@ class TestMaking:
         viewer = member_of(team, Role.TEAM_MEMBER)
         with pytest.raises(ScopeExceeded):
             key_of(team, Permission.MEMBER_MANAGE, user=viewer)
+
+    def test_a_keys_key_is_no_freer(self) -> None:
+        """It ends no later, is used from no other network, calls no other model; so does what it rotates."""
+        team = TeamFactory()
+        soon = db_now() + timedelta(days=1)
+        bounds: dict[str, Any] = {
+            "expires_at": soon,
+            "allowed_networks": ("10.0.0.0/8", "2001:db8::/32"),
+            "models": ("chat", "small"),
+        }
+        free, bound = key_of(team), key_of(team, **bounds)
+        actor = actor_for_key(bound.secret, "10.1.1.1")
+        freer: tuple[dict[str, Any], ...] = (
+            {"expires_at": None},
+            {"expires_at": soon + timedelta(seconds=1)},
+            {"allowed_networks": ()},
+            {"allowed_networks": ("10.1.0.0/16", "192.0.2.1")},
+            {"models": ()},
+            {"models": ("chat", "large")},
+        )
+        for wish in freer:
+            with pytest.raises(ScopeExceeded):
+                create_api_key(
+                    actor=actor, team=team, wish=KeyWish("x", frozenset({str(READ)}), **(bounds | wish))
+                )
+        with pytest.raises(ScopeExceeded):
+            rotate_api_key(actor=actor, key=free.key)
+        narrower = bounds | {"allowed_networks": ("10.1.0.0/16",), "models": ("chat",)}
+        create_api_key(actor=actor, team=team, wish=KeyWish("x", frozenset({str(READ)}), **narrower))
+        assert rotate_api_key(actor=actor, key=bound.key).key.expires_at == soon
 
     def test_viewers_make_none(self) -> None:
         team = TeamFactory()

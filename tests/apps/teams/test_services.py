@@ -15,13 +15,13 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from apps.audit.models import Record
-from apps.core.actor import SYSTEM, Actor
+from apps.core.actor import PLATFORM, SYSTEM, Actor
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, DomainError, Invalid, NotFound, NotPermitted
-from apps.core.permissions import Role
+from apps.core.permissions import GRANTS, Permission, Role
 from apps.core.states import IllegalTransition
 from apps.teams import services, signals
-from apps.teams.errors import BadInvitation, LastAdmin
+from apps.teams.errors import BadInvitation, LastAdmin, ScopeExceeded
 from apps.teams.models import Invitation, Membership, Team
 from apps.users.models import User
 from tests.factories.teams import TeamFactory, actor_of, admin_of, key_of, member_of, workspace_of
@@ -107,6 +107,29 @@ class TestMembers:
             ):
                 with pytest.raises(NotPermitted):
                     refused()
+
+    @pytest.mark.parametrize("kind", ["key", "operator"])
+    def test_nobody_gives_more_than_they_hold(self, kind: str) -> None:
+        """Neither a key for managing members, nor staff who may not enter machines."""
+        team = TeamFactory()
+        member = team.memberships.get(user=member_of(team, Role.TEAM_VIEWER))
+        grants = {
+            "key": {team.scope: frozenset({Permission.MEMBER_MANAGE}) | GRANTS[Role.TEAM_VIEWER]},
+            "operator": {PLATFORM: GRANTS[Role.OPERATOR]},
+        }
+        actor = Actor("narrow", grants[kind], kind=kind, user_id=admin_of(team).pk)
+        stranger = UserFactory()
+        for refused in (
+            lambda: services.change_role(actor=actor, member=member, role=Role.TEAM_ADMIN),
+            lambda: services.invite_member(
+                actor=actor, team=team, email="x@example.com", role=Role.TEAM_ADMIN
+            ),
+            lambda: services.add_member(actor=actor, team=team, user=stranger, role=Role.TEAM_ADMIN),
+        ):
+            with pytest.raises((ScopeExceeded, NotPermitted)):
+                refused()
+        services.invite_member(actor=actor, team=team, email="x@example.com", role=Role.TEAM_VIEWER)
+        assert not team.memberships.filter(role=Role.TEAM_ADMIN).exclude(user=admin_of(team)).exists()
 
     def test_the_last_admin_stays(self) -> None:
         team = TeamFactory()
