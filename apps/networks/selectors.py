@@ -9,4 +9,4 @@ from apps.networks.models import Network
 
 
 def list_networks(*, actor: Actor) -> QuerySet[Any]:
-    return Network.objects.visible_to(actor).select_related("cluster")
+    return Network.objects.visible_to(actor).select_related("cluster", "region")

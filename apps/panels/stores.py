@@ -117,6 +117,7 @@ class NetworkList(Resource):
             sort="cluster__name",
             text=lambda one: one.cluster.slug,
         ),
+        REGION,
         CREATED,
     )
     empty = Empty(_("No network yet"), _("Networks come with the clusters that have them."), icon="network")
@@ -142,6 +143,7 @@ class DatastoreList(Resource):
             sort="cluster__name",
             text=lambda one: one.cluster.slug,
         ),
+        REGION,
         CREATED,
     )
     empty = Empty(

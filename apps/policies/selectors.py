@@ -53,10 +53,11 @@ MODELS: dict[
 _WORDS = {
     INSTANCES: gettext_lazy("instances"),
     VCPUS: gettext_lazy("vCPUs"),
-    MEMORY: gettext_lazy("MiB of memory"),
-    DISK: gettext_lazy("GiB of disk"),
+    MEMORY: gettext_lazy("memory"),
+    DISK: gettext_lazy("disk"),
     ENDPOINTS: gettext_lazy("endpoints"),
 }
+_SIZES = {MEMORY: ("MiB", "GiB", "TiB"), DISK: ("GiB", "TiB", "PiB")}  # in what they are counted and shown
 
 
 # Both are read at every launch: plain statements, because making them anew costs more than asking them.
@@ -157,7 +158,12 @@ def _quota_gate(metric: str, amount: int, lefts: dict[str, int]) -> Gate:
         return Gate(code, True, asked=str(amount), message=_("No limit."))
     level = min(lefts, key=lambda one: lefts[one])
     left = max(lefts[level], 0)
-    words = {"left": left, "asked": amount, "what": metric_name(metric), "where": Level(level).label.lower()}
+    words = {
+        "left": amount_of(metric, left),
+        "asked": amount_of(metric, amount),
+        "what": metric_name(metric),
+        "where": Level(level).label.lower(),
+    }
     if amount <= left:
         message = _("%(left)s %(what)s left (%(where)s).") % words
     else:
@@ -176,6 +182,14 @@ def metric_name(metric: str) -> str:
         model = metric.removeprefix("gpu:")
         return _("GPUs of one model") if model == "*" else _("GPUs (%(model)s)") % {"model": model}
     return str(_WORDS.get(metric, metric))
+
+
+def amount_of(metric: str, amount: int) -> str:
+    """So much of a metric, as people read it: "2,048", "16 TiB"."""
+    value, units = float(amount), list(_SIZES.get(metric, ("",)))
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{round(value, 1):,.15g} {units[0]}".strip()
 
 
 def get_policy(*, kind: str, policy_id: str) -> Policy:

@@ -21,7 +21,7 @@ def list_snapshots(*, actor: Actor) -> QuerySet[Any]:
 
 
 def list_datastores(*, actor: Actor) -> QuerySet[Any]:
-    return Datastore.objects.visible_to(actor).select_related("cluster")
+    return Datastore.objects.visible_to(actor).select_related("cluster", "region")
 
 
 def find(rows: QuerySet[Any], row_id: str) -> Any:

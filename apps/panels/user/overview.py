@@ -228,9 +228,9 @@ class Overview(Page):
             },
             {
                 "label": _("Put money on the balance"),
-                "text": _("Your provider credits the team."),
+                "text": _("Pay by card or transfer, or ask your provider."),
                 "done": paid,
-                "url": shell.link(self.place, "billing"),
+                "url": shell.link(self.place, "top-up"),
             },
             {
                 "label": _("Launch a machine"),

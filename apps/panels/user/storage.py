@@ -9,7 +9,7 @@ from apps.core.permissions import Permission
 from apps.panels import stores
 from apps.panels.kit import Empty, Page, Shares, Table
 from apps.panels.kit.columns import Column
-from apps.policies.selectors import limits_for_team, metric_name
+from apps.policies.selectors import amount_of, limits_for_team, metric_name
 from apps.policies.specs import UsedLimit
 from apps.policies.states import Level
 from apps.regions.selectors import regions_for_customers
@@ -49,4 +49,7 @@ def _bar(line: UsedLimit, names: dict[str, str]) -> tuple[Any, float, Any, str]:
     place = names.get(line.limit.target) or (
         _now("everywhere") if line.limit.level == Level.GLOBAL else _now("in each region")
     )
-    return f"{metric_name(line.limit.metric)}, {place}", share, f"{line.used} / {most}", tone
+    metric = line.limit.metric
+    name = metric_name(metric)
+    of = f"{amount_of(metric, line.used)} / {amount_of(metric, most)}"
+    return f"{name[:1].upper()}{name[1:]}, {place}", share, of, tone
