@@ -154,7 +154,8 @@ def node_packages() -> None:
         return
     with locked(paths.open_folder(paths.VAR)):
         quiet = ("--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
-        if _run(npm, "ci", *quiet, "--fetch-retries=1", "--fetch-timeout=30000"):
+        ways = ("--prefer-offline", "--prefer-online")  # a registry that is slow once is asked again
+        if any(_run(npm, "ci", *quiet, way, "--fetch-retries=1", "--fetch-timeout=30000") for way in ways):
             stamp.write_text(wanted)
         else:
             say("The JavaScript client could not be installed: it is not tried")

@@ -75,14 +75,31 @@ def ask_all(client: openai.OpenAI, model: str) -> tuple[int, int]:
     return sum(one.prompt_tokens for one in counted), sum(one.completion_tokens for one in counted)
 
 
+def ask_for_responses(client: openai.OpenAI, model: str) -> tuple[int, int]:
+    """The newer API, whole and as a stream; the tokens that the client was told of."""
+    asked = {"model": model, "input": "Who are you?", "max_output_tokens": 6, "temperature": 0}
+    whole = client.responses.create(**asked)
+    text, counted = "", [whole.usage]
+    for event in client.responses.create(**asked, stream=True):
+        text += event.delta if event.type == "response.output_text.delta" else ""
+        counted += [event.response.usage] if event.type == "response.completed" else []
+    assert text == whole.output_text
+    assert len(counted) == 2
+    assert all(one is not None and one.output_tokens <= 6 for one in counted)
+    return sum(one.input_tokens for one in counted), sum(one.output_tokens for one in counted)
+
+
 def test_the_python_client_against_a_real_engine(running: Gateway, real_engine: str):
     stage = make_stage(running, real_engine).ready()
     client = client_of(stage)
     until(lambda: stage.post(max_tokens=1).status_code == 200, "the engine to be up")
     before = len(stage.settled(1))
     spent = ask_all(client, stage.slug)
-    rows = stage.settled(before + 4)[before:]
-    assert (sum(row.input + row.cached for row in rows), sum(row.output for row in rows)) == spent
+    responses = ask_for_responses(client, stage.slug)
+    rows = stage.settled(before + 6)[before:]
+    counted = sum(row.input + row.cached for row in rows), sum(row.output for row in rows)
+    assert counted == (spent[0] + responses[0], spent[1] + responses[1])
+    assert {row.outcome for row in rows} == {"completed"}
 
 
 def test_the_python_client_sees_models_embeddings_and_errors(running: Gateway, engine: Engine):
@@ -96,6 +113,14 @@ def test_the_python_client_sees_models_embeddings_and_errors(running: Gateway, e
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model="nothing", messages=[{"role": "user", "content": "Hello"}])
     assert missing.value.code == "model_not_found"
+    engine.plan = Plan(responds=False)
+    with pytest.raises(openai.NotFoundError) as lacking:
+        client.responses.create(model=stage.slug, input="Hello")
+    assert lacking.value.code == "not_supported"
+    engine.plan = Plan(status=501)
+    for _try in range(6):  # more than open a circuit
+        with pytest.raises(openai.NotFoundError):
+            client.embeddings.create(model=stage.slug, input="Hello")
     engine.plan = Plan(
         status=400, body=b'{"error":{"message":"too long","type":"exceed_context_size_error"}}'
     )
@@ -104,29 +129,36 @@ def test_the_python_client_sees_models_embeddings_and_errors(running: Gateway, e
     client.api_key = "hai_live_wrong"
     with pytest.raises(openai.AuthenticationError):
         client.models.list()
-    embedded = [row for row in stage.settled(6) if row.embedding]
+    embedded = [row for row in stage.settled(13) if row.embedding]
     assert [(row.embedding, row.input, row.output) for row in embedded] == [(7, 0, 0)]
 
 
 def test_the_javascript_client(running: Gateway, engine: Engine):
     if shutil.which("node") is None or not (JS / "node_modules" / "openai").is_dir():
         pytest.skip("the JavaScript client is not installed: `make setup` does it where there is npm")
-    stage = make_stage(running, engine.url).ready()
+    stage = make_stage(running, engine.url, prices={"input": "1", "output": "2", "embedding": "3"}).ready()
     env = {**os.environ, "OPENAI_BASE_URL": f"{running.url}/v1", "OPENAI_API_KEY": stage.secret}
     ran = subprocess.run(
         ["node", "ask.mjs", stage.slug], cwd=JS, env=env, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
-    assert told == {
+    assert json.loads(ran.stdout) == {
         "whole": " t0 t1 t2 t3 t4",
-        "streamed": " t0 t1 t2 t3 t4",
         "usage": 12,
+        "streamed": " t0 t1 t2 t3 t4",
         "models": [stage.slug],
-        "refused": "model_not_found",
+        "embedding": [0.5, 0.25],
+        "left": " t0 t1",
+        "missing": "NotFoundError 404 model_not_found",
+        "wrong": "BadRequestError 400 invalid",
+        "stranger": "AuthenticationError 401 bad_key",
     }
-    stage.settled(2)
+    until(lambda: engine.aborted, "the engine to be stopped")
+    rows = stage.settled(4)
+    assert {(row.outcome, row.output, row.embedding) for row in rows} == {
+        ("completed", 5, 0), ("completed", 0, 7), ("client_gone", 2, 0),
+    }  # fmt: skip
 
 
 def test_curl(running: Gateway, engine: Engine, tmp_path: Path):
