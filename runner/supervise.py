@@ -31,7 +31,7 @@ from runner.processes import (
 from runner.services import Services, base_folder, remove_leftover_processes
 
 PORT = 8000
-READY_SECONDS = 120
+READY_SECONDS = 300
 LOOK_EVERY = 0.5
 FILLING = "filling"  # marks a database that is being made and filled for the first time
 GIVEN = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL", "objects": "S3_ENDPOINT_URL"}
