@@ -3,6 +3,7 @@
  *   load -p PORT -c CONNECTIONS -t SECONDS [-w SECONDS to warm up] [-r RATE: open loop, latency counts from
  *        the scheduled moment] [-n MOST REQUESTS] [-s: streams] [-a PERCENT of streams to break off, each after
  *        a chunk of its own between 1 and 50] [-k FILE with a key per line] [-m MODEL] [-P PATH] [-B BYTES of prompt]
+ *        [-H HEADER: one more]
  *
  * Prints one line of JSON. `chunks` and `tokens` are what arrived, broken-off streams included.
  */
@@ -38,7 +39,7 @@ struct numbers { double *values; long count, room; };
 static int poller, port, connection_count = 1, is_stream, abort_percent, key_count, prompt_bytes;
 static double seconds = 5, warm_up, rate;
 static long most, started, finished, good, errors, refused_connections, aborted, chunks, tokens, not_ok, all_good;
-static char *model = "mock-model", *path = "/v1/chat/completions", *keys[MOST_KEYS], *requests[MOST_KEYS];
+static char *more_headers = "", *model = "mock-model", *path = "/v1/chat/completions", *keys[MOST_KEYS], *requests[MOST_KEYS];
 static int request_lengths[MOST_KEYS], *idle, idle_count, in_flight;
 static struct connection *connections;
 static struct sockaddr_in address;
@@ -285,13 +286,13 @@ static void write_requests(void) {
                           model, prompt, ANSWER_TOKENS, is_stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : "");
     for (int key = 0; key < key_count; key++)
         request_lengths[key] = asprintf(&requests[key], "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n"
-                                        "Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: OpenAI/Python\r\nContent-Length: %d\r\n\r\n%s",
-                                        path, port, keys[key], length, body);
+                                        "Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: OpenAI/Python\r\n%sContent-Length: %d\r\n\r\n%s",
+                                        path, port, keys[key], more_headers, length, body);
 }
 
 static void read_words(int count, char **words) {
     int option;
-    while ((option = getopt(count, words, "p:c:t:w:r:n:sa:k:m:P:B:")) != -1) switch (option) {
+    while ((option = getopt(count, words, "p:c:t:w:r:n:sa:k:m:P:B:H:")) != -1) switch (option) {
         case 'p': port = atoi(optarg); break;
         case 'c': connection_count = atoi(optarg); break;
         case 't': seconds = atof(optarg); break;
@@ -303,6 +304,7 @@ static void read_words(int count, char **words) {
         case 'k': read_keys(optarg); break;
         case 'm': model = optarg; break;
         case 'P': path = optarg; break;
+        case 'H': if (asprintf(&more_headers, "%s%s\r\n", more_headers, optarg) < 0) exit(1); break;
         case 'B': prompt_bytes = atoi(optarg); break;
     }
     if (!key_count) keys[key_count++] = "sk-bench";

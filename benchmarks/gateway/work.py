@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,31 @@ def below(root: int, word: str) -> list[int]:
             if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
+
+
+class Memory:
+    """The most memory that processes and all below them have had during the block, in MB by name."""
+
+    def __init__(self, roots: dict[str, int]):
+        self.most = dict.fromkeys(roots, 0.0)
+        self._roots = roots
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            for name, root in self._roots.items():
+                self.most[name] = max(self.most[name], memory_mb(root))
+
+    def __enter__(self) -> "Memory":
+        if self._roots:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        if self._roots:
+            self._thread.join()
 
 
 def memory_mb(root: int) -> float:
