@@ -14,7 +14,6 @@ from apps.inference.specs import Limits
 from apps.teams.services import create_workspace
 from runner.paths import private_folder
 from tests.factories.teams import key_of
-from tests.gateway import engine as engines
 from tests.gateway.engine import Engine
 from tests.gateway.stage import MANY, Gateway, Stage, gateway, make_stage, until
 
@@ -129,16 +128,3 @@ def test_the_tokens_of_a_day_run_out(running: Gateway, engine: Engine):
     assert answer.headers["x-ratelimit-level"] == "key"
     # Twelve tokens a request: the third one crosses the line and is finished.
     assert len(stage.settled(3)) == 3
-
-
-@pytest.mark.parametrize(
-    ("policy", "expected"), [("share", {200: 5, 429: 4}), ("open", {200: 9}), ("closed", {503: 9})]
-)
-def test_without_redis_the_policy_decides(
-    folder: Path, transactional_db: None, policy: str, expected: dict[int, int]
-):
-    nowhere = {"REDIS_URL": "redis://127.0.0.1:1/0", "GATEWAY_WITHOUT_REDIS": policy, "GATEWAY_HOSTS": "2"}
-    with engines.running() as engine, gateway(folder, **nowhere) as running:
-        stage = make_stage(running, engine.url, limited=True).ready()
-        found = ask_all(stage, [running.url], [stage.secret], 9)
-        assert Counter({status: count for (status, _level), count in found.items()}) == expected

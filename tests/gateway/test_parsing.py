@@ -1,10 +1,12 @@
 """A sample of `make fuzz`: the seeds at every cut, and some thousand mutations of them, always the same."""
 
+import base64
 import random
+from pathlib import Path
 
 import pytest
 
-from tests.gateway.parsing import SEEDS, check, parse
+from tests.gateway.parsing import SEEDS, check, fuzz, parse
 
 MUTATIONS = 4000
 BITS = (
@@ -24,6 +26,14 @@ def test_requests_are_the_same_wherever_they_are_cut(seed: bytes) -> None:
     for at in range(len(seed) + 1):
         check(seed, [at])
     check(seed, list(range(len(seed))))
+
+
+def test_what_the_fuzzer_found_worth_keeping() -> None:
+    """One line for each way through the parser that `make fuzz` has found."""
+    found = (Path(__file__).parent / "corpus.txt").read_text().split()
+    assert len(found) > 50
+    for line in found:
+        fuzz(base64.b64decode(line))
 
 
 def test_mutations_are_refused_or_understood() -> None:
