@@ -225,10 +225,12 @@ def _start(product: Product) -> None:
     product.parts = parts.of_the_product(port=product.port, environment=product.environment)
     if done.exists():
         product.parts.append(_agent(product))
-    for part in product.parts:
-        part.start()
+    portal, *others = product.parts
+    portal.start()
     if not wait_until(product.is_ready, seconds=READY_SECONDS, every=0.2):
-        raise Stopped(f"The portal did not become ready:\n{tail(product.parts[0].log)}")
+        raise Stopped(f"The portal did not become ready:\n{tail(portal.log)}")
+    for part in others:  # while somebody signs in
+        part.start()
     if done.exists():
         say("A model for embeddings is fetched meanwhile; everything else works")
         product.parts.append(parts.embedder(product.environment))
