@@ -1,17 +1,20 @@
 """What can be reported as usage: each meter's unit, its limits, and the product that is charged for it."""
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import NamedTuple
+
+import msgspec
 
 from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE
+from apps.core.money import plain
 
 # An hour of a thousand machines, a day of a petabyte: beyond these a report is a mistake.
 MOST = Decimal(10) ** 12
+_CONTEXT, _PLACES = Context(prec=60, rounding=ROUND_HALF_EVEN), Decimal(1).scaleb(-12)
 STATES = ("running", "stopped")
 MARKETS = ("on_demand", "spot", "reserved")
 
@@ -37,7 +40,7 @@ class MeterKind:
 
     def units(self, quantity: Decimal) -> Decimal:
         """The quantity in priced units, to twelve decimals."""
-        return (quantity / self.per).quantize(Decimal(1).scaleb(-12))
+        return _CONTEXT.quantize(_CONTEXT.divide(quantity, self.per), _PLACES)
 
     def product_of(self, attributes: Mapping[str, str]) -> str:
         """The product that an event with these attributes is charged as."""
@@ -91,7 +94,7 @@ METERS: dict[str, MeterKind] = {
 
 LATEST = timedelta(minutes=5)
 OLDEST = timedelta(days=35)
-_NAME = re.compile(r"^[\x21-\x7e][\x20-\x7e]*$")
+_canonical = msgspec.json.Encoder()
 
 
 class BadEvent(ValueError):
@@ -102,9 +105,12 @@ class BadEvent(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """An event as it was understood: so much of a meter for a team at a moment, under the source's own id."""
+class Report(NamedTuple):
+    """An event as it was understood: so much of a meter for a team at a moment, under the source's own id.
+
+    `key` is what makes it this event and no other; `content` is the same for reports that say the same,
+    however they are written.
+    """
 
     source: str
     event_id: str
@@ -117,24 +123,12 @@ class Report:
     at: datetime
     attributes: dict[str, str]
     supersedes: str | None
-
-    @property
-    def key(self) -> bytes:
-        """What makes it this event and no other."""
-        return key_of(self.team_id, self.source, self.event_id)
-
-    @property
-    def content(self) -> bytes:
-        """The same for reports that say the same, however they are written."""
-        said = (
-            self.meter.key, self.at.astimezone(UTC).isoformat(), self.resource, self.workspace_id,
-            format(self.quantity.normalize(), "f"), sorted(self.attributes.items()), self.supersedes,
-        )  # fmt: skip
-        return hashlib.sha256(json.dumps(said).encode()).digest()
+    key: bytes
+    content: bytes
 
 
 def key_of(team_id: str, source: str, event_id: str) -> bytes:
-    return hashlib.sha256("\n".join((team_id, source, event_id)).encode()).digest()[:16]
+    return hashlib.sha256(f"{team_id}\n{source}\n{event_id}".encode()).digest()[:16]
 
 
 def read_event(raw: object, now: datetime) -> Report:
@@ -149,27 +143,28 @@ def read_event(raw: object, now: datetime) -> Report:
         product = meter.product_of(attributes)
     except BadAttributes as bad:
         raise BadEvent("malformed", str(bad)) from None
-    supersedes = raw.get("supersedes")
+    source, event_id, team_id = _named(raw, "source", 80), _named(raw, "id", 100), _named(raw, "team", 40)
+    workspace_id = _named(raw, "workspace", 40) if raw.get("workspace") else None
+    resource = _named(raw, "subject", 120) if raw.get("subject") else meter.key
+    quantity, at = _quantity(raw["data"].get("quantity"), meter), _time(raw.get("time"), now)
+    supersedes = _named(raw, "supersedes", 100) if raw.get("supersedes") is not None else None
+    about = (meter.key, at.astimezone(UTC), resource, workspace_id, plain(quantity))
+    said = _canonical.encode((*about, sorted(attributes.items()), supersedes))
     return Report(
-        source=_named(raw, "source", 80),
-        event_id=_named(raw, "id", 100),
-        team_id=_named(raw, "team", 40),
-        workspace_id=_named(raw, "workspace", 40) if raw.get("workspace") else None,
-        meter=meter,
-        product=product[:80],
-        resource=_named(raw, "subject", 120) if raw.get("subject") else meter.key,
-        quantity=_quantity(raw["data"].get("quantity"), meter),
-        at=_time(raw.get("time"), now),
-        attributes=attributes,
-        supersedes=_named(raw, "supersedes", 100) if supersedes is not None else None,
-    )
+        source, event_id, team_id, workspace_id, meter, product[:80], resource, quantity, at, attributes,
+        supersedes, key_of(team_id, source, event_id), hashlib.sha256(said).digest(),
+    )  # fmt: skip
 
 
 def _named(raw: Mapping[str, object], name: str, most: int) -> str:
     value = raw.get(name)
-    if not isinstance(value, str) or len(value) > most or not _NAME.match(value):
+    if not isinstance(value, str) or not _is_name(value, most):
         raise BadEvent("malformed", f"{name} is a text of 1 to {most} printable characters.")
     return value
+
+
+def _is_name(text: str, most: int) -> bool:
+    return 0 < len(text) <= most and text.isascii() and text.isprintable() and text[0] != " "
 
 
 def _text(value: object) -> str:

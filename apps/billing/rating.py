@@ -7,7 +7,7 @@ decimals, half to even; nothing else is.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from apps.billing.curves import Curve
 from apps.billing.meters import MeterKind
@@ -16,6 +16,7 @@ from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE, Rate, TokenPr
 PLACES = Decimal(1).scaleb(-12)
 ZERO = Decimal(0)
 _CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_PER_PRICE = Decimal(TOKENS_PER_PRICE)
 
 
 class Unpriced(Exception):
@@ -77,8 +78,12 @@ def seconds_between(start: datetime, end: datetime) -> Decimal:
 
 def price_of(quantity: Decimal, unit_price: Decimal, seconds: Decimal) -> Decimal:
     """Quantity × price per hour × time, rounded to twelve decimals."""
-    with localcontext(_CONTEXT):
-        return (quantity * unit_price * seconds / SECONDS_PER_HOUR).quantize(PLACES)
+    return _exact(_CONTEXT.multiply(quantity, unit_price), seconds, SECONDS_PER_HOUR)
+
+
+def _exact(one: Decimal, other: Decimal, per: Decimal) -> Decimal:
+    """one × other / per, rounded to twelve decimals and nowhere before; whatever the thread's context is."""
+    return _CONTEXT.quantize(_CONTEXT.divide(_CONTEXT.multiply(one, other), per), PLACES)
 
 
 def hourly(rates: Iterable[Rate], prices: dict[str, Decimal]) -> Decimal:
@@ -86,13 +91,12 @@ def hourly(rates: Iterable[Rate], prices: dict[str, Decimal]) -> Decimal:
     return sum((rate.quantity * prices[rate.product] for rate in rates), Decimal(0)).quantize(PLACES)
 
 
-def token_amounts(prices: Sequence[Decimal], counts: Sequence[int]) -> list[Decimal]:
-    """Tokens × price per 1,000,000, kind by kind, each rounded to twelve decimals."""
-    with localcontext(_CONTEXT):
-        return [
-            (price * count / TOKENS_PER_PRICE).quantize(PLACES) if count else ZERO
-            for price, count in zip(prices, counts, strict=True)
-        ]
+def token_amounts(prices: Sequence[Decimal | None], counts: Sequence[int]) -> list[Decimal]:
+    """Tokens × price per 1,000,000, kind by kind, each rounded to twelve decimals; without price, 0."""
+    return [
+        _exact(price, Decimal(count), _PER_PRICE) if count and price else ZERO
+        for price, count in zip(prices, counts, strict=True)
+    ]
 
 
 def token_cost(prices: TokenPrices, counts: Sequence[int]) -> Decimal:
@@ -103,10 +107,9 @@ def token_cost(prices: TokenPrices, counts: Sequence[int]) -> Decimal:
 
 def event_amount(quantity: Decimal, meter: MeterKind, version: Version, position: Decimal | None) -> Decimal:
     """What an event costs: quantity × price, or what the price curve gains by it from its position on."""
-    with localcontext(_CONTEXT):
-        if version.curve is None:
-            return (quantity * version.unit_price / meter.per).quantize(PLACES)
-        return version.curve.cost_between(position or ZERO, meter.units(quantity) * SECONDS_PER_HOUR)
+    if version.curve is None:
+        return _exact(quantity, version.unit_price, meter.per)
+    return version.curve.cost_between(position or ZERO, meter.units(quantity) * SECONDS_PER_HOUR)
 
 
 def rate_interval(

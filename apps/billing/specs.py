@@ -98,6 +98,16 @@ def derived_uuid(at: datetime, *parts: str) -> UUID:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A price list, and what is paid for every month beside it, with the credit that this includes."""
+
+    name: str
+    book: str
+    fee: Decimal = Decimal(0)
+    included: Decimal = Decimal(0)
+
+
 TOKENS_PER_PRICE = 1_000_000
 TOKEN_KINDS = ("input", "cached", "output", "embedding")
 

@@ -3,6 +3,7 @@
 import secrets
 import time
 import uuid
+from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
@@ -31,6 +32,7 @@ def encode(prefix: str, value: uuid.UUID) -> str:
     )
 
 
+@lru_cache(maxsize=16_384)
 def decode(prefix: str, text: str) -> uuid.UUID:
     """The UUID inside an id; ValueError when it is malformed or of another kind."""
     head, _underscore, body = text.partition("_")

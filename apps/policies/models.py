@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing.specs import Terms
 from apps.core.actor import PLATFORM, Actor
 from apps.core.ids import IdField
 from apps.core.money import DEFAULT_CURRENCY, AmountField
@@ -108,6 +109,10 @@ class PricingPolicy(Policy):
                 condition=Q(base_fee__gte=0, included_amount__gte=0), name="policies_fees_not_negative"
             ),
         ]
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.name, self.price_list, self.base_fee, self.included_amount)
 
 
 class ChoicePolicy(Policy):

@@ -60,7 +60,7 @@ class CreditGrant(models.Model):
 
 
 class GrantUse(models.Model):
-    """Part of what a team was charged, up to a posting, was paid from a grant."""
+    """Part of what a team was charged for a month (UTC: from `since` up to `until`) was paid from a grant."""
 
     id = models.BigAutoField(primary_key=True)
     grant = models.ForeignKey(CreditGrant, models.PROTECT, related_name="uses")

@@ -141,7 +141,7 @@ class Posting(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     transaction = models.ForeignKey(Transaction, models.PROTECT, related_name="postings")
-    account = models.ForeignKey(Account, models.PROTECT, related_name="postings")
+    account = models.ForeignKey(Account, models.PROTECT, related_name="postings", db_index=False)
     team = models.ForeignKey(Team, models.PROTECT, null=True, related_name="+", db_index=False)
     amount = AmountField(verbose_name=_("amount"))
 
@@ -152,6 +152,7 @@ class Posting(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(condition=~Q(amount=0), name="billing_posting_not_zero"),
         ]
+        indexes: ClassVar = [models.Index(fields=["account", "id"], name="billing_posting_account")]
         triggers: ClassVar = frozen()
 
     def __str__(self) -> str:

@@ -86,6 +86,7 @@ class Fee(models.Model):
     starts_on = models.DateField(_("from"))
     ends_on = models.DateField(_("until"), null=True)
     charged_until = models.DateField(null=True)
+    is_base = models.BooleanField(db_default=False, editable=False)  # of the team's pricing policy
     created_by = models.CharField(_("set by"), max_length=200)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -98,6 +99,9 @@ class Fee(models.Model):
             models.CheckConstraint(condition=Q(period__in=FeePeriod.values), name="billing_fee_period"),
             models.CheckConstraint(
                 condition=Q(ends_on=None) | Q(ends_on__gte=F("starts_on")), name="billing_fee_span"
+            ),
+            models.UniqueConstraint(
+                fields=["team"], condition=Q(is_base=True, ends_on=None), name="billing_fee_one_base"
             ),
         ]
 

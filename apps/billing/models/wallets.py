@@ -26,7 +26,7 @@ class Wallet(models.Model):
 
     `balance` is the sum of the account's postings, `held` of the team's holds. What is left to spend
     is balance − held + credit limit, and PostgreSQL keeps it from falling below zero. Up to
-    `credit_used_until` what was spent has been assigned to credit grants.
+    the posting `credit_used_posting` what was spent has been assigned to credit grants.
     """
 
     team = models.OneToOneField(Team, models.PROTECT, primary_key=True, related_name="+")
@@ -35,7 +35,7 @@ class Wallet(models.Model):
     balance = AmountField(verbose_name=_("balance"), default=ZERO)
     held = AmountField(verbose_name=_("held"), default=ZERO)
     credit_limit = AmountField(verbose_name=_("credit limit"), default=ZERO)
-    credit_used_until = models.DateTimeField(db_default=Now())
+    credit_used_posting = models.BigIntegerField(db_default=0, editable=False)
     is_budgeted = models.BooleanField(db_default=False, editable=False)  # it has, or had, budgets
     created_at = models.DateTimeField(db_default=Now())
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import QuerySet, Subquery, Sum
+from django.db.models import Max, QuerySet, Subquery, Sum
+from django.db.models.functions import TruncMonth
 from django.utils.translation import gettext as _
 
 from apps.billing.models import (
@@ -107,13 +109,7 @@ def credit_grants(actor: Actor, team_id: str) -> "QuerySet[CreditGrant]":
 def credit_left(actor: Actor, wallet: Wallet) -> list[CreditGrant]:
     """The team's grants with something left, as if what was spent up to now had been assigned to them:
     `left` beside what the last assignment left. In the order in which they are used."""
-    rows = Posting.objects.filter(
-        account_id=wallet.account_id,
-        transaction__kind__in=SPENDING,
-        transaction__team_id=wallet.team_id,
-        transaction__booked_at__gte=wallet.credit_used_until,
-    )
-    since = rows.order_by().values("account_id").annotate(s=Sum("amount")).values("s")
+    since = _unassigned(wallet).order_by().values("account_id").annotate(s=Sum("amount")).values("s")
     grants = credit_grants(actor, wallet.team_id).filter(remaining__gt=0, expired_at=None)
     found = list(grants.annotate(change=Subquery(since)))
     spent = max(-((found[0].change if found else None) or ZERO), ZERO)  # type: ignore[attr-defined]
@@ -122,6 +118,21 @@ def credit_left(actor: Actor, wallet: Wallet) -> list[CreditGrant]:
         spent -= used
         grant.left = grant.remaining - used  # type: ignore[attr-defined]
     return [grant for grant in found if grant.left]  # type: ignore[attr-defined]
+
+
+def unassigned(wallet: Wallet) -> list[dict[str, Any]]:
+    """What was spent and is not yet assigned to grants: `spent` (negative) and `last` posting, by month."""
+    month = TruncMonth("transaction__booked_at", tzinfo=UTC)
+    rows = _unassigned(wallet).order_by().annotate(month=month).values("month")
+    return [dict(row) for row in rows.annotate(spent=Sum("amount"), last=Max("id")).order_by("month")]
+
+
+def _unassigned(wallet: Wallet) -> "QuerySet[Posting]":
+    return Posting.objects.filter(
+        account_id=wallet.account_id,
+        pk__gt=wallet.credit_used_posting,
+        transaction__kind__in=SPENDING,
+    )
 
 
 def find_team(actor: Actor, team_id: str) -> Team:

@@ -3,7 +3,6 @@
 Whoever calls holds the meters' and the wallets' row locks, taken in this order, each by id.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -36,17 +35,7 @@ _PARTS = {
         " reverses bigint",
         "INSERT INTO billing_ratedusage (interval_id, event_id, transaction_id, team_id, workspace_id,"
         " resource_id, product, unit, version_id, started_at, seconds, quantity, unit_price, position,"
-        " amount, reverses) SELECT * FROM rows",
-    ),
-    "days": (
-        "team_id uuid, workspace_id uuid, resource_id text, product text, day date, seconds numeric,"
-        " unit_seconds numeric, quantity numeric, amount numeric",
-        "INSERT INTO billing_usageday AS old (team_id, workspace_id, resource_id, product, day, seconds,"
-        " unit_seconds, quantity, amount) SELECT team_id, workspace_id, resource_id, product, day,"
-        " sum(seconds), sum(unit_seconds), sum(quantity), sum(amount) FROM rows GROUP BY 1, 2, 3, 4, 5"
-        " ON CONFLICT (team_id, day, workspace_id, resource_id, product) DO UPDATE SET"
-        " seconds = old.seconds + excluded.seconds, unit_seconds = old.unit_seconds + excluded.unit_seconds,"
-        " quantity = old.quantity + excluded.quantity, amount = old.amount + excluded.amount",
+        " amount, reverses) SELECT * FROM rows RETURNING *",
     ),
     "transactions": (
         "id uuid, kind text, team_id uuid, currency text, reference text, description text,"
@@ -91,6 +80,19 @@ _PARTS = {
     ),
 }
 
+# What the new lines add to the sums by day: intervals by their time, what is counted by its count.
+_DAYS = """
+INSERT INTO billing_usageday AS old (team_id, workspace_id, resource_id, product, day, seconds,
+                                     unit_seconds, quantity, amount)
+SELECT team_id, workspace_id, resource_id, product, (started_at AT TIME ZONE 'UTC')::date AS day,
+       sum(seconds), sum(seconds * quantity), coalesce(sum(quantity) FILTER (WHERE interval_id IS NULL), 0),
+       sum(amount)
+  FROM lines GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 5, 2, 3, 4
+ON CONFLICT (team_id, day, workspace_id, resource_id, product) DO UPDATE
+   SET seconds = old.seconds + excluded.seconds, unit_seconds = old.unit_seconds + excluded.unit_seconds,
+       quantity = old.quantity + excluded.quantity, amount = old.amount + excluded.amount
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -110,7 +112,6 @@ class Batch:
     accounts: set[tuple[Any, ...]] = field(default_factory=set)
     intervals: list[tuple[Any, ...]] = field(default_factory=list)
     lines: list[tuple[Any, ...]] = field(default_factory=list)
-    days: list[tuple[Any, ...]] = field(default_factory=list)
     transactions: list[tuple[Any, ...]] = field(default_factory=list)
     postings: list[tuple[Any, ...]] = field(default_factory=list)
     wallets: list[tuple[Any, ...]] = field(default_factory=list)
@@ -157,14 +158,21 @@ def write(batch: Batch) -> int:
     named = tuple(name for name in _PARTS if getattr(batch, name))
     if not named:
         return 0
-    values = [column for name in named for column in _columns(getattr(batch, name))]
+    values = [column for name in named for column in statements.arrays(_kinds(name), getattr(batch, name))]
     return int(statements.fetch_one(_statement(named), values)[0])
+
+
+@cache
+def _kinds(name: str) -> list[str]:
+    return [column.split()[1] for column in _PARTS[name][0].split(",")]
 
 
 @cache
 def _statement(named: tuple[str, ...]) -> str:
     """The statement for a batch with rows in these parts."""
     parts = [f"{name} AS ({_with_rows(*_PARTS[name])})" for name in named]
+    if "lines" in named:
+        parts.append(f"days AS ({_DAYS})")
     counted = "(SELECT count(*) FROM transactions)" if "transactions" in named else "0"
     return f"WITH {', '.join(parts)} SELECT {counted}"
 
@@ -175,7 +183,3 @@ def _with_rows(columns: str, action: str) -> str:
     arrays = ", ".join(f"%s::{kind}[]" for _name, kind in pairs)
     names = ", ".join(name for name, _kind in pairs)
     return f"WITH rows ({names}) AS (SELECT * FROM unnest({arrays})) {action}"  # noqa: S608 - made of this page
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

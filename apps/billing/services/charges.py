@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -21,6 +21,7 @@ from apps.billing.services.positions import Positions
 from apps.billing.services.quarantine import Refused
 from apps.billing.specs import SECONDS_PER_HOUR, Spender
 from apps.billing.states import QuarantineReason
+from apps.core import statements
 from apps.core.clock import db_now
 from apps.core.failpoints import failpoint
 from apps.core.ids import decode, encode, new_uuid
@@ -36,14 +37,13 @@ WITH mine AS (
         SELECT event_id FROM billing_unratedevent WHERE team_id = %s ORDER BY event_id LIMIT %s)
     RETURNING event_id)
 SELECT e.id, e.team_id, e.workspace_id, e.source, e.event_id, e.meter, e.product, e.resource_id,
-       e.quantity, e.at, e.attributes, e.supersedes
+       e.quantity, e.at, e.attributes::text, e.supersedes
   FROM billing_usageevent e JOIN mine ON mine.event_id = e.id ORDER BY e.id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event as it is charged."""
+class Event(NamedTuple):
+    """An event as it is charged; its attributes are the text of an object."""
 
     id: UUID
     team: UUID
@@ -55,7 +55,7 @@ class Event:
     resource: str
     quantity: Decimal
     at: datetime
-    attributes: dict[str, str]
+    attributes: str
     supersedes: UUID | None
 
     @property
@@ -103,7 +103,8 @@ def _rate_team(team: UUID, limit: int) -> int:
         texts = Texts(charge.transaction, now, "events", f"{len(events)} events")
         charge_usage(charge.batch, wallet, texts=texts, amount=charge.amount, covered=ZERO)
         booking.write(charge.batch)
-        budgets.note(spent=_spent(charge), now=now)
+        if wallet.is_budgeted:
+            budgets.note(spent=_spent(charge), now=now)
         failpoint("billing.events.posted")
     return len(events)
 
@@ -121,10 +122,7 @@ def _put_back_later(events: list[Event]) -> list[Event]:
 
 
 def _take(team: UUID, limit: int) -> list[Event]:
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [team, limit])
-        rows = cursor.fetchall()
-    return [Event(*row[:10], attributes=json.loads(row[10]), supersedes=row[11]) for row in rows]
+    return [Event(*row) for row in statements.fetch_all(_TAKE, [team, limit])]
 
 
 def _rate(charge: Charge, events: Sequence[Event], currency: str) -> None:
@@ -155,15 +153,15 @@ def _in_force(versions: Sequence[Version], at: datetime) -> Version | None:
 
 
 def _add(charge: Charge, event: Event, version: Version) -> None:
-    units, day, position = event.units, event.at.date(), None
+    units, position = event.units, None
     if version.curve is not None:
-        position = charge.positions.take(charge.team_id, event.product, day, units * SECONDS_PER_HOUR)
+        seconds = units * SECONDS_PER_HOUR
+        position = charge.positions.take(charge.team_id, event.product, event.at.date(), seconds)
     amount = rating.event_amount(event.quantity, METERS[event.meter], version, position)
     what = (event.resource, event.product, METERS[event.meter].unit, decode("prv", version.id), event.at)
     cost = (ZERO, units, version.unit_price, position, amount, None)
     owner = (charge.team, event.workspace)
     charge.batch.lines.append((None, event.id, charge.transaction, *owner, *what, *cost))
-    charge.batch.days.append((*owner, event.resource, event.product, day, ZERO, ZERO, units, amount))
     charge.amount += amount
 
 
@@ -183,8 +181,6 @@ def _take_back(charge: Charge, row: RatedUsage) -> None:
     charge.batch.lines.append((None, None, charge.transaction, *owner, *what, *cost))
     day = row.started_at.date()
     charge.positions.take(charge.team_id, row.product, day, -row.quantity * SECONDS_PER_HOUR)
-    counted = (ZERO, ZERO, -row.quantity, -row.amount)
-    charge.batch.days.append((*owner, row.resource_id, row.product, day, *counted))
     charge.amount -= row.amount
 
 
@@ -192,7 +188,7 @@ def _unpriced(charge: Charge, event: Event) -> Refused:
     payload = {
         "id": event.event_id, "source": event.source, "type": event.meter, "time": event.at.isoformat(),
         "subject": event.resource, "event": str(event.id), "product": event.product,
-        "data": {"quantity": str(event.quantity), **event.attributes},
+        "data": {"quantity": str(event.quantity), **json.loads(event.attributes)},
     }  # fmt: skip
     detail = f"{event.product} has no price at {event.at.isoformat()}"
     about = (event.source, event.event_id, charge.team_id, event.meter)

@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.billing import rating
 from apps.billing.errors import NoHeadroom, NoPrice
-from apps.billing.models import Hold, Meter, MeterChange
+from apps.billing.models import Meter, MeterChange
 from apps.billing.selectors import prices
 from apps.billing.services import budgets
-from apps.billing.services.booking import Batch, write
+from apps.billing.services.holds import give_back, lock_wallet
 from apps.billing.services.metering import Cut, catch_up, postpone, settle
 from apps.billing.services.wallets import ensure_wallet
 from apps.billing.specs import (
@@ -33,12 +33,8 @@ from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
 from apps.core.ids import decode
-from apps.core.money import ZERO, plain, round_minor
+from apps.core.money import plain, round_minor
 from apps.core.permissions import Permission
-
-_LOCK_WALLET = """
-SELECT balance - held + credit_limit, is_budgeted FROM billing_wallet WHERE team_id = %s FOR UPDATE
-"""
 
 # Under the wallet's lock; what the resource held before counts as free.
 _HOLD = """
@@ -96,8 +92,11 @@ def reserve(
         "key": decode("key", spender.key_id) if spender.key_id else None,
     }
     with transaction.atomic(savepoint=False):
-        free, is_budgeted = _lock_wallet(team_id)
-        refusal = budgets.refusal(spender=spender, amount=wanted, now=now) if is_budgeted else None
+        wallet = lock_wallet(team_id)
+        if wallet is None:
+            raise NotFound(_("There is no such team."))
+        free = wallet.free
+        refusal = budgets.refusal(spender=spender, amount=wanted, now=now) if wallet.is_budgeted else None
         is_covered = refusal is None and statements.run(_HOLD, values) == 1
     if refusal is not None:
         raise refusal
@@ -153,11 +152,11 @@ def begin(  # noqa: PLR0913 - everything a meter must know
 def end(*, resource_id: str, now: datetime) -> None:
     """Stop charging: the last cut is made, the hold given back. Harmless for what is not charged for."""
     with transaction.atomic(savepoint=False):
-        meter = Meter.objects.select_for_update().filter(pk=resource_id).first()
+        meter = statements.select(Meter, "t.resource_id = %s FOR UPDATE", [resource_id])
         if meter is not None and meter.ended_at is None:
             _change(meter, (), now)
         else:
-            release(resource_id=resource_id)
+            give_back(resource_id)
 
 
 def prove(*, resource_ids: Iterable[str], at: datetime) -> None:
@@ -203,18 +202,6 @@ def _change(meter: Meter, wanted: tuple[Rate, ...], now: datetime) -> None:
         settle([change])
 
 
-def release(*, resource_id: str) -> None:
-    """Give back what is held for a resource that is not charged for."""
-    with transaction.atomic(savepoint=False):
-        team_id = Hold.objects.filter(pk=resource_id).values_list("team_id", flat=True).first()
-        if team_id is None:
-            return
-        _lock_wallet(team_id)
-        amount = Hold.objects.filter(pk=resource_id).values_list("amount", flat=True).first()
-        if amount is not None:
-            write(Batch(wallets=[(decode("team", team_id), ZERO, -amount)], released=[(resource_id,)]))
-
-
 def _open_meter(values: dict[str, Any]) -> Meter:
     columns = statements.columns_of(Meter)
     statement = _OPEN_METER + columns.spelled("billing_meter")
@@ -225,12 +212,6 @@ def _open_meter(values: dict[str, Any]) -> Meter:
     meter = columns.read(found)
     assert meter is not None
     return meter
-
-
-def _lock_wallet(team_id: str) -> tuple[Decimal, bool]:
-    """Lock the team's wallet; what is left to spend, and whether budgets have a say."""
-    free, is_budgeted = statements.fetch_one(_LOCK_WALLET, [decode("team", team_id)])
-    return free, is_budgeted
 
 
 def _for_span(hourly: Decimal, span: timedelta) -> Decimal:

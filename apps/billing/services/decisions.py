@@ -1,5 +1,6 @@
 """What staff decides about quarantined usage: charge it after all, or never."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +9,11 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.models import Quarantined, UnratedEvent, UsageEvent
-from apps.billing.services import events
+from apps.billing.rating import token_cost
+from apps.billing.selectors.tokens import price_table
+from apps.billing.services import events, tokens
 from apps.billing.services.events import Status
+from apps.billing.specs import TokenUsage
 from apps.billing.states import QUARANTINE, QuarantineReason, QuarantineState
 from apps.core.actor import Actor
 from apps.core.clock import db_now
@@ -17,15 +21,20 @@ from apps.core.errors import Conflict, Invalid
 from apps.core.ids import encode
 from apps.core.permissions import Permission
 
+_TOKENS_CAN_BE_CHARGED = (QuarantineReason.NO_PRICE, QuarantineReason.AMOUNT)
+
 
 @transaction.atomic
 def release(*, actor: Actor, quarantined: Quarantined, note: str = "") -> Quarantined:
-    """Charge it after all: what had no price waits to be rated anew, other content becomes a correction."""
+    """Charge it after all: what had no price waits to be rated anew, other content becomes a correction,
+    and tokens are charged at the prices of their moment, whatever the gateway made of them."""
     locked = _decide(actor, quarantined, "release", note)
     if locked.reason == QuarantineReason.NO_PRICE and "event" in locked.payload:
         _rate_anew(locked.payload["event"])
     elif locked.reason == QuarantineReason.CONFLICT and "data" in locked.payload:
         _correct(actor, locked)
+    elif locked.source == tokens.SOURCE and locked.reason in _TOKENS_CAN_BE_CHARGED:
+        _settle_anew(locked.payload)
     else:
         raise Conflict(_("This cannot be charged as it is; it can only be discarded."), code="only_discard")
     return locked
@@ -66,3 +75,28 @@ def _correct(actor: Actor, locked: Quarantined) -> None:
     (result,) = events.ingest(actor=actor, events=[raw], now=locked.received_at)
     if result.status != Status.ACCEPTED:
         raise Conflict(result.detail or str(result.status), code="not_accepted")
+
+
+def _settle_anew(said: dict[str, Any]) -> None:
+    """Charge a request that the gateway reported at the prices that were in force when it began."""
+    started = datetime.fromisoformat(said["started_at"])
+    prices = price_table(started).of(said["team_id"], said["slug"])
+    if prices is None:
+        raise Conflict(_("There is still no price for it."), code="no_price")
+    names = ("team_id", "workspace_id", "key_id", "endpoint_id", "slug", "outcome")
+    usage = TokenUsage(
+        request_id=UUID(said["request_id"]),
+        **{name: said[name] for name in names},
+        **dict(zip(("input", "cached", "output", "embedding"), said["counts"], strict=True)),
+        replica_id=said.get("replica_id"),
+        digest=said.get("digest", ""),
+        stream=said.get("stream", False),
+        amount=token_cost(prices, said["counts"]),
+        currency=prices.currency,
+        price_version_ids=prices.version_ids,
+        lease_id=None,
+        started_at=started,
+        finished_at=datetime.fromisoformat(said["finished_at"]),
+    )
+    if tokens.settle([usage]).counted != 1:
+        raise Conflict(_("It was charged already, or cannot be charged as it is."), code="not_accepted")

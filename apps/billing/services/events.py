@@ -1,6 +1,5 @@
 """Taking in usage events from programs: each known once, for good, in one transaction with its dedupe key."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
@@ -15,6 +15,7 @@ from apps.billing.meters import BadEvent, Report, key_of, read_event
 from apps.billing.services import quarantine
 from apps.billing.services.quarantine import Refused
 from apps.billing.states import QuarantineReason
+from apps.core import statements
 from apps.core.actor import Actor, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import Invalid
@@ -23,6 +24,7 @@ from apps.core.ids import decode, encode, new_uuid
 from apps.core.permissions import Permission
 
 MOST_EVENTS = 1000
+_attributes = msgspec.json.Encoder()
 
 _COLUMNS = (
     "id uuid, key_hash bytea, payload_hash bytea, team_id uuid, workspace_id uuid, source text,"
@@ -30,7 +32,8 @@ _COLUMNS = (
     " attributes jsonb, supersedes uuid"
 )
 _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
-_ARRAYS = ", ".join(f"%s::{column.split()[1]}[]" for column in _COLUMNS.split(","))
+_KINDS = [column.split()[1] for column in _COLUMNS.split(",")]
+_ARRAYS = ", ".join(f"%s::{kind}[]" for kind in _KINDS)
 
 # In the order of the keys, so that two batches with the same events wait for each other, not both.
 _INSERT = f"""
@@ -141,7 +144,7 @@ def _rows(actor: Actor, intake: Intake) -> dict[bytes, tuple[Any, ...]]:
 
 def _row(report: Report, team: UUID, workspace: UUID, target: UUID | None) -> tuple[Any, ...]:
     what = (report.source, report.event_id, report.meter.key, report.product, report.resource)
-    about = (report.quantity, report.at, json.dumps(report.attributes), target)
+    about = (report.quantity, report.at, _attributes.encode(report.attributes).decode(), target)
     return (new_uuid(), report.key, report.content, team, workspace, *what, *about)
 
 
@@ -213,9 +216,8 @@ def _write(rows: Mapping[bytes, tuple[Any, ...]]) -> dict[bytes, tuple[bytes, UU
     """The keys that were new, each with its content and our id."""
     if not rows:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [list(column) for column in zip(*rows.values(), strict=True)])
-        return {bytes(key): (rows[bytes(key)][2], ours) for key, ours in cursor.fetchall()}
+    new = statements.fetch_all(_INSERT, statements.arrays(_KINDS, rows.values()))
+    return {key: (rows[key][2], ours) for key, ours in new}
 
 
 def _conflict(report: Report, raw: Any) -> Refused:

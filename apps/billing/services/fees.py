@@ -55,8 +55,11 @@ class NewCommitment:
 
 
 @transaction.atomic
-def add_fee(*, actor: Actor, team: Team, new: NewFee) -> Fee:
-    """Charge a team a fee from a day on; months are charged in advance, the first one whole."""
+def add_fee(*, actor: Actor, team: Team, new: NewFee, is_base: bool = False) -> Fee:
+    """Charge a team a fee from a day on; months are charged in advance, the first one whole.
+
+    The base fee, of which there is one at most, is that of the team's pricing policy.
+    """
     actor.require(Permission.PRICE_MANAGE)
     _check(team, new.amount, new.starts_on, new.ends_on)
     _check(team, new.included, new.starts_on, new.ends_on)
@@ -68,6 +71,7 @@ def add_fee(*, actor: Actor, team: Team, new: NewFee) -> Fee:
         included=new.included,
         starts_on=new.starts_on,
         ends_on=new.ends_on,
+        is_base=is_base,
         created_by=actor.label[:200],
     )
     audit.record(actor=actor, action="fee.added", target=fee, amount=plain(new.amount))
@@ -76,11 +80,14 @@ def add_fee(*, actor: Actor, team: Team, new: NewFee) -> Fee:
 
 @transaction.atomic
 def end_fee(*, actor: Actor, fee: Fee, on: date) -> Fee:
-    """Charge the fee for no month that begins after this day; what was charged stays."""
+    """Charge the fee for no month that begins after this day; what was charged stays. One that was never
+    charged, and whose time has not come, is never charged."""
     actor.require(Permission.PRICE_MANAGE)
     locked: Fee = Fee.objects.select_for_update().get(pk=fee.pk)
     locked.ends_on = max(on, locked.starts_on)
-    locked.save(update_fields=["ends_on"])
+    if locked.charged_until is None and on <= locked.starts_on:
+        locked.charged_until = next_month(locked.ends_on)
+    locked.save(update_fields=["ends_on", "charged_until"])
     audit.record(actor=actor, action="fee.ended", target=locked, on=on.isoformat())
     return locked
 
@@ -199,8 +206,6 @@ def _post(team_id: str, texts: Texts, product: str, unit: str, amount: Decimal) 
     what = (texts.description, product, unit, None, texts.at)
     cost = (ZERO, Decimal(1), amount, None, amount, None)
     batch.lines.append((None, None, texts.id, team, workspace, *what, *cost))
-    day = (texts.description, product, texts.at.date())
-    batch.days.append((team, workspace, *day, ZERO, ZERO, Decimal(1), amount))
     charge_usage(batch, wallet, texts=texts, amount=amount, covered=ZERO)
     booking.write(batch)
 
@@ -212,10 +217,15 @@ def _workspace(team_id: str) -> UUID:
     return decode("wks", str(first))
 
 
-def _check(team: Team, amount: Decimal, starts_on: date, ends_on: date | None) -> None:
+def check_amount(amount: Decimal, currency: str, *, field: str = "amount") -> None:
+    """Raise Invalid for an amount that nobody can be charged."""
     if not amount.is_finite() or not 0 <= amount <= MOST:
-        raise Invalid(_("The amount must be positive, and at most a billion."), field="amount")
-    if amount != amount.quantize(Decimal(1).scaleb(-minor_digits(team.currency))):
-        raise Invalid(_("The amount has too many decimals for the currency."), field="amount")
+        raise Invalid(_("The amount must be positive, and at most a billion."), field=field)
+    if amount != amount.quantize(Decimal(1).scaleb(-minor_digits(currency))):
+        raise Invalid(_("The amount has too many decimals for the currency."), field=field)
+
+
+def _check(team: Team, amount: Decimal, starts_on: date, ends_on: date | None) -> None:
+    check_amount(amount, team.currency)
     if ends_on is not None and ends_on <= starts_on:
         raise Invalid(_("It ends after it begins."), field="ends_on")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Sum
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -19,13 +19,12 @@ from apps.billing.models import (
     AccountKind,
     CreditGrant,
     GrantUse,
-    Posting,
     Transaction,
     TransactionKind,
     Voucher,
     Wallet,
 )
-from apps.billing.selectors.terms import SPENDING
+from apps.billing.selectors.terms import unassigned
 from apps.billing.services import posting
 from apps.billing.services.posting import Entry
 from apps.core import tenancy
@@ -77,7 +76,7 @@ def give(*, team_id: str, new: NewGrant, by: str) -> tuple[Transaction, bool]:
         team_id=team_id, entry=Entry(new.kind, new.reference, legs, new.reason, new.at), by=by
     )
     if booked.is_new:
-        assign(team_id=team_id, until=new.at or db_now())
+        assign(team_id=team_id)
         CreditGrant.objects.create(
             team_id=team_id,
             transaction_id=booked.transaction.pk,
@@ -91,34 +90,27 @@ def give(*, team_id: str, new: NewGrant, by: str) -> tuple[Transaction, bool]:
 
 
 @transaction.atomic
-def assign(*, team_id: str, until: datetime) -> Decimal:
-    """Assign what was spent up to a moment to the team's grants, in their order; how much of it they paid."""
+def assign(*, team_id: str) -> Decimal:
+    """Assign what was spent since the last time to the team's grants, in their order; how much they paid.
+
+    What counts is the order in which postings were made, not when they are dated: a month's fee, and a
+    meter that catches up, are dated back.
+    """
     wallet: Wallet = Wallet.objects.select_for_update().get(team_id=team_id)
-    since = wallet.credit_used_until
-    if until <= since:
+    months = unassigned(wallet)
+    if not months:
         return ZERO
-    spent = -(_spending(wallet, since, until).aggregate(s=Sum("amount"))["s"] or ZERO)
-    wallet.credit_used_until = until
-    wallet.save(update_fields=["credit_used_until"])
-    left = spent
-    for grant in CreditGrant.objects.filter(team_id=team_id, remaining__gt=0, expired_at=None):
-        used = min(grant.remaining, left)
-        if used <= 0:
-            break
-        left -= used
-        grant.remaining -= used
-        grant.save(update_fields=["remaining"])
-        GrantUse.objects.create(grant=grant, team_id=team_id, amount=used, since=since, until=until)
-    return max(spent, ZERO) - max(left, ZERO)
+    wallet.credit_used_posting = max(one["last"] for one in months)
+    wallet.save(update_fields=["credit_used_posting"])
+    return sum((_use(team_id, one["month"], -one["spent"]) for one in months), ZERO)
 
 
 @transaction.atomic
-def used(*, team_id: str, start: datetime, end: datetime) -> Decimal:
-    """How much of what was charged from `start` up to `end` was paid from given credit; both in the past."""
-    assign(team_id=team_id, until=start)
-    assign(team_id=team_id, until=end)
-    found = GrantUse.objects.filter(team_id=team_id, since__gte=start, until__lte=end)
-    return found.aggregate(s=Sum("amount"))["s"] or ZERO
+def used(*, team_id: str, start: datetime, end: datetime) -> dict[str, Decimal]:
+    """By grant (id): how much of what was charged in the months (UTC) from `start` up to `end` it paid."""
+    assign(team_id=team_id)
+    found = GrantUse.objects.filter(team_id=team_id, since__gte=start, until__lte=end).order_by()
+    return {str(grant): amount for grant, amount in found.values_list("grant_id").annotate(s=Sum("amount"))}
 
 
 def expire_due(*, now: datetime | None = None) -> int:
@@ -202,21 +194,25 @@ def _hash(code: str) -> bytes:
     return hashlib.sha256("".join(code.upper().split()).replace("-", "").encode()).digest()
 
 
-def _spending(wallet: Wallet, since: datetime, until: datetime) -> "QuerySet[Posting]":
-    return Posting.objects.filter(
-        account_id=wallet.account_id,
-        transaction__kind__in=SPENDING,
-        transaction__team_id=wallet.team_id,
-        transaction__booked_at__gte=since,
-        transaction__booked_at__lt=until,
-    )
+def _use(team_id: str, month: datetime, spent: Decimal) -> Decimal:
+    """Take what was spent in a month from the grants; how much of it they had."""
+    left, until = spent, (month + timedelta(days=31)).replace(day=1)
+    for grant in CreditGrant.objects.filter(team_id=team_id, remaining__gt=0, expired_at=None):
+        used = min(grant.remaining, left)
+        if used <= 0:
+            break
+        left -= used
+        grant.remaining -= used
+        grant.save(update_fields=["remaining"])
+        GrantUse.objects.create(grant=grant, team_id=team_id, amount=used, since=month, until=until)
+    return max(spent - left, ZERO)
 
 
 @transaction.atomic
 def _expire(grant_id: str, now: datetime) -> bool:
     team_id = str(CreditGrant.objects.values_list("team_id", flat=True).get(pk=grant_id))
     wallet: Wallet = Wallet.objects.select_for_update().get(team_id=team_id)
-    assign(team_id=team_id, until=now)
+    assign(team_id=team_id)
     grant: CreditGrant = CreditGrant.objects.select_for_update().get(pk=grant_id)
     if grant.expired_at is not None or grant.remaining > wallet.available:
         return False

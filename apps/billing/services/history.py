@@ -56,9 +56,8 @@ class Habit:
 
 @transaction.atomic
 def fund(*, actor: Actor, team: Team, amount: Decimal, at: datetime, reason: str) -> None:
-    """A top-up that was received at a moment in the past: given credit counts from then on."""
+    """A top-up that was received at a moment in the past."""
     actor.require(Permission.WALLET_CREDIT)
-    Wallet.objects.filter(team=team, credit_used_until__gt=at).update(credit_used_until=at)
     what = Credit(TransactionKind.TOP_UP, amount, reason, f"history {at:%Y-%m-%d}", at)
     credit(actor=actor, team=team, what=what)
 

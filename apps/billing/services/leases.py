@@ -7,17 +7,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.billing.errors import LeaseGone, NoHeadroom
-from apps.billing.models import Hold
 from apps.billing.services import budgets
+from apps.billing.services.holds import Locked, give_back, lock_wallet, lock_wallet_of
 from apps.billing.specs import LEASE_TTL, Lease, Spender
-from apps.core.ids import decode, new_id
+from apps.core import statements
+from apps.core.ids import decode, encode, new_id
 from apps.core.money import ZERO
-
-_LOCK = "SELECT balance - held + credit_limit, currency FROM billing_wallet WHERE team_id = %s FOR UPDATE"
 
 _OPEN = """
 WITH wallet AS (
@@ -35,10 +34,7 @@ WITH hold AS (
 UPDATE billing_wallet w SET held = w.held + hold.more FROM hold WHERE w.team_id = hold.team_id
 """
 
-_CLOSE = """
-WITH hold AS (DELETE FROM billing_hold WHERE resource_id = %(lease)s RETURNING team_id, amount)
-UPDATE billing_wallet w SET held = w.held - hold.amount FROM hold WHERE w.team_id = hold.team_id
-"""
+_HOLD = "SELECT team_id, workspace_id, key_id, amount FROM billing_hold WHERE resource_id = %s"
 
 
 @transaction.atomic
@@ -52,9 +48,10 @@ def lease(
     now: datetime,
 ) -> Lease:
     """Set this much aside, or what is left if that is less; raises NoHeadroom when nothing is."""
-    free, currency = _lock_wallet(team_id)
-    wanted = min(amount, max(free, ZERO))
-    if wanted > 0:
+    wallet = lock_wallet(team_id)
+    currency = wallet.currency if wallet else ""
+    wanted = min(amount, max(wallet.free, ZERO)) if wallet else ZERO
+    if wanted > 0 and wallet and wallet.is_budgeted:
         spender = Spender(team_id, workspace_id, key_id)
         wanted = min(wanted, budgets.allowed(spender=spender, amount=wanted, now=now))
     if wanted <= 0:
@@ -69,8 +66,7 @@ def lease(
         "amount": wanted,
         "until": made.expires_at,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_OPEN, values)
+    statements.run(_OPEN, values)
     return made
 
 
@@ -80,51 +76,40 @@ def renew(*, lease_id: str, spent: Decimal, amount: Decimal, now: datetime) -> L
 
     Smaller when less is left, down to nothing; raises LeaseGone when it has expired: take a new one.
     """
-    held, free, currency, spender = _lock_lease(lease_id)
-    more = max(ZERO, min(spent + amount - held, free))
-    if more:
+    wallet, held, spender = _lock_lease(lease_id)
+    more = max(ZERO, min(spent + amount - held, wallet.free))
+    if more and wallet.is_budgeted:
         more = min(more, budgets.allowed(spender=spender, amount=more, now=now))
     whole = min(held + more, spent + amount)
     _resize(lease_id, before=held, amount=whole, until=now + LEASE_TTL)
-    return Lease(lease_id, max(whole - spent, ZERO), currency, now + LEASE_TTL)
+    return Lease(lease_id, max(whole - spent, ZERO), wallet.currency, now + LEASE_TTL)
 
 
 @transaction.atomic
 def release(*, lease_id: str, spent: Decimal = ZERO) -> None:
     """Give back what is left, but for what was spent and is not yet settled; harmless when it is gone."""
     try:
-        held, _free, _currency, _spender = _lock_lease(lease_id)
+        _wallet, held, _spender = _lock_lease(lease_id)
     except LeaseGone:
         return
     if spent > 0:
         _resize(lease_id, before=held, amount=min(held, spent), until=None)
     else:
-        with connection.cursor() as cursor:
-            cursor.execute(_CLOSE, {"lease": lease_id})
+        give_back(lease_id)
 
 
 def _resize(lease_id: str, *, before: Decimal, amount: Decimal, until: datetime | None) -> None:
     values: dict[str, Any] = {"lease": lease_id, "before": before, "amount": amount, "until": until}
     statement = _RESIZE if until else _RESIZE.replace(", expires_at = %(until)s", "")
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+    statements.run(statement, values)
 
 
-def _lock_lease(lease_id: str) -> tuple[Decimal, Decimal, str, Spender]:
-    """What the lease holds and what else is free, once the wallet is locked: holds change only then."""
-    team_id = Hold.objects.filter(pk=lease_id).values_list("team_id", flat=True).first()
-    if team_id is not None:
-        free, currency = _lock_wallet(team_id)
-        hold: Hold | None = Hold.objects.filter(pk=lease_id).first()
-        if hold is not None:
-            return hold.amount, free, currency, Spender(team_id, hold.workspace_id, hold.key_id)
-    raise LeaseGone(_("This lease has expired."))
-
-
-def _lock_wallet(team_id: str) -> tuple[Decimal, str]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [decode("team", team_id)])
-        row = cursor.fetchone()
-    if row is None:
-        raise NoHeadroom(_("The balance is used up. Add funds first."))
-    return row[0], row[1]
+def _lock_lease(lease_id: str) -> tuple[Locked, Decimal, Spender]:
+    """The locked wallet, what the lease holds of it, and on whose behalf."""
+    wallet = lock_wallet_of(lease_id)
+    row = statements.fetch_one(_HOLD, [lease_id]) if wallet else None
+    if wallet is None or row is None:
+        raise LeaseGone(_("This lease has expired."))
+    team, workspace, key, held = row
+    on_behalf = (encode("wks", workspace) if workspace else None, encode("key", key) if key else None)
+    return wallet, held, Spender(encode("team", team), *on_behalf)

@@ -240,8 +240,6 @@ def _note_usage(batch: Batch, cut: Cut, lines: Sequence[Line], usage: UUID) -> N
         what = (meter.resource_id, line.product, "hour", decode("prv", line.version_id), line.start)
         cost = (line.seconds, line.quantity, line.unit_price, line.position, line.amount, None)
         batch.lines.append((usage, None, usage, *owner, *what, *cost))
-        day = (meter.resource_id, line.product, line.start.date())
-        batch.days.append((*owner, *day, line.seconds, line.unit_seconds, ZERO, line.amount))
 
 
 def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from apps.billing import rating
 from apps.billing.models import Hold, PriceVersion, Wallet
@@ -32,6 +31,7 @@ from apps.billing.specs import (
     TokenUsage,
 )  # fmt: skip
 from apps.billing.states import QuarantineReason
+from apps.core import statements
 from apps.core.clock import db_now
 from apps.core.failpoints import failpoint
 from apps.core.ids import decode, encode, new_uuid
@@ -59,17 +59,18 @@ _COLUMNS = (
     "request_id uuid, team_id uuid, workspace_id uuid, key_id uuid, endpoint_id uuid, replica_id uuid,"
     " slug text, digest text, outcome text, stream boolean, input bigint, cached bigint, output bigint,"
     " embedding bigint, input_amount numeric, cached_amount numeric, output_amount numeric,"
-    " embedding_amount numeric, currency text, version_ids uuid[], lease_id uuid, started_at timestamptz,"
-    " finished_at timestamptz, transaction_id uuid"
+    " embedding_amount numeric, currency text, version_ids text, lease_id uuid, started_at timestamptz,"
+    " finished_at timestamptz, transaction_id uuid, first_ms integer"
 )
 _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
-_STAGE = f"CREATE TEMP TABLE IF NOT EXISTS token_staging ({_COLUMNS}) ON COMMIT DELETE ROWS"
-_COPY = f"COPY token_staging ({_NAMES}) FROM STDIN"
+_KINDS = [column.split()[1] for column in _COLUMNS.split(",")]
+_ROWS = f"unnest({', '.join(f'%s::{kind}[]' for kind in _KINDS)}) AS s ({_NAMES})"
+_VALUES = _NAMES.replace("version_ids", "version_ids::uuid[]")
 
 # The rows that are new, added up as finely as the books need them.
 _INSERT = f"""
 WITH new AS (
-    INSERT INTO billing_tokenrequest ({_NAMES}) SELECT {_NAMES} FROM token_staging ORDER BY request_id
+    INSERT INTO billing_tokenrequest ({_NAMES}) SELECT {_VALUES} FROM {_ROWS} ORDER BY request_id
     ON CONFLICT (request_id) DO NOTHING RETURNING *)
 SELECT team_id, workspace_id, key_id, endpoint_id, slug, version_ids, lease_id, transaction_id,
        (started_at AT TIME ZONE 'UTC')::date, min(started_at), count(*),
@@ -78,12 +79,13 @@ SELECT team_id, workspace_id, key_id, endpoint_id, slug, version_ids, lease_id, 
   FROM new GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 """  # noqa: S608 - made of this page
 
-_CONFLICTS = """
-SELECT s.request_id FROM token_staging s JOIN billing_tokenrequest t USING (request_id)
- WHERE (s.team_id, s.slug, s.input, s.cached, s.output, s.embedding, s.version_ids, s.outcome, s.key_id)
+_CONFLICTS = f"""
+SELECT s.request_id FROM {_ROWS} JOIN billing_tokenrequest t USING (request_id)
+ WHERE (s.team_id, s.slug, s.input, s.cached, s.output, s.embedding, s.outcome, s.key_id,
+        s.version_ids::uuid[])
        IS DISTINCT FROM
-       (t.team_id, t.slug, t.input, t.cached, t.output, t.embedding, t.version_ids, t.outcome, t.key_id)
-"""
+       (t.team_id, t.slug, t.input, t.cached, t.output, t.embedding, t.outcome, t.key_id, t.version_ids)
+"""  # noqa: S608 - made of this page
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,12 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     with transaction.atomic():
         wallets = _lock_wallets(records)
         checked = _check(records, versions, wallets)
-        used = _insert(checked)
+        columns = statements.arrays(_KINDS, checked.rows.values())
+        used = [Used(*row) for row in statements.fetch_all(_INSERT, columns)]
         failpoint("billing.tokens.inserted")
         counted = sum(one.requests for one in used)
         known = len(checked.rows) - counted
-        conflicts = _conflicts(checked) if known else []
+        conflicts = _conflicts(checked, columns) if known else []
         quarantine.put(checked.refused + conflicts)
         if used:
             _book(used, wallets)
@@ -154,13 +157,8 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
 
 
-@lru_cache(maxsize=100_000)
-def _uuid(prefix: str, text: str) -> UUID:
-    return decode(prefix, text)
-
-
 def _optional(prefix: str, text: str | None) -> UUID | None:
-    return _uuid(prefix, text) if text else None
+    return decode(prefix, text) if text else None
 
 
 _known_versions: dict[str, Priced] = {}
@@ -177,7 +175,7 @@ def _versions(records: Iterable[TokenUsage]) -> dict[str, Priced]:
 
 def _is_id(text: str) -> bool:
     try:
-        _uuid("prv", text)
+        decode("prv", text)
     except ValueError:
         return False
     return True
@@ -188,11 +186,11 @@ def _lock_wallets(records: Iterable[TokenUsage]) -> dict[UUID, Wallet]:
     teams = set()
     for team_id in {record.team_id for record in records}:
         try:
-            teams.add(_uuid("team", team_id))
+            teams.add(decode("team", team_id))
         except ValueError:
             continue
     rows = Wallet.objects.filter(team_id__in=teams).order_by("team_id").select_for_update()
-    return {_uuid("team", wallet.team_id): wallet for wallet in rows}
+    return {decode("team", wallet.team_id): wallet for wallet in rows}
 
 
 def _check(
@@ -200,6 +198,7 @@ def _check(
 ) -> Checked:
     checked = Checked()
     transactions = {team: new_uuid() for team in wallets}
+    known: dict[tuple[Any, ...], Terms | None] = {}
     for record in records:
         if record.request_id in checked.rows:
             if checked.records[record.request_id] == record:
@@ -208,7 +207,10 @@ def _check(
                 checked.refused.append(_refused(record, QuarantineReason.CONFLICT))
             continue
         try:
-            row = _row(record, versions, wallets, transactions)
+            key = (record.slug, record.currency, record.is_metered, record.price_version_ids)
+            if key not in known:
+                known[key] = _terms(record, versions)
+            row = _row(record, known[key], wallets, transactions)
         except ValueError:
             row = QuarantineReason.MALFORMED
         if isinstance(row, QuarantineReason):
@@ -221,12 +223,12 @@ def _check(
 
 def _row(
     record: TokenUsage,
-    versions: dict[str, Priced],
+    terms: "Terms | None",
     wallets: dict[UUID, Wallet],
     transactions: dict[UUID, UUID],
 ) -> tuple[Any, ...] | QuarantineReason:
     """The record as a row, or why it is not charged."""
-    team = _uuid("team", record.team_id)
+    team = decode("team", record.team_id)
     counts = record.counts
     if team not in wallets:
         return QuarantineReason.UNKNOWN_TEAM
@@ -234,65 +236,58 @@ def _row(
         return QuarantineReason.QUANTITY
     if record.currency != wallets[team].currency:
         return QuarantineReason.CURRENCY
-    priced = [versions.get(one) if one else None for one in record.price_version_ids]
-    if not _fits(record, priced):
+    if terms is None or not terms.sell(counts):
         return QuarantineReason.NO_PRICE
-    amounts = rating.token_amounts([one.unit_price if one else ZERO for one in priced], counts)
-    if sum(amounts, ZERO) != record.amount:
+    amounts = rating.token_amounts(terms.prices, counts)
+    if sum(amounts) != record.amount:
         return QuarantineReason.AMOUNT
     return (
-        record.request_id, team, _uuid("wks", record.workspace_id), _optional("key", record.key_id),
+        record.request_id, team, decode("wks", record.workspace_id), _optional("key", record.key_id),
         _optional("end", record.endpoint_id), _optional("rep", record.replica_id), record.slug[:80],
         record.digest[:80], record.outcome[:20], record.stream, *counts, *amounts, record.currency,
-        [one.uuid if one else None for one in priced], _optional("lse", record.lease_id), record.started_at,
-        record.finished_at, transactions[team],
+        terms.version_ids, _optional("lse", record.lease_id), record.started_at,
+        record.finished_at, transactions[team], record.first_ms,
     )  # fmt: skip
 
 
-def _fits(record: TokenUsage, priced: Sequence[Priced | None]) -> bool:
-    """Whether every kind that was used has a price of this model and currency."""
-    if len(priced) != len(TOKEN_KINDS):
-        return False
-    if not record.is_metered:
-        return not any(priced)
-    for kind, count, one in zip(TOKEN_KINDS, record.counts, priced, strict=True):
-        if one is None:
-            if count:
-                return False
-            continue
-        kinds = {kind, "input"} if kind == "cached" else {kind}
-        if one.currency != record.currency or one.product not in {
-            f"tokens:{record.slug}:{name}" for name in kinds
-        }:
-            return False
-    return True
+class Terms(NamedTuple):
+    """What a model costs under some versions, kind by kind (None: not sold), and their ids as an array."""
+
+    prices: Sequence[Decimal | None]
+    version_ids: str
+
+    def sell(self, counts: Sequence[int]) -> bool:
+        """Whether every kind that was used has a price."""
+        return all(not count or price is not None for count, price in zip(counts, self.prices, strict=True))
 
 
-def _insert(checked: Checked) -> list[Used]:
-    """The rows by COPY into a staging table, and from there those whose id is new."""
-    if not checked.rows:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(_STAGE)
-        cursor.execute("DELETE FROM token_staging")
-        with cursor.copy(_COPY) as copy:
-            for row in checked.rows.values():
-                copy.write_row(row)
-        cursor.execute(_INSERT)
-        return [Used(*row) for row in cursor.fetchall()]
+def _terms(record: TokenUsage, versions: dict[str, Priced]) -> Terms | None:
+    """The prices that the record names; None when they are not those of its model and currency."""
+    ids = record.price_version_ids
+    if len(ids) != len(TOKEN_KINDS) or (any(ids) and not record.is_metered):
+        return None
+    named = [versions.get(one) if one else None for one in ids]
+    for kind, one in zip(TOKEN_KINDS, named, strict=True):
+        kinds = (kind, "input") if kind == "cached" else (kind,)
+        products = [f"tokens:{record.slug}:{name}" for name in kinds]
+        if one is not None and (one.currency != record.currency or one.product not in products):
+            return None
+    prices = [one.unit_price if one else None if record.is_metered else ZERO for one in named]
+    spelled = "{" + ",".join([one.uuid.hex if one else "NULL" for one in named]) + "}"
+    return Terms(prices, spelled)
 
 
-def _conflicts(checked: Checked) -> list[Refused]:
-    with connection.cursor() as cursor:
-        cursor.execute(_CONFLICTS)
-        ids = [row[0] for row in cursor.fetchall()]
+def _conflicts(checked: Checked, columns: Sequence[str]) -> list[Refused]:
+    """Records whose id was known for other content."""
+    ids = [row[0] for row in statements.fetch_all(_CONFLICTS, columns)]
     return [_refused(checked.records[one], QuarantineReason.CONFLICT) for one in ids]
 
 
 def _refused(record: TokenUsage, reason: QuarantineReason) -> Refused:
     payload = {
         "request_id": str(record.request_id), "team_id": record.team_id, "workspace_id": record.workspace_id,
-        "key_id": record.key_id, "endpoint_id": record.endpoint_id, "slug": record.slug,
+        "key_id": record.key_id, "endpoint_id": record.endpoint_id, "replica_id": record.replica_id,
+        "slug": record.slug, "digest": record.digest, "stream": record.stream,
         "counts": list(record.counts), "amount": str(record.amount), "currency": record.currency,
         "price_version_ids": list(record.price_version_ids), "outcome": record.outcome,
         "started_at": record.started_at.isoformat(), "finished_at": record.finished_at.isoformat(),
@@ -305,11 +300,10 @@ def _book(used: Sequence[Used], wallets: dict[UUID, Wallet]) -> None:
     batch, now = Batch(), db_now()
     leases = {one.lease for one in used if one.lease}
     holds = {
-        _uuid("lse", hold.resource_id): hold
+        decode("lse", hold.resource_id): hold
         for hold in Hold.objects.filter(pk__in=[encode("lse", one) for one in leases])
     }
-    for one in used:
-        _note_lines(batch, one)
+    _note_lines(batch, used)
     for team in sorted({one.team for one in used}):
         mine = [one for one in used if one.team == team]
         _charge(batch, mine, wallets[team], holds, now)
@@ -324,20 +318,23 @@ def _spender(one: Used) -> Spender:
     return Spender(encode("team", one.team), encode("wks", one.workspace), key, resource)
 
 
-def _note_lines(batch: Batch, one: Used) -> None:
-    owner = (one.team, one.workspace)
-    resource = encode("end", one.endpoint) if one.endpoint else one.slug
-    for kind, version, count, amount in zip(TOKEN_KINDS, one.versions, one.counts, one.amounts, strict=True):
-        if not count or version is None:
-            continue
-        product = f"tokens:{one.slug}:{kind}"
+def _note_lines(batch: Batch, used: Sequence[Used]) -> None:
+    """One line per place, product, version and day, whichever keys and leases it was used with: so that the
+    requests behind a line can be told."""
+    sums: dict[tuple[Any, ...], tuple[datetime, Decimal, Decimal]] = {}
+    for one in used:
+        resource = encode("end", one.endpoint) if one.endpoint else one.slug
+        parts = zip(TOKEN_KINDS, one.versions, one.counts, one.amounts, strict=True)
+        for kind, version, count, amount in parts:
+            if count and version is not None:
+                product = f"tokens:{one.slug}:{kind}"
+                key = (one.transaction, one.team, one.workspace, resource, product, version, one.day)
+                first, counted, cost = sums.get(key, (one.first_at, ZERO, ZERO))
+                sums[key] = (min(first, one.first_at), counted + count, cost + amount)
+    for (posted, *where, product, version, _day), (first, count, amount) in sums.items():
         price = _known_versions[encode("prv", version)].unit_price
-        what = (resource, product, UNIT, version, one.first_at)
-        units = count / TOKENS_PER_PRICE
-        batch.lines.append(
-            (None, None, one.transaction, *owner, *what, ZERO, units, price, None, amount, None)
-        )
-        batch.days.append((*owner, resource, product, one.day, ZERO, ZERO, units, amount))
+        units = (ZERO, count / TOKENS_PER_PRICE, price, None, amount, None)
+        batch.lines.append((None, None, posted, *where, product, UNIT, version, first, *units))
 
 
 def _charge(

@@ -7,6 +7,7 @@ from apps.policies.services.policies import (
     describe_policy,
     set_choice,
     set_limits,
+    set_pricing,
 )
 from apps.policies.services.quotas import check, consume, free
 
@@ -22,4 +23,5 @@ __all__ = [
     "free",
     "set_choice",
     "set_limits",
+    "set_pricing",
 ]

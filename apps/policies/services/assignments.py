@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.billing.services import terms
 from apps.core.actor import Actor
 from apps.core.errors import Conflict, NotFound
 from apps.core.permissions import Permission
@@ -45,7 +46,10 @@ def default_policy(*, kind: str) -> Policy:
 
 @transaction.atomic
 def assign_policy(*, actor: Actor, team: Team, kind: str, policy_id: str) -> Assignment:
-    """Put another policy in the place of the team's; what it uses already stays."""
+    """Put another policy in the place of the team's; what it uses already stays.
+
+    With a pricing policy come its price list and monthly fee, so it takes the right to set prices.
+    """
     actor.require(Permission.POLICY_MANAGE)
     policy = MODELS[kind].objects.filter(pk=policy_id).first() if kind in MODELS else None
     if policy is None:
@@ -57,6 +61,8 @@ def assign_policy(*, actor: Actor, team: Team, kind: str, policy_id: str) -> Ass
             _("The team pays in %(currency)s; that cannot change.") % {"currency": team.currency},
             code="currency_locked",
         )
+    if isinstance(policy, PricingPolicy):
+        terms.adopt(actor=actor, team=team, terms=policy.terms)
     setattr(assignment, kind, policy)
     assignment.changed_at = Now()
     assignment.save(update_fields=[kind, "changed_at"])

@@ -1,6 +1,7 @@
 """The policies themselves: made, changed, removed while nobody is held to them."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -8,12 +9,21 @@ from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.billing.services import terms
 from apps.core.actor import Actor
 from apps.core.errors import Conflict, Invalid
+from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.operations import services as operations
 from apps.policies.errors import PolicyInUse
-from apps.policies.models import ChoicePolicy, Policy, ResourceLimit, ResourcePolicy
+from apps.policies.models import (
+    Assignment,
+    ChoicePolicy,
+    Policy,
+    PricingPolicy,
+    ResourceLimit,
+    ResourcePolicy,
+)
 from apps.policies.selectors import MODELS
 from apps.policies.specs import METRICS, Limit, Limits
 from apps.policies.states import Access, Level
@@ -77,6 +87,22 @@ def set_choice(*, actor: Actor, policy: ChoicePolicy, is_open: bool, slugs: Sequ
     policy.save(update_fields=["is_open", "slugs"])
     _note(actor, policy, "policy.choice_set", is_open=is_open, slugs=policy.slugs)
     return policy
+
+
+@transaction.atomic
+def set_pricing(
+    *, actor: Actor, policy: PricingPolicy, price_list: str, base_fee: Decimal, included_amount: Decimal
+) -> PricingPolicy:
+    """Say by which list and fee the policy's teams pay; those that have it do so from a minute ahead."""
+    actor.require(Permission.PRICE_MANAGE)
+    locked: PricingPolicy = PricingPolicy.objects.select_for_update().get(pk=policy.pk)
+    locked.price_list, locked.base_fee, locked.included_amount = price_list, base_fee, included_amount
+    terms.check(locked.terms, currency=locked.currency)
+    locked.save(update_fields=["price_list", "base_fee", "included_amount"])
+    for assignment in Assignment.objects.filter(pricing=locked).select_related("team").order_by("team"):
+        terms.adopt(actor=actor, team=assignment.team, terms=locked.terms)
+    _note(actor, locked, "policy.pricing_set", price_list=price_list, base_fee=plain(base_fee))
+    return locked
 
 
 @transaction.atomic

@@ -31,12 +31,7 @@ def total(kind: AccountKind) -> Decimal:
 
 @pytest.fixture
 def team():
-    """A team whose wallet is older than all that happens."""
-    made = make_team("100")
-    wallet = wallet_of(made)
-    wallet.credit_used_until = START
-    wallet.save()
-    return made
+    return make_team("100")
 
 
 def give(team, amount: str, **options):
@@ -57,12 +52,31 @@ def test_credit_is_used_by_priority_then_by_what_lapses_first(team):
     give(team, "3", expires_at=after(days=5))
     give(team, "2", priority=10)
     use(team, 1)
-    assert grants.assign(team_id=team.pk, until=after(hours=2)) == 10
+    assert grants.assign(team_id=team.pk) == 10
     left = dict(CreditGrant.objects.values_list("amount", "remaining"))
     assert left == {2: 0, 3: 0, 5: 0, 7: 7}
-    assert grants.assign(team_id=team.pk, until=after(hours=2)) == 0
+    assert grants.assign(team_id=team.pk) == 0
     assert sum(GrantUse.objects.values_list("amount", flat=True)) == 10
-    assert grants.used(team_id=team.pk, start=START, end=after(hours=2)) == 10
+    march, april = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    by_grant = grants.used(team_id=team.pk, start=march, end=april)
+    assert sorted(by_grant.values()) == [2, 3, 5]
+    assert grants.used(team_id=team.pk, start=april, end=april + timedelta(days=30)) == {}
+    assert sound() == set()
+
+
+def test_what_is_dated_back_is_paid_from_credit_all_the_same(team):
+    """A meter that catches up, and a month's fee, are booked at moments that have been assigned already."""
+    make_price("type:small", "10")
+    give(team, "15", expires_at=after(days=1))
+    use(team, 1)
+    assert grants.assign(team_id=team.pk) == 10
+    new = NewFee("Base", FeePeriod.ONCE, Decimal(3), date(2026, 2, 1))
+    fees.add_fee(actor=SYSTEM, team=team, new=new)
+    fees.charge_due(now=after(days=0))
+    assert grants.expire_due(now=after(days=2)) == 1
+    assert total(AccountKind.EXPIRED) == 2
+    february = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    assert list(grants.used(team_id=team.pk, start=february[0], end=february[1]).values()) == [3]
     assert sound() == set()
 
 

@@ -59,6 +59,14 @@ class ChoiceIn(In):
     slugs = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=1000)
 
 
+class PricingIn(In):
+    """By which price list the policy's teams pay, and what every month beside it."""
+
+    price_list = serializers.SlugField(max_length=40)
+    base_fee = serializers.DecimalField(max_digits=38, decimal_places=12, min_value=0)
+    included_amount = serializers.DecimalField(max_digits=38, decimal_places=12, min_value=0)
+
+
 class ResourcePolicyOut(RowOut):
     """How much a team may use; what no line names is unlimited."""
 
@@ -160,7 +168,16 @@ class PricingPolicyViewSet(PolicyViewSet):
 
     kind = Kind.PRICING
     id_prefix = "ppo"
-    calls = _calls(PricingPolicyOut, "pricing")
+    calls = {
+        **_calls(PricingPolicyOut, "pricing"),
+        "pricing": Call(P.PRICE_MANAGE, PricingPolicyOut, PricingIn, summary="Say how a policy's teams pay"),
+    }
+
+    @action(detail=True, methods=["post"])
+    def pricing(self, request: Request, id: str) -> Response:
+        """Its teams pay so from a minute ahead; a month whose fee was charged is not charged again."""
+        services.set_pricing(actor=self.actor, policy=self._policy(id), **self.body())
+        return self.answer(self._policy(id))
 
 
 class ServicePolicyViewSet(PolicyViewSet):

@@ -42,18 +42,20 @@ CHECKS: dict[str, tuple[str, str]] = {
         " WHERE position IS NOT NULL AND position <> coalesce(before, 0)",
     ),
     "tokens_rated": (
-        "the token requests of a transaction add up to its rated lines, kind by kind",
-        "SELECT transaction_id, product, r.tokens, l.tokens, r.amount, l.amount FROM ("
+        "the token requests of a transaction add up to its rated lines: workspace, kind, price and day",
+        "SELECT transaction_id, product, day, r.tokens, l.tokens, r.amount, l.amount FROM ("
         " SELECT t.transaction_id, t.workspace_id, 'tokens:' || t.slug || ':' || k.kind AS product,"
+        " t.version_ids[k.at] AS version_id, (t.started_at AT TIME ZONE 'UTC')::date AS day,"
         " sum(k.tokens) / 1000000 AS tokens, sum(k.amount) AS amount FROM billing_tokenrequest t,"
         " LATERAL (VALUES ('input', t.input, t.input_amount, 1), ('cached', t.cached, t.cached_amount, 2),"
         " ('output', t.output, t.output_amount, 3), ('embedding', t.embedding, t.embedding_amount, 4))"
         " AS k (kind, tokens, amount, at) WHERE k.tokens > 0"
-        " AND (t.version_ids[k.at] IS NOT NULL OR k.amount > 0) GROUP BY 1, 2, 3) r"
-        " FULL JOIN (SELECT transaction_id, workspace_id, product, sum(quantity) AS tokens,"
-        " sum(amount) AS amount FROM billing_ratedusage l WHERE product LIKE 'tokens:%'"
-        " AND interval_id IS NULL AND event_id IS NULL AND reverses IS NULL GROUP BY 1, 2, 3) l"
-        " USING (transaction_id, workspace_id, product)"
+        " AND (t.version_ids[k.at] IS NOT NULL OR k.amount > 0) GROUP BY 1, 2, 3, 4, 5) r"
+        " FULL JOIN (SELECT transaction_id, workspace_id, product, version_id,"
+        " (started_at AT TIME ZONE 'UTC')::date AS day, sum(quantity) AS tokens, sum(amount) AS amount"
+        " FROM billing_ratedusage l WHERE product LIKE 'tokens:%'"
+        " AND interval_id IS NULL AND event_id IS NULL AND reverses IS NULL GROUP BY 1, 2, 3, 4, 5) l"
+        " USING (transaction_id, workspace_id, product, version_id, day)"
         " WHERE (r.tokens, r.amount) IS DISTINCT FROM (l.tokens, l.amount)",
     ),
     "price_lists": (
