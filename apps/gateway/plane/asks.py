@@ -7,7 +7,7 @@ import msgspec
 from apps.gateway.plane.refusals import Refusal, refusal
 
 Kind = Literal["chat", "completion", "embedding", "response"]
-_IMAGES = (b'"image_url"', b'"input_audio"', b'"video_url"')
+MOST_ASKED = 10_000_000
 # Beside the prompt's own bytes a chat template writes a few tokens around every message.
 _TEMPLATE = 64
 _USAGE_WISH = (
@@ -68,10 +68,16 @@ def read_ask(body: bytes, kind: Kind) -> Ask:
         raise Unreadable(refusal("invalid", f"The body is wrong: {error}.", param=field)) from None
     except _UNREADABLE:
         raise Unreadable(refusal("malformed")) from None
-    for name, value in (("max_tokens", ask.most(kind)), ("n", ask.n), ("best_of", ask.best_of)):
-        if value is not None and not 1 <= value <= 10_000_000:
-            raise Unreadable(refusal("invalid", f"`{name}` must be at least 1.", param=name))
+    for value in (ask.most(kind), ask.n, ask.best_of):
+        if value is not None and not 1 <= value <= MOST_ASKED:
+            raise _out_of_range(ask, kind)
     return ask
+
+
+def _out_of_range(ask: Ask, kind: Kind) -> Unreadable:
+    values = {"max_tokens": ask.most(kind), "n": ask.n, "best_of": ask.best_of}
+    name = next(name for name, value in values.items() if value is not None and not 1 <= value <= MOST_ASKED)
+    return Unreadable(refusal("invalid", f"`{name}` must be at least 1.", param=name))
 
 
 def answers_of(ask: Ask, kind: Kind) -> int:
@@ -87,7 +93,7 @@ def answers_of(ask: Ask, kind: Kind) -> int:
 
 def input_bound(body: bytes, context_length: int) -> int:
     """No fewer tokens than the prompt has: each has a byte at least, and no prompt exceeds the context."""
-    if any(mark in body for mark in _IMAGES):
+    if b'"image_url"' in body or b'"input_audio"' in body or b'"video_url"' in body:
         return context_length
     return min(len(body) + _TEMPLATE, context_length)
 

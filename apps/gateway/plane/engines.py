@@ -186,9 +186,8 @@ def _round_robin(_route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
 
 def _least_outstanding(route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
     """The one with the fewest requests for its weight; in turns among equals."""
-    start = next(route.turns) % len(fit)
-    best = fit[start]
-    for one in fit[start + 1 :] + fit[:start] if start else fit:
+    best = fit[next(route.turns) % len(fit)]
+    for one in fit:
         if one.outstanding * best.row.weight < best.outstanding * one.row.weight:
             best = one
     return best

@@ -86,7 +86,10 @@ class Exchange(Serving):
             return
         self._kind, self._way, self.route, self._price = kind, way, way.route, way.price
         plane.exchanges.add(self)
-        plane.limiter.check(self.key, self._limited)
+        if plane.limiter.passes(self.key):
+            self._hold()
+        else:
+            plane.limiter.check(self.key, self._limited)
 
     def _limited(self, verdict: Verdict) -> None:
         if self.is_over:
@@ -117,7 +120,12 @@ class Exchange(Serving):
         prompt = bound * max(into, cached) + ROUNDING
         most = prompt + min(ask.most(self._kind) or context, context) * answers * out
         self._most, self._rest = most, (prompt, out * answers)
-        teller.hold(most, min(most, prompt + out * answers), self._paid)
+        held = teller.take(most)
+        if held is not None:
+            self._held = held
+            self._send_on()
+        else:
+            teller.hold(most, min(most, prompt + out * answers), self._paid)
 
     def _paid(self, held: Held | None, code: str) -> None:
         if held is None:
@@ -138,7 +146,9 @@ class Exchange(Serving):
     # Looked at every second, and when the tables have changed.
 
     def look(self, now: float) -> None:
-        """Has it waited too long, or may its key no longer?"""
+        """Has it waited too long, or has its key come to an end?"""
+        if self.key is not None and not self.key.is_plain:
+            self.review()
         if self._waits and now - self._waits > WAKE_SECONDS:
             self.cut(refusal("no_engine"), flights.TIMEOUT)
         elif self.engine is None and not self._waits and time.perf_counter() - self._began > MONEY_SECONDS:

@@ -77,18 +77,21 @@ class Limiter:
         self.sharers = 1
         self._shares: dict[str, list[float]] = {}
         self._leases: dict[str, _Lease] = {}
+        self._owed: dict[Key, int] = {}  # tokens that Redis has not been told of
+
+    def passes(self, key: Key) -> bool:
+        """Whether the next request of the key is counted already; else `check` has to ask."""
+        lease = self._leases.get(key.row.id)
+        return lease is not None and lease.take() and self._redis.is_there
 
     def check(self, key: Key, decided: Decided) -> None:
         """Count one request of the key."""
-        lease = self._leases.get(key.row.id)
-        if lease is not None and lease.take() and self._redis.is_there:
-            decided(PASSED)
-            return
-        if key.pending_tokens:
+        if key in self._owed:
             self._flush(key)
         if not self._redis.is_there:
             decided(self._alone(key))
             return
+        lease = self._leases.get(key.row.id)
         asked = lease.wanted() if lease is not None else 1
         raw = key.check if asked == 1 else b""
         if not raw:
@@ -132,19 +135,18 @@ class Limiter:
 
     def spend(self, key: Key, tokens: int) -> None:
         """Count tokens; they are sent along with what is asked next, or at the next look."""
-        key.pending_tokens += tokens
+        self._owed[key] = self._owed.get(key, 0) + tokens
 
-    def look(self, keys: list[Key]) -> None:
+    def look(self) -> None:
         """Send what is pending, and forget what is over."""
-        for key in keys:
-            if key.pending_tokens:
-                self._flush(key)
+        for key in list(self._owed):
+            self._flush(key)
         now = time.monotonic()
         for key_id in [one for one, lease in self._leases.items() if lease.is_over(now)]:
             del self._leases[key_id]
 
     def _flush(self, key: Key) -> None:
-        tokens, key.pending_tokens = key.pending_tokens, 0
+        tokens = self._owed.pop(key)
         if not key.spend:
             keys = [f"gateway:tpd:{one}" for one in _subjects(key)]
             key.spend = command("EVALSHA", _SPEND_SHA, 4, *keys, DAY_MS, "").removesuffix(b"$0\r\n\r\n")

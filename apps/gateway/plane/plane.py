@@ -120,14 +120,19 @@ class Plane:
         return self.link.send(message)
 
     def teller_of(self, key: Key) -> Teller:
-        teller = key.teller
+        row = key.row
+        teller = self.tellers.get(row.id)
         if teller is None:
-            row = key.row
-            teller = self.tellers.get(row.id)
-            if teller is None:
-                teller = self.tellers[row.id] = Teller((row.team_id, row.workspace_id, row.id), self.send)
-            key.teller = teller
+            teller = self.tellers[row.id] = Teller((row.team_id, row.workspace_id, row.id), self.send)
         return teller
+
+    def tidy(self, *, idle_seconds: float) -> None:
+        """Give back money that nobody uses, and forget whose it was."""
+        now = time.monotonic()
+        for teller in list(self.tellers.values()):
+            teller.tidy(now, idle_seconds=idle_seconds)
+            if teller.is_idle:
+                del self.tellers[teller.ids[2]]
 
     @staticmethod
     def now_us() -> int:

@@ -369,6 +369,7 @@ class Serving:
 
     def _over(self) -> None:
         self.is_over = True
+        self.relay = None  # which knows this request: neither is to wait for the garbage collector
         self._leave_engine()
         self.plane.exchanges.discard(self)
         if self.key is not None and hasattr(self, "route"):

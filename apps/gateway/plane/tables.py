@@ -2,7 +2,6 @@
 
 import hashlib
 import ipaddress
-from typing import Any
 
 import msgspec
 
@@ -23,10 +22,10 @@ MOST_SEEN = 10_000
 class Way:
     """What a key's requests for a model come to: the endpoint, the price, what the spool notes of them."""
 
-    __slots__ = ("_facts", "key", "price", "route", "version")
+    __slots__ = ("_facts", "_who", "price", "route", "version")
 
-    def __init__(self, key: "Key", route: Route, price: messages.PriceRow | None, version: int):
-        self.key, self.route, self.price, self.version = key, route, price, version
+    def __init__(self, who: messages.KeyRow, route: Route, price: messages.PriceRow | None, version: int):
+        self._who, self.route, self.price, self.version = who, route, price, version
         self._facts: dict[bool, bytes] = {}
 
     def facts(self, *, is_embedding: bool) -> bytes:
@@ -35,7 +34,7 @@ class Way:
         return known if known is not None else self._make_facts(is_embedding)
 
     def _make_facts(self, is_embedding: bool) -> bytes:
-        row, who, price = self.route.row, self.key.row, self.price
+        row, who, price = self.route.row, self._who, self.price
         assert price is not None
         made = self._facts[is_embedding] = _facts_encoder.encode(Facts(
             who.id, who.team_id, who.workspace_id, row.endpoint_id, row.slug, row.digest, row.is_metered,
@@ -52,10 +51,8 @@ class Key:
         "is_plain",
         "models",
         "networks",
-        "pending_tokens",
         "row",
         "spend",
-        "teller",
         "ways",
     )
 
@@ -66,8 +63,6 @@ class Key:
         self.is_plain = not (row.refusal or row.expires_at is not None or self.networks)  # may always be used
         self.check = self.spend = b""  # the limits' commands, made once
         self.ways: dict[str, Way] = {}
-        self.pending_tokens = 0
-        self.teller: Any = None  # where its money comes from
 
     def refusal(self, now: float) -> Refusal | None:
         """Why it may not be used now."""
@@ -124,7 +119,7 @@ class Tables:
         if route is None:
             return None
         price = self.price_of(key, route.row.slug) if route.row.is_metered else FREE
-        made = key.ways[name] = Way(key, route, price, self._version)
+        made = key.ways[name] = Way(key.row, route, price, self._version)
         return made
 
     def route_for(self, key: Key, name: str) -> Route | None:
@@ -151,10 +146,7 @@ class Tables:
         for gone in message.drop:
             self.keys.pop(gone, None)
         for row in message.put:
-            before = self.keys.get(row.hash)
-            key = self.keys[row.hash] = Key(row)
-            if before is not None:
-                key.teller, key.pending_tokens = before.teller, before.pending_tokens
+            self.keys[row.hash] = Key(row)
         self._seen.clear()
         self._version += 1
         self.is_filled = True

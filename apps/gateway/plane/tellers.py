@@ -13,8 +13,12 @@ from apps.gateway import messages
 from apps.gateway.flights import NOBODY
 from apps.gateway.messages import AnyMessage
 
-# A lease is to last for so many requests like the one that needs it.
+# A lease is to last for so many requests like the one that needs it, and for so long at the pace at which
+# the one before was spent; it grows by steps, and the next is asked for while there is some left.
 AHEAD = 24
+AHEAD_SECONDS = 10.0
+MOST_GROWTH = 64
+EARLY = 4
 IDLE_SECONDS = 20.0
 # Amounts are rounded to twelve decimals when they are charged: a hold has room for that.
 ROUNDING = 4 * 10**6
@@ -24,12 +28,17 @@ RENEW_BEFORE = 120.0
 class Lease:
     """Part of a wallet; `left` can still be held, `outstanding` is."""
 
-    __slots__ = ("asked_at", "ends_at", "id", "key", "left", "outstanding", "requests", "used_at")
+    __slots__ = (
+        *("amount", "asked_at", "began_at", "ends_at", "id", "key", "left", "outstanding", "requests"),
+        "used_at",
+    )
 
     def __init__(self, lease_id: str, amount: int, seconds: float, now: float):
         self.id, self.key = lease_id, decode("lse", lease_id).bytes
-        self.left, self.outstanding, self.requests = amount, 0, 0
-        self.ends_at, self.used_at, self.asked_at = now + seconds, now, now
+        self.amount = self.left = amount
+        self.outstanding = self.requests = 0
+        self.began_at = self.used_at = self.asked_at = now
+        self.ends_at = now + seconds
 
     def settle(self, held: int, spent: int) -> None:
         """A request is over; it held this and cost that."""
@@ -67,7 +76,7 @@ Answered = Callable[[Held | None, str], None]
 class Teller:
     """One key's money in this worker."""
 
-    __slots__ = ("_asking", "_needed", "_send", "_waiting", "ids", "leases")
+    __slots__ = ("_asking", "_is_short", "_needed", "_send", "_waiting", "_wanted", "ids", "leases")
 
     def __init__(self, ids: tuple[str, str, str], send: Callable[[AnyMessage], bool]):
         self.ids = ids
@@ -75,16 +84,32 @@ class Teller:
         self.leases: list[Lease] = []
         self._waiting: deque[tuple[int, int, Answered]] = deque()
         self._asking = False
-        self._needed = 0
+        self._is_short = False  # the last lease was smaller than was asked for
+        self._needed = self._wanted = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing and nobody waits for anything."""
+        return not (self.leases or self._waiting or self._asking)
 
     def hold(self, most: int, least: int, answered: Answered) -> None:
         """Hold `most`; when that cannot be had, anything from `least` on is better than nothing."""
-        lease = self._with(most)
-        if lease is not None and not self._waiting:
-            answered(_take(lease, most), "")
+        held = self.take(most)
+        if held is not None:
+            answered(held, "")
             return
         self._waiting.append((most, least, answered))
         self._ask()
+
+    def take(self, amount: int) -> Held | None:
+        """Hold so much at once, if that can be done and nobody waits."""
+        lease = self._with(amount)
+        if lease is None or self._waiting:
+            return None
+        held = _take(lease, amount)
+        if lease.left * EARLY < lease.amount and not (self._asking or self._is_short):
+            self._want(0, amount)
+        return held
 
     def _with(self, amount: int) -> Lease | None:
         now = time.monotonic()
@@ -97,18 +122,24 @@ class Teller:
     def _ask(self) -> None:
         if self._asking or not self._waiting:
             return
-        most = self._waiting[0][0]
-        self._needed = most
-        whole = sum(one[0] for one in self._waiting)
-        team, workspace, key = self.ids
-        if self._send(messages.Want(team, workspace, key, most, max(whole, most * AHEAD))):
-            self._asking = True
-        else:
+        if not self._want(self._waiting[0][0], sum(one[0] for one in self._waiting)):
             self._serve("billing_away")
+
+    def _want(self, need: int, more: int) -> bool:
+        """Ask for a lease that is worth asking for; False when nobody can be asked."""
+        amount = max(more, need * AHEAD)
+        if self.leases:
+            last = self.leases[-1]
+            seconds = max(time.monotonic() - last.began_at, AHEAD_SECONDS / MOST_GROWTH)
+            amount = max(amount, int((last.amount - last.left) * (AHEAD_SECONDS / seconds)))
+        self._needed, self._wanted = need, amount
+        self._asking = self._send(messages.Want(*self.ids, need, amount))
+        return self._asking
 
     def granted(self, message: messages.Granted) -> None:
         """The steward has answered; less than was needed is all there is."""
         self._asking = False
+        self._is_short = message.amount < self._wanted
         now = time.monotonic()
         if message.amount > 0:
             self.leases.append(Lease(message.lease_id, message.amount, message.seconds, now))
@@ -158,6 +189,7 @@ class Teller:
 
     def recall(self) -> dict[str, int]:
         """Let go of what nothing holds; answers what each lease still needs."""
+        self._is_short = True  # others are: do not ask early
         kept = {}
         for lease in self.leases:
             lease.left = 0

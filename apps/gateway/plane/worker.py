@@ -87,9 +87,8 @@ class Worker:
             await asyncio.sleep(0.05)
         for exchange in list(plane.exchanges):
             exchange.abandon()
-        for teller in plane.tellers.values():
-            teller.tidy(time.monotonic(), idle_seconds=-1.0)
-        plane.limiter.look(list(plane.tables.keys.values()))
+        plane.tidy(idle_seconds=-1.0)
+        plane.limiter.look()
         await asyncio.sleep(0.05)
 
     # What the steward says.
@@ -153,15 +152,12 @@ class Worker:
         plane, now = self.plane, self.loop.time()
         plane.ids.turn()
         plane.redis.look()
-        plane.limiter.look(list(plane.tables.keys.values()))
+        plane.limiter.look()
         for exchange in list(plane.exchanges):
             exchange.look(now)
         for client in list(plane.clients):
             client.look(now)
-        monotonic = time.monotonic()
-        for teller in list(plane.tellers.values()):
-            teller.tidy(monotonic, idle_seconds=IDLE_SECONDS)
-        self._review()
+        plane.tidy(idle_seconds=IDLE_SECONDS)
         self._tell_load()
         self._tell_stats()
 

@@ -169,6 +169,8 @@ class Outside:
         lines = [*_counters(whole), *_of_teams(tally.teams.copy()), *_histograms(whole)]
         lines += ["# TYPE hostedai_gateway_snapshot_seconds gauge"]
         lines += [f"hostedai_gateway_snapshot_seconds {self._host.snapshot_seconds:g}"]
+        lines += ["# TYPE hostedai_gateway_settle_seconds_total counter"]
+        lines += [f"hostedai_gateway_settle_seconds_total {tally.seconds:g}"]
         lines += ["# TYPE hostedai_gateway_unsettled gauge"]
         lines += [f"hostedai_gateway_unsettled {self._host.unsettled}"]
         for gauge in sorted({gauge for stats in alive.values() for gauge in stats.gauges}):

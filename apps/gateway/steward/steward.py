@@ -234,6 +234,8 @@ class Steward:
                 async with purse:
                     answer = await self._lent(child, want)
                     child.link.send(answer)
+                if answer.amount and not child.runs():  # it has died meanwhile, and may be buried already
+                    await self._ask("bank", bank.take_back, child.account, answer.lease_id)
                 return
             except DatabaseError as error:
                 log.warning("no_lease", error=str(error))

@@ -26,6 +26,7 @@ class Tally:
         self._used: set[str] = set()
         self._written: dict[str, float] = {}
         self.teams: Counter[tuple[str, str]] = Counter()  # figure, team
+        self.seconds = 0.0  # of processor time, for all of it
 
     def note(self, records: Iterable[TokenUsage]) -> None:
         """These were settled just now."""
@@ -36,6 +37,11 @@ class Tally:
                 self.teams["team_tokens", team] += sum(record.counts)
                 if record.key_id:
                     self._used.add(record.key_id)
+
+    def note_time(self, seconds: float) -> None:
+        """Settling took so much processor time."""
+        with self._lock:
+            self.seconds += seconds
 
     def _name(self, team_id: str) -> str:
         if team_id in self._named:
