@@ -117,10 +117,9 @@ class Outside:
             await channel.subscribe(RECALL)
             while True:
                 said = await channel.get_message(ignore_subscribe_messages=True, timeout=_PATIENCE)
-                if said is not None:
-                    sender, team_id = json.loads(said["data"])
-                    if sender != self._name:
-                        await self._called_back(team_id)
+                sender, team_id = json.loads(said["data"]) if said is not None else (self._name, "")
+                if sender != self._name:
+                    await self._called_back(team_id)
 
     # HTTP, for Prometheus and health checks on this host.
 
