@@ -15,7 +15,8 @@ def figures(found: Traffic, label: Any) -> list[Kpi]:
     total = found.total
     return [
         Kpi(label, cells.number(total.requests), note=_broken(total)),
-        Kpi(_("95 % within"), seconds(total.p95), note=_half(total)),
+        Kpi(_("First token"), seconds(total.first_median), note=_most(total.first_p95)),
+        Kpi(_("Whole answer"), seconds(total.median), note=_most(total.p95)),
         Kpi(_("Tokens in and out"), f"{cells.number(total.input)} / {cells.number(total.output)}"),
     ]
 
@@ -85,8 +86,8 @@ def seconds(value: float | None) -> str:
     return "–" if value is None else _now("%(s)s s") % {"s": f"{value:.2f}"}
 
 
-def _half(total: Figures) -> str:
-    return "" if total.median is None else _now("half within %(s)s") % {"s": seconds(total.median)}
+def _most(value: float | None) -> str:
+    return "" if value is None else _now("95 %% within %(s)s") % {"s": seconds(value)}
 
 
 def _broken(total: Figures) -> str:

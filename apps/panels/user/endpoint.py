@@ -149,7 +149,7 @@ class EndpointPage(endpoints.EndpointDetail):
             blocks.append(self._progress(self.latest))
         if self.can(Permission.USAGE_READ) and self.object.ready_at is not None:
             found = self.traffic(timedelta(hours=1))
-            figures = charts.figures(found, _("Requests, last hour"))
+            figures = charts.figures(found, _("Requests, last hour"))[:3]
             blocks += [Kpis(figures), charts.requests(found, ())]
         return [*blocks, self._call(), self._events(8)]
 

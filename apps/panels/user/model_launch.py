@@ -18,7 +18,7 @@ from apps.core.permissions import Permission
 from apps.inference.models import Hardware
 from apps.inference.selectors import offers
 from apps.inference.services import making
-from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
+from apps.inference.specs import MOST_PARALLEL, EndpointSpec, Recipe, ScaleRules
 from apps.panels import snippets
 from apps.panels.kit import FormPage, cells
 from apps.panels.user.costs import cost_of
@@ -27,6 +27,7 @@ from apps.registry import selectors as registry
 from apps.registry.models import ModelVersion
 
 MODELS_SHOWN = 60
+USUAL_CONTEXT = offers.USUAL_CONTEXT
 
 
 class LaunchFields(forms.Form):
@@ -137,13 +138,33 @@ class ModelLaunch(FormPage):
             "chosen": one,
             "versions": self.versions,
             "regions": self.regions,
-            "hardware": [(choice, self._price(quotes[choice.pk])) for choice in self.hardware],
+            "hardware": [
+                (choice, self._price(quotes[choice.pk]), self._need(choice)) for choice in self.hardware
+            ],
             "cost": self._cost(quotes.get(one.hardware.pk) if one.hardware else None),
             "snippets": self._snippets(),
         }
 
     def _price(self, quote: Quote | None) -> Any:
         return cells.price(quote.hourly, quote.currency) if quote else ""
+
+    def _need(self, hardware: Hardware) -> dict[str, Any] | None:
+        """How much of the memory the model takes with the requests that were asked for."""
+        version, asked = self.chosen.version, self.chosen.fields["parallel"]
+        if version is None:
+            return None
+        memory = hardware.gpu_model.memory_gib if hardware.gpu_model else hardware.memory_mib / 1024
+        batch = min(int(asked), MOST_PARALLEL) if asked.isdecimal() else 1
+        context = min(version.context_length or USUAL_CONTEXT, USUAL_CONTEXT)
+        found = registry.fit_on(
+            version, float(memory), count=max(hardware.gpus, 1), context=context, batch=batch
+        )
+        said = {"need": cells.number(round(found.needed_gib, 1)), "all": cells.number(round(memory, 1))}
+        return {
+            "fits": found.fits,
+            "share": f"{min(100 * found.share, 100):.1f}",
+            "said": _now("%(need)s of %(all)s GiB") % said,
+        }
 
     def _cost(self, quote: Quote | None) -> dict[str, Any] | None:
         if quote is None:

@@ -162,4 +162,5 @@ class Calls:
             outcome="completed" if self.chance.random() < 0.985 else "client_gone",
             stream=True,
             is_metered=self.price is not None,
+            first_ms=round(first * 1000),
         )

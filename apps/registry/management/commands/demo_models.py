@@ -4,6 +4,7 @@ May be run again: what exists is left alone.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from apps.core.actor import SYSTEM
 from apps.registry import reconcilers, services
 from apps.registry.models import Model, ModelVersion
 from apps.registry.specs import FileSpec, HubSource, ModelSpec
-from apps.registry.states import SERVED, Origin, Visibility
+from apps.registry.states import MOVING, SERVED, Origin, Visibility
 from apps.registry.weights import Facts
 
 FOLDER = Path(__file__).resolve().parents[2] / "bundled"
 TINY = "tiny-chat"
 TINY_FILE = FOLDER / "tiny-chat-q8_0.gguf"
-PASSES = 5
+WAIT_SECONDS = 300.0
 
 # What the publishers' own configurations say, in the order of `Facts`. Nobody has fetched these files: the
 # entries can be looked at and imported, not served.
@@ -103,10 +104,18 @@ def _send(model: Model, name: str, body: bytes) -> ModelVersion:
             services.put_part(actor=SYSTEM, number=number + 1, chunks=[part], **about)
         services.complete_file(actor=SYSTEM, **about)
     services.complete_upload(actor=SYSTEM, version_id=str(version.pk))
-    for _pass in range(PASSES):
-        reconcilers.reconcile_version(version_id=str(version.pk))
-    version.refresh_from_db()
+    _settle(version)
     return version
+
+
+def _settle(version: ModelVersion) -> None:
+    """Be its worker, or wait for the one that is at it already."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    version.refresh_from_db()
+    while version.state in MOVING and time.monotonic() < deadline:
+        if not reconcilers.reconcile_version(version_id=str(version.pk)):
+            time.sleep(0.2)
+        version.refresh_from_db()
 
 
 def _register_known(spec: ModelSpec, repository: str, facts: Facts) -> None:
