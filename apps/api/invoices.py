@@ -7,7 +7,7 @@ import django_filters
 from rest_framework import serializers
 
 from apps.api.fields import MoneyField, Out, RowOut, TypedIdField
-from apps.invoicing.models import CreditNote, Invoice, InvoiceLine
+from apps.invoicing.models import CreditNote, Invoice, InvoiceLine, Reminder
 from apps.invoicing.states import InvoiceState
 
 INVOICE_FIELDS = (
@@ -74,6 +74,14 @@ class WorkspaceSumOut(Out):
     workspace = serializers.CharField()
     amount = MoneyField()
     lines = serializers.IntegerField()
+
+
+class ReminderOut(RowOut):
+    """That an overdue invoice was reminded of; each level once."""
+
+    class Meta:
+        model = Reminder
+        fields = ("id", "level", "currency", "amount_due", "mailed_at", "created_at")
 
 
 class DocumentOut(Out):

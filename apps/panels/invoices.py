@@ -181,7 +181,7 @@ def reminders(invoice: Invoice) -> list[Events]:
             one.mailed_to or _now("the mail has not gone out yet"),
             "warn",
         )
-        for one in invoice.reminders.all()  # type: ignore[attr-defined]
+        for one in invoices.reminders(invoice)
     ]
     return [Events(_("Reminders"), said)] if said else []
 
@@ -190,7 +190,7 @@ def notes(invoice: Invoice) -> list[Note]:
     """What matters about it: that it is overdue, and its tax."""
     found = []
     if is_overdue(invoice):
-        last = invoice.reminders.first()  # type: ignore[attr-defined]
+        last = invoices.reminders(invoice).first()
         text = _now("It was due on %(day)s.") % {"day": f"{invoice.due_at:%Y-%m-%d}"}
         if last is not None:
             said = {"level": last.level, "day": f"{last.created_at:%Y-%m-%d}"}

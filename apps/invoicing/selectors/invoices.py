@@ -15,7 +15,7 @@ from apps.core.clock import db_now
 from apps.core.errors import NotFound
 from apps.core.money import ZERO
 from apps.core.permissions import Permission
-from apps.invoicing.models import CreditNote, Invoice, InvoicedUsage, InvoiceLine, InvoiceRun
+from apps.invoicing.models import CreditNote, Invoice, InvoicedUsage, InvoiceLine, InvoiceRun, Reminder
 from apps.invoicing.selectors import collecting, paper
 from apps.invoicing.specs import Period, Usage
 from apps.invoicing.states import InvoiceState
@@ -65,6 +65,11 @@ def find_invoice(actor: Actor, invoice_id: str, *, team_id: str | None = None) -
 def lines(invoice: Invoice) -> Rows:
     """The invoice's lines in order."""
     return InvoiceLine.objects.filter(invoice=invoice).order_by("position")
+
+
+def reminders(invoice: Invoice) -> Rows:
+    """What was said of the invoice when it was overdue, newest first."""
+    return Reminder.objects.filter(invoice=invoice)
 
 
 def by_workspace(invoice: Invoice) -> list[WorkspaceSum]:

@@ -147,6 +147,7 @@ urlpatterns: list[URLPattern] = [
     path("payment-messages", payments.MessageList.as_view(), name="payment-messages"),
     path("reconciliations", payments.ReconciliationList.as_view(), name="reconciliations"),
     path("reconciliations/<str:pk>", payments.ReconciliationPage.as_view(), name="reconciliation"),
+    path("reconciliations/<str:pk>/explain", payments.Explain.as_view(), name="explain"),
     path("billing/wallets", wallets.WalletList.as_view(), name="wallets"),
     path("quarantine", quarantine.QuarantineList.as_view(), name="quarantine"),
     path("quarantine/<str:pk>", quarantine.QuarantineDetail.as_view(), name="quarantined"),

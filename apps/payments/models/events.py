@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import pgtrigger
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -77,3 +78,29 @@ class Reconciliation(models.Model):
     @property
     def is_clean(self) -> bool:
         return not self.differences
+
+
+class Explanation(models.Model):
+    """Why a movement is told differently by a provider and by us, in somebody's words: for good, once."""
+
+    id = IdField("exp", primary_key=True)
+    provider = models.CharField(_("provider"), max_length=8, choices=Provider.choices)
+    kind = models.CharField(_("kind"), max_length=20)
+    source = models.CharField(_("about"), max_length=120)
+    note = models.CharField(_("why"), max_length=300)
+    created_by = models.CharField(_("by"), max_length=200)
+    created_at = models.DateTimeField(_("explained"), db_default=Now())
+
+    objects = OfStaffQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["provider", "kind", "source"], name="payments_explained_once"),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.source}"

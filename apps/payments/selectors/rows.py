@@ -11,6 +11,7 @@ from apps.core.permissions import Permission
 from apps.payments.models import (
     AutoTopUp,
     Dispute,
+    Explanation,
     Payment,
     PaymentCustomer,
     PaymentMethod,
@@ -101,7 +102,21 @@ def waiting(actor: Actor) -> dict[str, int]:
     for row in kinds[0].union(*kinds[1:], all=True):
         found[names[row["what"]]] += 1
     last = Reconciliation.objects.order_by("-until").first()
-    return found | {"differences": len(last.differences) if last else 0}
+    return found | {"differences": len(unexplained(last)) if last else 0}
+
+
+def explained(provider: str) -> dict[tuple[str, str], Explanation]:
+    """What has been said of differences with a provider, by kind and source."""
+    rows = Explanation.objects.filter(provider=provider)
+    return {(one.kind, one.source): one for one in rows}
+
+
+def unexplained(row: Reconciliation) -> list[dict[str, str]]:
+    """The differences that nobody has said anything of."""
+    if not row.differences:
+        return []
+    known = explained(row.provider)
+    return [one for one in row.differences if (one["kind"], one["source"]) not in known]
 
 
 def _of(rows: Rows, team_id: str | None) -> Rows:

@@ -1,5 +1,6 @@
 """Writes of payments."""
 
+from apps.payments.services.comparing import explain
 from apps.payments.services.inbox import receive_message
 from apps.payments.services.methods import (
     AutoWish,
@@ -17,6 +18,7 @@ __all__ = [
     "begin_card_setup",
     "begin_top_up",
     "cancel_payment",
+    "explain",
     "pay_invoice",
     "receive_message",
     "record_transfer",

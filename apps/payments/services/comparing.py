@@ -5,17 +5,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
+from apps.audit import services as audit
 from apps.billing.models import AccountKind, TransactionKind
 from apps.billing.services import posting
 from apps.billing.services.posting import Entry
 from apps.core.actor import Actor
+from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.drivers.payments import BalanceLine
 from apps.operations.services import emit
-from apps.payments.models import Dispute, Payment, Reconciliation, Refund
+from apps.payments.models import Dispute, Explanation, Payment, Reconciliation, Refund
+from apps.payments.selectors.rows import explained
 from apps.payments.specs import from_minor
 from apps.payments.states import PaymentState
 
@@ -30,6 +34,8 @@ def reconcile(
     differences = [found for line in lines if (found := _compare(line))]
     seen = {line.source for line in lines}
     differences += _missing(provider, since, until, seen)
+    known = explained(provider)
+    unexplained = [one for one in differences if (one["kind"], one["source"]) not in known]
     booked = sum(_book_own(line) for line in lines)
     values = {
         "since": since,
@@ -38,9 +44,36 @@ def reconcile(
         "differences": differences,
     }
     row, _made = Reconciliation.objects.update_or_create(provider=provider, until=until, defaults=values)
-    if differences:
-        emit(type="payment.differs", subject=row.pk, data={"differences": len(differences)})
+    if unexplained:
+        emit(type="payment.differs", subject=row.pk, data={"differences": len(unexplained)})
     made: Reconciliation = row
+    return made
+
+
+@transaction.atomic
+def explain(
+    *, actor: Actor, reconciliation: Reconciliation, kind: str, source: str, note: str
+) -> Explanation:
+    """Say why a movement differs, once looked into: it is shown with the words and alarms nobody again."""
+    actor.require(Permission.WALLET_CREDIT)
+    if not any((one["kind"], one["source"]) == (kind, source) for one in reconciliation.differences):
+        raise NotFound(_("There is no such difference."))
+    if not note.strip():
+        raise Invalid(_("Say why."), field="note")
+    try:
+        with transaction.atomic():
+            row: Any = Explanation.objects.create(
+                provider=reconciliation.provider,
+                kind=kind,
+                source=source,
+                note=note.strip()[:300],
+                created_by=actor.label[:200],
+            )
+    except IntegrityError as error:
+        raise Conflict(_("Somebody has explained it already."), field="note") from error
+    audit.record(actor=actor, action="difference.explained", target=row, note=row.note)
+    emit(type="payment.explained", subject=reconciliation.pk)
+    made: Explanation = row
     return made
 
 

@@ -16,6 +16,7 @@ from apps.api.invoices import (
     DocumentOut,
     InvoiceFilters,
     LineOut,
+    ReminderOut,
     TeamInvoiceOut,
 )
 from apps.core.errors import Invalid
@@ -78,6 +79,7 @@ class InvoiceViewSet(PlatformViewSet):
         "list": Call(P.BILLING_READ, InvoiceOut, summary="List invoices"),
         "retrieve": Call(P.BILLING_READ, InvoiceOut, summary="Look at an invoice"),
         "lines": Call(P.BILLING_READ, LineOut, summary="List an invoice's lines", many=True),
+        "reminders": Call(P.BILLING_READ, ReminderOut, summary="List an invoice's reminders", many=True),
         "pdf": Call(P.BILLING_READ, DocumentOut, summary="An invoice as PDF"),
         "credit_notes": Call(P.WALLET_CREDIT, CreditNoteOut, CreditIn, 201, summary="Issue a credit note"),
         "void": Call(P.WALLET_CREDIT, CreditNoteOut, VoidIn, 201, summary="Void an unpaid invoice"),
@@ -97,6 +99,12 @@ class InvoiceViewSet(PlatformViewSet):
         """In order; a draft has none."""
         rows = invoices.lines(self._invoice(id))
         return Response({"items": LineOut(rows, many=True).data, "next_cursor": None})
+
+    @action(detail=True, methods=["get"])
+    def reminders(self, request: Request, id: str) -> Response:
+        """Newest first."""
+        rows = invoices.reminders(self._invoice(id))
+        return Response({"items": ReminderOut(rows, many=True).data, "next_cursor": None})
 
     @action(detail=True, methods=["get"])
     def pdf(self, request: Request, id: str) -> Response:
@@ -187,6 +195,7 @@ class RunViewSet(PlatformViewSet):
         "retrieve": Call(P.BILLING_READ, RunOut, summary="Look at a run"),
         "create": Call(P.BILLING_MANAGE, RunOut, RunIn, 202, summary="Begin a month's invoices"),
         "focus": Call(P.BILLING_READ, DocumentOut, summary="A month in FOCUS 1.2"),
+        "resume": Call(P.BILLING_MANAGE, RunOut, Nothing, 202, summary="Resume a run"),
     }
 
     def list(self, request: Request) -> Response:
@@ -207,6 +216,14 @@ class RunViewSet(PlatformViewSet):
         """Every invoice of the month; `BilledCost` adds up to their totals."""
         run = invoices.find_run(self.actor, self.id_of("irn", id))
         return self.answer(invoices.export(self.actor, period=Period(run.period_start, run.period_end)))
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, id: str) -> Response:
+        """Tries everything again that could not be made final."""
+        run = invoices.find_run(self.actor, self.id_of("irn", id))
+        self.body()
+        services.resume_run(actor=self.actor, run_id=str(run.pk))
+        return self.answer(invoices.find_run(self.actor, str(run.pk)))
 
 
 class EntityIn(In):

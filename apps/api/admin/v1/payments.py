@@ -10,7 +10,7 @@ from apps.api.fields import In, MoneyField, Nothing, RowOut, TypedIdField
 from apps.api.payments import PAYMENT_FIELDS, PaymentFilters, PaymentOut, RefundOut
 from apps.core.permissions import Permission
 from apps.payments import services
-from apps.payments.models import Dispute, Payment, Reconciliation, WebhookEvent
+from apps.payments.models import Dispute, Explanation, Payment, Reconciliation, WebhookEvent
 from apps.payments.selectors import rows
 
 P = Permission
@@ -190,6 +190,24 @@ class ReconciliationOut(RowOut):
         fields = ("id", "provider", "since", "until", "checked", "booked", "differences", "created_at")
 
 
+class ExplainIn(In):
+    """Which difference, and what was found out."""
+
+    kind = serializers.CharField(max_length=20)
+    about = serializers.CharField(max_length=120)
+    note = serializers.CharField(max_length=300)
+
+
+class ExplanationOut(RowOut):
+    """Why a movement differs, in somebody's words."""
+
+    about = serializers.CharField(source="source", read_only=True)
+
+    class Meta:
+        model = Explanation
+        fields = ("id", "provider", "kind", "about", "note", "created_by", "created_at")
+
+
 class ReconciliationViewSet(PlatformViewSet):
     """Comparisons of a provider's balance with the ledger; four a day, by themselves."""
 
@@ -197,6 +215,7 @@ class ReconciliationViewSet(PlatformViewSet):
     calls = {
         "list": Call(P.BILLING_READ, ReconciliationOut, summary="List comparisons"),
         "retrieve": Call(P.BILLING_READ, ReconciliationOut, summary="Look at a comparison"),
+        "explanations": Call(P.WALLET_CREDIT, ExplanationOut, ExplainIn, 201, summary="Explain a difference"),
     }
 
     def list(self, request: Request) -> Response:
@@ -205,3 +224,17 @@ class ReconciliationViewSet(PlatformViewSet):
 
     def retrieve(self, request: Request, id: str) -> Response:
         return self.answer(rows.find_reconciliation(self.actor, self.id_of("rec", id)))
+
+    @action(detail=True, methods=["post"])
+    def explanations(self, request: Request, id: str) -> Response:
+        """Nothing is booked; the difference alarms nobody again."""
+        found, body = rows.find_reconciliation(self.actor, self.id_of("rec", id)), self.body()
+        return self.answer(
+            services.explain(
+                actor=self.actor,
+                reconciliation=found,
+                kind=body["kind"],
+                source=body["about"],
+                note=body["note"],
+            )
+        )

@@ -9,13 +9,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, PlatformViewSet
-from apps.api.fields import In, MoneyField, Out, RowOut
-from apps.billing.models import Commitment, Fee, PriceList, Voucher
+from apps.api.fields import In, MoneyField, Out, RowOut, TypedIdField
+from apps.billing.models import Commitment, Fee, PriceList, Transaction, Voucher
 from apps.billing.selectors import terms
 from apps.billing.services import fees, grants, lists
 from apps.billing.services.fees import NewCommitment, NewFee
 from apps.billing.services.grants import NewVoucher
 from apps.billing.states import FeePeriod
+from apps.core.errors import NotFound
 from apps.core.permissions import Permission
 
 
@@ -173,6 +174,17 @@ class NewVoucherOut(VoucherOut):
         fields = (*VoucherOut.Meta.fields, "code")  # type: ignore[assignment]
 
 
+class RedemptionOut(RowOut):
+    """A team that redeemed a voucher: the entry of the ledger."""
+
+    team_id = TypedIdField("team", read_only=True)
+    team = serializers.CharField(source="team.name", read_only=True)
+
+    class Meta:
+        model = Transaction
+        fields = ("id", "team_id", "team", "actor_label", "booked_at")
+
+
 class VoucherViewSet(PlatformViewSet):
     """Codes that turn into credit."""
 
@@ -180,6 +192,9 @@ class VoucherViewSet(PlatformViewSet):
     calls = {
         "list": Call(Permission.WALLET_CREDIT, VoucherOut, summary="List vouchers"),
         "create": Call(Permission.WALLET_CREDIT, NewVoucherOut, VoucherIn, 201, summary="Make a voucher"),
+        "redemptions": Call(
+            Permission.WALLET_CREDIT, RedemptionOut, summary="Who redeemed a voucher", many=True
+        ),
     }
 
     def list(self, request: Request) -> Response:
@@ -191,3 +206,12 @@ class VoucherViewSet(PlatformViewSet):
         voucher, code = grants.create_voucher(actor=self.actor, new=NewVoucher(**self.body()))
         voucher.code = code  # type: ignore[attr-defined]
         return self.answer(voucher)
+
+    @action(detail=True, methods=["get"])
+    def redemptions(self, request: Request, id: str) -> Response:
+        """Newest first."""
+        voucher = terms.vouchers(self.actor).filter(pk=self.id_of("vou", id)).first()
+        if voucher is None:
+            raise NotFound("There is no such voucher.")
+        found = terms.redemptions(self.actor, voucher)
+        return Response({"items": RedemptionOut(found, many=True).data, "next_cursor": None})

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from apps.api.admin.v1.catalog import ImageViewSet, ModelViewSet, TypeViewSet
 from apps.api.admin.v1.clusters import ClusterViewSet
+from apps.api.admin.v1.costs import CostViewSet, MarginViewSet
 from apps.api.admin.v1.endpoints import EndpointViewSet, LaunchViewSet, ReplicaViewSet
 from apps.api.admin.v1.events import EventViewSet
 from apps.api.admin.v1.gateway import GatewayViewSet, RateLimitViewSet
@@ -79,6 +80,8 @@ router.register("usage-events", UsageEventViewSet, "usage-events")
 router.register("quarantine", QuarantineViewSet, "quarantine")
 router.register("price-lists", PriceListViewSet, "price-lists")
 router.register("terms", TermsViewSet, "terms")
+router.register("provider-costs", CostViewSet, "provider-costs")
+router.register("margin", MarginViewSet, "margin")
 router.register("vouchers", VoucherViewSet, "vouchers")
 router.register("wallets", WalletViewSet, "wallets")
 router.register("rate-limits", RateLimitViewSet, "rate-limits")

@@ -15,6 +15,7 @@ from apps.api.invoices import (
     InvoiceFilters,
     LineOut,
     RatedOut,
+    ReminderOut,
     TeamInvoiceOut,
     WorkspaceSumOut,
 )
@@ -43,6 +44,7 @@ class InvoiceViewSet(TeamViewSet):
         "workspaces": Call(P.BILLING_READ, WorkspaceSumOut, summary="Sums by workspace", many=True),
         "usage": Call(P.BILLING_READ, RatedOut, summary="Usage behind a line", many=True),
         "evidence": Call(P.BILLING_READ, EvidenceOut, summary="Facts behind a line's usage", many=True),
+        "reminders": Call(P.BILLING_READ, ReminderOut, summary="List an invoice's reminders", many=True),
         "pdf": Call(P.BILLING_READ, DocumentOut, summary="An invoice as PDF"),
         "csv": Call(P.BILLING_READ, DocumentOut, summary="An invoice as CSV"),
         "json": Call(P.BILLING_READ, DocumentOut, summary="An invoice as JSON, with its hash"),
@@ -83,6 +85,12 @@ class InvoiceViewSet(TeamViewSet):
         rows = invoices.rated_rows(self._invoice(id), self._line())[:100]
         found = [{"id": row.pk, "facts": rated.evidence(row)} for row in rows]
         return Response({"items": EvidenceOut(found, many=True).data, "next_cursor": None})
+
+    @action(detail=True, methods=["get"])
+    def reminders(self, request: Request, id: str) -> Response:
+        """Newest first."""
+        rows = invoices.reminders(self._invoice(id))
+        return Response({"items": ReminderOut(rows, many=True).data, "next_cursor": None})
 
     @action(detail=True, methods=["get"])
     def pdf(self, request: Request, id: str) -> Response:

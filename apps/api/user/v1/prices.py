@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from apps.api.base import Call, TeamViewSet
 from apps.api.fields import In, MoneyField, Out, RowOut
-from apps.billing.models import PriceVersion
-from apps.billing.selectors import prices, wallets
+from apps.billing.models import Commitment, Fee, PriceVersion
+from apps.billing.selectors import prices, terms, wallets
 from apps.billing.specs import Rate
 from apps.core.clock import db_now
 from apps.core.permissions import Permission
@@ -21,17 +21,17 @@ class PriceOut(RowOut):
 
     class Meta:
         model = PriceVersion
-        fields = ("id", "product", "currency", "unit_price", "valid_from", "valid_until")
+        fields = ("id", "product", "book", "currency", "unit_price", "valid_from", "valid_until")
 
 
 class PriceViewSet(TeamViewSet):
-    """The prices in force, in the team's currency."""
+    """The prices in force for the team: those of its own list, and the standard ones for all else."""
 
     calls = {"list": Call(Permission.PRICE_READ, PriceOut, summary="List prices")}
 
     def list(self, request: Request) -> Response:
         """Those in force now; `valid_until` tells of a change to come."""
-        return self.page(prices.price_list(currency=self.team.currency, at=db_now()))
+        return self.page(prices.prices_of(team_id=self.scope.id, currency=self.team.currency, at=db_now()))
 
 
 class RateIn(In):
@@ -85,3 +85,37 @@ class QuoteViewSet(TeamViewSet):
 
 def _as_dict(quote: Any) -> dict[str, Any]:
     return {name: getattr(quote, name) for name in ("currency", "lines", "hourly", "daily", "monthly")}
+
+
+class FeeOut(RowOut):
+    """What is paid once or at the start of every month."""
+
+    class Meta:
+        model = Fee
+        fields = ("id", "name", "period", "amount", "included", "starts_on", "ends_on")
+
+
+class CommitmentOut(RowOut):
+    """A promise per month; what is missing is charged after it."""
+
+    class Meta:
+        model = Commitment
+        fields = ("id", "name", "products", "amount", "starts_on", "ends_on")
+
+
+class TermsOut(Out):
+    """What was agreed with the team besides the standard prices; `book` is its price list."""
+
+    book = serializers.CharField()
+    fees = FeeOut(many=True)
+    commitments = CommitmentOut(many=True)
+
+
+class TermsViewSet(TeamViewSet):
+    """The team's terms."""
+
+    calls = {"retrieve": Call(Permission.BILLING_READ, TermsOut, summary="Look at the terms")}
+
+    def retrieve(self, request: Request) -> Response:
+        """As they are now."""
+        return self.answer(terms.terms_of(self.actor, self.team))

@@ -15,7 +15,7 @@ from apps.api.user.v1.limits import LimitViewSet
 from apps.api.user.v1.models import AliasViewSet, FileViewSet, RegistryModelViewSet, VersionViewSet
 from apps.api.user.v1.operations import OperationViewSet
 from apps.api.user.v1.payments import AutoTopUpViewSet, MethodViewSet, PaymentViewSet
-from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet
+from apps.api.user.v1.prices import PriceViewSet, QuoteViewSet, TermsViewSet
 from apps.api.user.v1.rate_limits import RateLimitViewSet
 from apps.api.user.v1.snapshots import SnapshotViewSet
 from apps.api.user.v1.statement import StatementViewSet
@@ -81,6 +81,7 @@ urlpatterns = [
         BillingProfileViewSet.as_view({"get": "retrieve", "put": "update"}),
         name="billing-profile",
     ),
+    path("terms", TermsViewSet.as_view({"get": "retrieve"}), name="terms"),
     path("wallet", WalletViewSet.as_view({"get": "retrieve"}), name="wallet"),
     path("team", OneTeamViewSet.as_view({"get": "retrieve", "patch": "partial_update"}), name="team"),
 ]
