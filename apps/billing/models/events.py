@@ -61,10 +61,14 @@ class UsageEvent(models.Model):
 
 
 class UnratedEvent(models.Model):
-    """An event that has been taken in and not yet been charged; gone in the moment it is."""
+    """An event that has been taken in and not yet been charged; gone in the moment it is.
+
+    One that lies ahead waits until `at`: its price may still change.
+    """
 
     event_id = IdField("uev", primary_key=True)
     team_id = IdField("team")
+    at = models.DateTimeField(db_default=Now())
 
     objects = UsageQuerySet.as_manager()
 

@@ -30,12 +30,17 @@ from apps.core.money import ZERO
 BATCH = 2000
 TEAMS = 100
 
-_WAITING = "SELECT DISTINCT team_id FROM billing_unratedevent LIMIT %s"
+# A report that turns out to cost more than this is a mistake; sums of batches stay exact below it.
+MOST = Decimal(10) ** 12
+
+_WAITING = "SELECT DISTINCT team_id FROM billing_unratedevent WHERE at <= clock_timestamp() LIMIT %s"
+_NEXT = """
+SELECT event_id FROM billing_unratedevent WHERE team_id = %s AND at <= clock_timestamp()
+ ORDER BY event_id LIMIT %s
+"""
 _TAKE = """
 WITH mine AS (
-    DELETE FROM billing_unratedevent WHERE event_id IN (
-        SELECT event_id FROM billing_unratedevent WHERE team_id = %s ORDER BY event_id LIMIT %s)
-    RETURNING event_id)
+    DELETE FROM billing_unratedevent WHERE team_id = %s AND event_id = ANY(%s) RETURNING event_id)
 SELECT e.id, e.team_id, e.workspace_id, e.source, e.event_id, e.meter, e.product, e.resource_id,
        e.quantity, e.at, e.attributes::text, e.supersedes
   FROM billing_usageevent e JOIN mine ON mine.event_id = e.id ORDER BY e.id
@@ -115,18 +120,25 @@ def _put_back_later(events: list[Event]) -> list[Event]:
     later = [event for event in events if event.supersedes in ids]
     if later:
         UnratedEvent.objects.bulk_create(
-            UnratedEvent(event_id=encode("uev", event.id), team_id=encode("team", event.team))
+            UnratedEvent(event_id=encode("uev", event.id), team_id=encode("team", event.team), at=event.at)
             for event in later
         )
     return [event for event in events if event.supersedes not in ids]
 
 
 def _take(team: UUID, limit: int) -> list[Event]:
-    return [Event(*row) for row in statements.fetch_all(_TAKE, [team, limit])]
+    """The next events of the team; with one that corrects another comes that other, if it waits as well."""
+    wanted = {row[0] for row in statements.fetch_all(_NEXT, [team, limit])}
+    taken: list[Event] = []
+    while wanted:
+        more = [Event(*row) for row in statements.fetch_all(_TAKE, [team, list(wanted)])]
+        taken += more
+        wanted = {event.supersedes for event in more if event.supersedes} - {event.id for event in taken}
+    return sorted(taken, key=lambda event: event.id)
 
 
 def _rate(charge: Charge, events: Sequence[Event], currency: str) -> None:
-    """The lines of every event; one that has no price is set aside, not guessed at."""
+    """The lines of every event; one that has no price, or costs too much, is set aside."""
     span = {"start": min(event.at for event in events), "end": max(event.at for event in events)}
     book: dict[str, list[Version]] = {}
     products = {event.product for event in events}
@@ -137,7 +149,11 @@ def _rate(charge: Charge, events: Sequence[Event], currency: str) -> None:
     for event in events:
         found = _in_force(book.get(event.product, ()), event.at)
         if found is None:
-            refused.append(_unpriced(charge, event))
+            detail = f"{event.product} has no price at {event.at.isoformat()}"
+            refused.append(_refused(charge, event, QuarantineReason.NO_PRICE, detail))
+            continue
+        if event.units * found.unit_price > MOST:
+            refused.append(_refused(charge, event, QuarantineReason.QUANTITY, "It would cost too much."))
             continue
         if event.supersedes in replaced:
             _take_back(charge, replaced[event.supersedes])
@@ -184,15 +200,14 @@ def _take_back(charge: Charge, row: RatedUsage) -> None:
     charge.amount -= row.amount
 
 
-def _unpriced(charge: Charge, event: Event) -> Refused:
+def _refused(charge: Charge, event: Event, reason: QuarantineReason, detail: str) -> Refused:
     payload = {
         "id": event.event_id, "source": event.source, "type": event.meter, "time": event.at.isoformat(),
         "subject": event.resource, "event": str(event.id), "product": event.product,
         "data": {"quantity": str(event.quantity), **json.loads(event.attributes)},
     }  # fmt: skip
-    detail = f"{event.product} has no price at {event.at.isoformat()}"
     about = (event.source, event.event_id, charge.team_id, event.meter)
-    return Refused(*about, QuarantineReason.NO_PRICE, payload, detail)
+    return Refused(*about, reason, payload, detail)
 
 
 def _spent(charge: Charge) -> list[tuple[Spender, Decimal]]:

@@ -40,8 +40,8 @@ _INSERT = f"""
 WITH new AS (
     INSERT INTO billing_usageevent ({_NAMES})
     SELECT * FROM unnest({_ARRAYS}) AS rows ({_NAMES}) ORDER BY key_hash
-    ON CONFLICT DO NOTHING RETURNING id, team_id, key_hash
-), queued AS (INSERT INTO billing_unratedevent (event_id, team_id) SELECT id, team_id FROM new)
+    ON CONFLICT DO NOTHING RETURNING id, team_id, key_hash, at
+), queued AS (INSERT INTO billing_unratedevent (event_id, team_id, at) SELECT id, team_id, at FROM new)
 SELECT key_hash, id FROM new
 """  # noqa: S608 - made of this page
 

@@ -53,7 +53,7 @@ __all__ = [
 
 UNIT = "1M tokens"
 SOURCE = "gateway"
-MOST_TOKENS = 10**12
+MOST_TOKENS = 10**10
 
 _COLUMNS = (
     "request_id uuid, team_id uuid, workspace_id uuid, key_id uuid, endpoint_id uuid, replica_id uuid,"

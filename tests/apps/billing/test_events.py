@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
@@ -9,6 +10,7 @@ from apps.billing.models import Quarantined, RatedUsage, Transaction, UnratedEve
 from apps.billing.selectors import proofs, rated
 from apps.billing.services import charges, events
 from apps.core.actor import SYSTEM, Actor, team_scope
+from apps.core.clock import db_now
 from apps.core.errors import Invalid, NotPermitted
 from apps.core.ids import new_id
 from apps.core.permissions import Permission
@@ -186,3 +188,33 @@ def test_machines_cost_by_state_and_market():
         "type:big:spot": Decimal("9.0025"),
         "type:big:stopped": Decimal("0.500138888889"),
     }
+
+
+def test_what_lies_ahead_is_charged_at_the_price_of_its_moment(team):
+    """A clock may be five minutes fast, and a price may change within them."""
+    now = db_now()
+    ahead = event(team, at=now + timedelta(minutes=4))
+    assert send(ahead, now=now) == [("accepted", "")]
+    assert charges.rate_pending() == 0
+    UnratedEvent.objects.update(at=now)
+    assert charges.rate_pending() == 1
+
+
+def test_a_correction_never_overtakes_what_it_corrects(team, monkeypatch):
+    """Ids are made by several hosts, whose clocks differ: that of the correction may be the lower one."""
+    ids = iter([UUID(int=9), UUID(int=1)])
+    monkeypatch.setattr(events, "new_uuid", lambda: next(ids))
+    send(event(team, quantity="1000"))
+    send(event(team, 2, quantity="5000", supersedes="e-1"))
+    assert charges.rate_pending(limit=1) == 2
+    assert wallet_of(team).balance == 90
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
+
+
+def test_what_would_cost_beyond_belief_is_set_aside(team):
+    make_price("builds", "1000000")
+    send(event(team, type="builds", quantity=str(10**9)))
+    assert charges.rate_pending() == 1
+    assert Quarantined.objects.get().reason == "quantity"
+    assert wallet_of(team).balance == 100
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()

@@ -10,8 +10,10 @@ import pytest
 from apps.billing.errors import LeaseGone, NoHeadroom
 from apps.billing.models import Hold, Posting, Quarantined, RatedUsage, TokenRequest, Transaction, UsageDay
 from apps.billing.selectors import proofs, rated
-from apps.billing.services import tokens
+from apps.billing.services import decisions, tokens
 from apps.billing.services.tokens import Settled, TokenUsage
+from apps.core.actor import SYSTEM
+from apps.core.errors import Conflict
 from apps.core.ids import new_id, new_uuid
 from tests.factories.billing import START, make_price, make_team, wallet_of
 
@@ -184,3 +186,49 @@ def test_what_no_balance_covers_is_uncollected_and_never_below_the_limit(team):
     assert wallet_of(poor).balance == 0
     lost = Posting.objects.get(account__kind="uncollected")
     assert lost.amount == Decimal("-0.005")
+
+
+def test_the_requests_behind_a_line_are_exactly_its_own(team):
+    """Whatever keys they came with; another day and another endpoint have lines of their own."""
+    first, second = usage(team), usage(team)
+    later = replace(usage(team), started_at=START + timedelta(days=1), finished_at=START + timedelta(days=1))
+    placed = replace(usage(team), endpoint_id=new_id("end"))
+    assert tokens.settle([first, second, later, placed]).counted == 4
+    lines = RatedUsage.objects.filter(product="tokens:llama:output").order_by("quantity", "id")
+    behind = [set(rated.evidence(line)) for line in lines]
+    assert sorted(map(len, behind)) == [1, 1, 2]
+    assert behind[-1] == {str(first.request_id), str(second.request_id)}
+    assert set().union(*behind) == {str(one.request_id) for one in (first, second, later, placed)}
+    assert [one for one in proofs.verify() if not one.is_ok] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"amount": COST * 2}, {"price_version_ids": (None, None, None, None)}],
+    ids=["amount", "no price"],
+)
+def test_set_aside_tokens_are_charged_after_all_at_the_price_of_their_moment(team, change):
+    wrong = replace(usage(team), **change)
+    assert tokens.settle([wrong]).quarantined == 1
+    released = decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
+    assert released.state == "released"
+    assert wallet_of(team).balance == 10 - COST
+    assert TokenRequest.objects.get().request_id == wrong.request_id
+    assert [one for one in proofs.verify() if not one.is_ok] == []
+
+
+def test_tokens_that_were_charged_meanwhile_are_not_charged_again(team):
+    right = usage(team)
+    assert tokens.settle([replace(right, amount=COST * 2)]).quarantined == 1
+    assert tokens.settle([right]).counted == 1
+    with pytest.raises(Conflict):
+        decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
+    assert wallet_of(team).balance == 10 - COST
+
+
+@pytest.mark.parametrize("change", [{"slug": "unheard-of"}, {"input": -1}], ids=["no price", "quantity"])
+def test_tokens_that_cannot_be_charged_can_only_be_discarded(team, change):
+    assert tokens.settle([replace(usage(team), **change)]).quarantined == 1
+    with pytest.raises(Conflict):
+        decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
+    assert wallet_of(team).balance == 10

@@ -7,7 +7,8 @@ CHECKS: dict[str, tuple[str, str]] = {
         " LEFT JOIN billing_ratedusage l ON l.event_id = e.id"
         " LEFT JOIN billing_unratedevent u ON u.event_id = e.id"
         " LEFT JOIN (SELECT (payload ->> 'event')::uuid AS id FROM billing_quarantined"
-        " WHERE reason = 'no_price' AND state <> 'released' AND payload ? 'event') q ON q.id = e.id"
+        " WHERE reason IN ('no_price', 'quantity') AND state <> 'released' AND payload ? 'event') q"
+        " ON q.id = e.id"
         " GROUP BY e.id, u.event_id, q.id"
         " HAVING count(l.id) + (u.event_id IS NOT NULL)::int + (q.id IS NOT NULL)::int <> 1",
     ),
