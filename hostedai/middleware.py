@@ -25,6 +25,7 @@ Next = Callable[[HttpRequest], HttpResponse]
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # Where staff are sent on for their second factor, when they have none and need one.
 _STAFF_DOORS = ("/admin", "/cluster")
+_NO_SENSORS = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
 _BEGAN, _SEEN = "began", "seen"
 
 
@@ -53,12 +54,14 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Permissions-Policy", _NO_SENSORS)
         return response
 
 
 class ActorMiddleware:
     """Sets `request.actor` and opens row security just as far as the actor reaches.
 
+    What somebody who is signed in has seen stays in no cache, for whoever sits there next.
     API keys are resolved later, by the API's own authentication; the scope is closed here for both.
     What is streamed after the view has answered opens its own scope.
     """
@@ -72,7 +75,10 @@ class ActorMiddleware:
             if _awaits_second_factor(request, actor):
                 messages.warning(request, _("Staff need a second factor. Set one up to go on."))
                 return HttpResponseRedirect(reverse("mfa_index"))
-            return self.get_response(request)
+            response = self.get_response(request)
+            if actor.user_id:
+                response.headers.setdefault("Cache-Control", "private, no-store")
+            return response
         finally:
             tenancy.leave()
 

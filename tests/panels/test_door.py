@@ -83,3 +83,12 @@ def test_a_mistake_of_ours_has_a_page_even_when_its_frame_breaks(rf: Any, monkey
     answer = errors.broken(request)
     assert answer.status_code == 500
     assert "Something broke" in answer.content.decode()
+
+
+def test_what_a_person_has_seen_stays_in_no_cache() -> None:
+    """Not for the back button after signing out, and not for a proxy; what everybody sees may."""
+    team: Team = TeamFactory()
+    page = signed_in(admin_of(team)).get(f"/console/{team.slug}/default/overview")
+    assert page.headers["Cache-Control"] == "private, no-store"
+    assert "Cache-Control" not in Client().get("/").headers
+    assert "camera=()" in page.headers["Permissions-Policy"]

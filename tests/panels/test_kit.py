@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Permission, Role
-from apps.panels.kit import PanelView, csvfile
+from apps.panels.kit import PanelView
 from apps.teams.models import Team
 from apps.teams.services import create_workspace
 from tests.factories.teams import TeamFactory, admin_of, key_of, member_of, workspace_of
@@ -229,13 +229,6 @@ def test_pages_obey_the_content_policy(team: Team, browser: Client) -> None:
         body = answer.content.decode()
         assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", body)
         assert not re.search(r"<script(?![^>]*src=)", body)
-
-
-def test_a_cell_that_a_spreadsheet_would_run_is_quoted() -> None:
-    assert csvfile._safe("=1+1") == "'=1+1"
-    assert csvfile._safe("@x") == "'@x"
-    assert csvfile._safe(-5) == -5
-    assert csvfile._safe("plain") == "plain"
 
 
 def test_the_palette_finds_pages_within_scope(team: Team, browser: Client) -> None:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from apps.core.money import minor_digits, plain
+from apps.core.spreadsheets import harmless
 from apps.invoicing import focus
 from apps.invoicing.models import CreditNote, Invoice, InvoiceLine
 from apps.invoicing.selectors import content
@@ -20,7 +21,6 @@ CSV_COLUMNS = (
     "invoice", "position", "kind", "workspace", "description", "product", "unit", "quantity", "unit_price",
     "exact", "amount", "tax_name", "tax_rate", "currency",
 )  # fmt: skip
-_FORMULA = ("=", "+", "@", "\t", "\r")
 
 
 def pdf(invoice: Invoice) -> bytes:
@@ -159,14 +159,9 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> bytes:
     writer = csv.DictWriter(out, columns, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _safe(value) for name, value in row.items()})
+        writer.writerow({name: harmless(value) for name, value in row.items()})
     return out.getvalue().encode()
 
 
 def _plain(value: Any) -> Any:
     return (plain(value) if value else "0") if isinstance(value, Decimal) else value
-
-
-def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula is quoted."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

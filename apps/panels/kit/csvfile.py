@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,11 +13,10 @@ from django.utils import timezone
 
 from apps.core import tenancy
 from apps.core.actor import Actor
+from apps.core.spreadsheets import harmless
 from apps.panels.kit.columns import Column
 
 CHUNK = 500
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
 Complete = Callable[[Sequence[Any]], None]
@@ -49,7 +47,7 @@ def _parts(
         with tenancy.as_actor(actor):
             found = list(rows[start : start + CHUNK])
             complete(found)
-            lines = [[_safe(column.plain(row)) for column in columns] for row in found]
+            lines = [[harmless(column.plain(row)) for column in columns] for row in found]
         if lines:
             yield _lines(lines)
         if len(found) < CHUNK:
@@ -67,10 +65,3 @@ def _lines(rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
     csv.writer(out).writerows(rows)
     return out.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula is quoted; an amount below zero is none."""
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
