@@ -19,8 +19,8 @@ PORT = 8000
 STARTUP_SECONDS, PROBE_SECONDS = 1800, 10
 LEAST_LIFE = 900.0  # seconds that credentials must still hold: so long may a start take
 USE_OF_MEMORY = "0.90"
-_URI = re.compile(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9._/-]+$")
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
+_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9._/-]+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from apps.registry.errors import BadManifest
 from apps.registry.specs import FileSpec, is_welcome
 
-_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf\Z")
 
 
 def choose(files: Sequence[FileSpec], wanted: Sequence[str]) -> list[FileSpec]:

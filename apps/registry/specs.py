@@ -29,10 +29,10 @@ NAMED = ("LICENSE", "LICENCE", "NOTICE", "README")
 # Texts are small; this bounds what is read of one at once.
 LARGEST_TEXT = 64 * MIB
 
-_PATH = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*){0,4}$")
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_REPOSITORY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
-_REVISION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*){0,4}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 
 UPLOAD_DEADLINE = timedelta(days=7)
 UPLOAD = OperationPlan(
@@ -113,7 +113,7 @@ def check_files(files: Sequence[FileSpec]) -> None:
 
 
 def _check_file(file: FileSpec) -> None:
-    if not _PATH.match(file.path) or len(file.path) > 300:
+    if not _PATH.fullmatch(file.path) or len(file.path) > 300:
         raise BadManifest(_("“%(path)s” is not a path a model may have.") % _of(file), field="files")
     if not is_welcome(file.path):
         raise BadManifest(
@@ -122,7 +122,7 @@ def _check_file(file: FileSpec) -> None:
         )
     if not 0 < file.size <= LARGEST_FILE:
         raise BadManifest(_("“%(path)s” is empty or too large.") % _of(file), field="files")
-    if file.sha256 and not _SHA256.match(file.sha256):
+    if file.sha256 and not _SHA256.fullmatch(file.sha256):
         raise BadManifest(_("The SHA-256 of “%(path)s” is malformed.") % _of(file), field="files")
 
 
@@ -138,9 +138,9 @@ def is_welcome(path: str) -> bool:
 
 def check_source(source: HubSource) -> None:
     """Refuse what is no name of a repository; the hub itself is the provider's choice."""
-    if not _REPOSITORY.match(source.repository) or ".." in source.repository:
+    if not _REPOSITORY.fullmatch(source.repository) or ".." in source.repository:
         raise BadReference(_("A repository is named “organisation/model”."), field="repository")
-    if not _REVISION.match(source.revision) or ".." in source.revision:
+    if not _REVISION.fullmatch(source.revision) or ".." in source.revision:
         raise BadReference(_("A revision is a branch, a tag or a commit."), field="revision")
     if len(source.files) > MOST_FILES or any(not 0 < len(name) <= 300 for name in source.files):
         raise BadReference(_("Name the files to import, or none for all."), field="files")

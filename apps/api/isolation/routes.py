@@ -20,7 +20,7 @@ BY_CALLER = re.compile(r"/|/events|/palette|/tasks|/account(/.*)?|/invitations/{
 BY_SIGNATURE = re.compile(r"/webhooks/stripe")
 FACES = {
     "api": re.compile(
-        r"/api/(user|admin|cluster|agent)/v1/|/admin/nodes/(register|{id}/heartbeat)$|/admin/instances/(launch|status)$"
+        r"/api/(user|admin|cluster|agent)/v1/|/admin/nodes/(register|{id}/heartbeat)\Z|/admin/instances/(launch|status)\Z"
     ),
     "panel": re.compile(r"/(console|admin|cluster)/"),
 }

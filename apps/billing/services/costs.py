@@ -66,7 +66,7 @@ def record_cost(*, actor: Actor, wish: CostWish) -> ProviderCost:
 
 
 def _check(wish: CostWish) -> None:
-    if not CURRENCY.match(wish.currency):
+    if not CURRENCY.fullmatch(wish.currency):
         raise Invalid(_("A currency has three capital letters."), field="currency")
     if not wish.amount.is_finite() or not 0 < abs(wish.amount) <= MOST:
         raise Invalid(_("The amount is not zero, and at most a billion."), field="amount")

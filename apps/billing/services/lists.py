@@ -18,14 +18,14 @@ from apps.core.permissions import Permission
 from apps.operations.services import emit
 from apps.teams.models import Team
 
-SLUG = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @transaction.atomic
 def create_list(*, actor: Actor, slug: str, name: str, description: str = "") -> PriceList:
     """Make an empty price list; until prices are set in it, it costs what the standard one does."""
     actor.require(Permission.PRICE_MANAGE)
-    if not SLUG.match(slug):
+    if not SLUG.fullmatch(slug):
         raise Invalid(_("Lower-case letters, digits and dashes."), field="slug")
     if slug == STANDARD or PriceList.objects.filter(slug=slug).exists():
         raise Conflict(_("There is a list of that name."), field="slug")

@@ -24,11 +24,11 @@ from apps.operations.services import emit
 # A change is known this long before it applies, so that no meter is cut between its writing and its commit.
 NOTICE = timedelta(minutes=1)
 PRODUCT = re.compile(
-    r"^(type|gpu|slot|engine):[a-z0-9][a-z0-9.-]{0,60}(:(spot|reserved|stopped))?$"
-    r"|^tokens:[a-z0-9][a-z0-9._/-]{0,60}:(input|cached|output|embedding)$"
-    r"|^(disk|ip|egress|requests|builds|rag-pages|rag-queries|terminal)$"
+    r"(type|gpu|slot|engine):[a-z0-9][a-z0-9.-]{0,60}(:(spot|reserved|stopped))?"
+    r"|tokens:[a-z0-9][a-z0-9._/-]{0,60}:(input|cached|output|embedding)"
+    r"|(disk|ip|egress|requests|builds|rag-pages|rag-queries|terminal)"
 )
-CURRENCY = re.compile(r"^[A-Z]{3}$")
+CURRENCY = re.compile(r"[A-Z]{3}")
 MOST = Decimal(10) ** 6
 
 
@@ -133,9 +133,9 @@ def _lock_last(book: str, product: str, currency: str) -> PriceVersion | None:
 
 def check_price(new: NewPrice) -> None:
     """Raise Invalid for a price that makes no sense."""
-    if not PRODUCT.match(new.product):
+    if not PRODUCT.fullmatch(new.product):
         raise Invalid(_("A product is type:…, gpu:…, disk, ip, tokens:… and the like."), field="product")
-    if not CURRENCY.match(new.currency):
+    if not CURRENCY.fullmatch(new.currency):
         raise Invalid(_("A currency has three capital letters."), field="currency")
     if new.book != STANDARD and not PriceList.objects.filter(slug=new.book).exists():
         raise Invalid(_("There is no such price list."), field="book")

@@ -18,9 +18,9 @@ from apps.core.errors import Conflict, Invalid
 from apps.core.permissions import Permission
 from apps.operations import services as operations
 
-_SLUG = re.compile(r"^[a-z0-9]+([.-][a-z0-9]+)*$")
-_CHECKSUM = re.compile(r"^sha256:[0-9a-f]{64}$")
-_USER = re.compile(r"^[a-z_][a-z0-9_-]{0,31}$")
+_SLUG = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _MOST = {"vcpus": 4096, "memory_mib": 64 * 1024 * 1024, "disk_gib": 1_000_000, "gpus": 64}
 
 
@@ -68,9 +68,9 @@ def move_instance_type(*, actor: Actor, kind: InstanceType, event: str) -> Insta
 def create_image(*, actor: Actor, spec: ImageSpec) -> Image:
     """Offer a version of a system; drivers that copy its bytes check the checksum."""
     actor.require(Permission.CATALOG_MANAGE)
-    if spec.checksum and not _CHECKSUM.match(spec.checksum):
+    if spec.checksum and not _CHECKSUM.fullmatch(spec.checksum):
         raise Invalid(_("A checksum is sha256: and 64 hexadecimal digits."), field="checksum")
-    if not _USER.match(spec.default_user):
+    if not _USER.fullmatch(spec.default_user):
         raise Invalid(_("This is not the name of a Unix account."), field="default_user")
     if spec.min_disk_gib < 1 or spec.min_memory_mib < 1:
         raise Invalid(_("It needs at least some disk and memory."), field="min_disk_gib")
@@ -101,7 +101,7 @@ def describe_image(
 def replace_image(*, actor: Actor, image: Image, checksum: str, source: str, size_bytes: int) -> Image:
     """Its bytes were built anew under the same version; machines made of the old ones stay as they are."""
     actor.require(Permission.CATALOG_MANAGE)
-    if not _CHECKSUM.match(checksum):
+    if not _CHECKSUM.fullmatch(checksum):
         raise Invalid(_("A checksum is sha256: and 64 hexadecimal digits."), field="checksum")
     image = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
     image.checksum, image.source, image.size_bytes = checksum, source, size_bytes
@@ -149,7 +149,7 @@ def update_model(*, actor: Actor, model: GpuModel, spec: ModelSpec) -> GpuModel:
 
 def _fields(spec: TypeSpec | ImageSpec | ModelSpec) -> dict[str, Any]:
     fields = asdict(spec)
-    if not _SLUG.match(spec.slug) or len(spec.slug) > 60:
+    if not _SLUG.fullmatch(spec.slug) or len(spec.slug) > 60:
         raise Invalid(_("Use small letters, digits, dots and dashes."), field="slug")
     fields["name"] = _name(spec.name)
     for name in ("aliases", "cluster_kinds"):

@@ -15,7 +15,7 @@ from apps.operations import services as operations
 from apps.regions.models import Region, Zone
 from apps.regions.states import REGION
 
-_SLUG = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TEXTS = {"name": 80, "location": 120, "country": 2}
 
 
@@ -113,7 +113,7 @@ def create_zone(*, actor: Actor, region: Region, slug: str, name: str) -> Zone:
 def valid_slug(slug: str) -> str:
     """A short name for addresses; raises Invalid."""
     slug = slug.strip().lower()
-    if not 1 <= len(slug) <= 40 or not _SLUG.match(slug):
+    if not 1 <= len(slug) <= 40 or not _SLUG.fullmatch(slug):
         raise Invalid(_("Use 1 to 40 small letters, digits and single dashes."), field="slug")
     return slug
 

@@ -20,8 +20,8 @@ from apps.registry.specs import ModelSpec
 from apps.registry.states import SERVED, Modality, State, Visibility
 from apps.teams.models import Team
 
-_SLUG = re.compile(r"^[a-z0-9]([a-z0-9._-]{0,78}[a-z0-9])?$")
-_ALIAS = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
+_SLUG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,78}[a-z0-9])?")
+_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _LONGEST = {"name": 120, "description": 1000, "licence": 80}
 
 
@@ -63,7 +63,7 @@ def update_model(*, actor: Actor, model: Model, spec: ModelSpec) -> Model:
 
 
 def _check(spec: ModelSpec) -> None:
-    if not _SLUG.match(spec.slug):
+    if not _SLUG.fullmatch(spec.slug):
         raise Invalid(
             _("A short name has small letters, digits, dots, dashes and underscores."), field="slug"
         )
@@ -126,7 +126,7 @@ def delete_model(*, actor: Actor, model: Model) -> Model:
 def set_alias(*, actor: Actor, model: Model, name: str, version: ModelVersion) -> ModelAlias:
     """Point a name at one of the model's versions that are served; callers follow it."""
     actor.require(Permission.MODEL_MANAGE, model.scope)
-    if not _ALIAS.match(name):
+    if not _ALIAS.fullmatch(name):
         raise Invalid(
             _("An alias begins with a letter and has small letters, digits and dashes."), field="name"
         )
