@@ -99,7 +99,7 @@ def _serve(turn: Turn) -> dict[str, Any]:
     assert seen is not None
     return {
         "url": seen.url,
-        "node": _node_of(turn),
+        "node_id": _node_of(turn),
         "message": "",
         "started_at": turn.row.started_at or turn.now,
         "last_seen_at": turn.now,
@@ -108,12 +108,13 @@ def _serve(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _node_of(turn: Turn) -> Node | None:
+def _node_of(turn: Turn) -> str | None:
     """The host that the driver names, when it is a node of the region."""
     if turn.seen is None or not turn.seen.host:
-        return turn.row.node
+        known: str | None = turn.row.node_id
+        return known
     here = Node.objects.present().filter(region_id=turn.row.region_id, name=turn.seen.host)
-    found: Node | None = here.first()
+    found: str | None = here.values_list("pk", flat=True).first()
     return found
 
 
