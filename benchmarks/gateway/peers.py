@@ -44,8 +44,9 @@ class Start:
 
 
 class Peer(ABC):
-    """One gateway. `work` says what it does for its CPU time."""
+    """One gateway. `work` says what it does for its CPU time; `paces` on which kinds of engine it works."""
 
+    paces: tuple[str, ...] = ("quick", "paced")
     name: str
     version: str
     work: str

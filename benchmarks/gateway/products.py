@@ -105,11 +105,14 @@ net.Server.prototype.listen = function (...words) {
 
 
 class Portkey(FromNpm):
-    """Without keys and limits, which its open source lacks; it is told its one engine in a header."""
+    """Without keys and limits, which its open source lacks; it is told its one engine in a header.
+
+    Its streams fail on Node 20 ("TypeError: immutable")."""
 
     name, version = "portkey", "1.15.2"
     requires = ("@portkey-ai/gateway@1.15.2",)
     work = "plain proxy that knows the API"
+    paces = ("quick",)
 
     def start(self, port: int, engines: Sequence[int], folder: Path) -> Start:
         (folder / "loopback.js").write_text(_LOOPBACK_ONLY)
