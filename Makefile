@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUNNER = $(PYTHON) -m runner
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench bench-commands bench-billing bench-gateway fuzz evidence
+.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench bench-commands bench-billing bench-gateway fuzz vllm evidence
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,14 +53,17 @@ bench: ## benchmarks
 bench-commands: ## time of `make run` and `make test` from a fresh clone without caches (BENCH_ONLY=run or test)
 	@$(RUNNER) bench commands
 
-bench-billing: ## money under load: events over HTTP, ledger, holds, proofs (BENCH_EVENTS=1000000)
-	@$(RUNNER) bench billing
+bench-billing: ## money under load: events, ledger, holds, proofs (BENCH_EVENTS=1000000), 1,000 invoices
+	@$(RUNNER) bench billing invoices
 
 bench-gateway: ## our gateway beside nginx and other gateways (BENCH_ROUNDS=5, BENCH_ONLY=nginx,envoy)
 	@$(RUNNER) bench gateway
 
 fuzz: ## ten minutes of coverage-guided fuzzing of the gateway's parser (FUZZ_SECONDS=600)
 	@$(RUNNER) fuzz
+
+vllm: ## the gateway's contract against a real vLLM on the CPU (a few gigabytes, minutes)
+	@$(RUNNER) vllm $(ARGS)
 
 evidence: ## faults and benchmarks, figures into evidence/
 	@$(RUNNER) evidence

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from runner import bootstrap, checks, fuzzing, paths, services, suite, supervise
+from runner import bootstrap, checks, fuzzing, paths, services, suite, supervise, vllm
 from runner.console import Stopped, show, warn
 
 PROFILE = "HOSTEDAI_TEST_PROFILE"
@@ -82,6 +82,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench": bench,
     "evidence": evidence,
     "fuzz": fuzzing.run,
+    "vllm": vllm.run,
     "manage": manage,
 }
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from apps.inference.management.commands.demo_embedder import SPEC
 from apps.inference.models import Endpoint, Replica
 from apps.inference.selectors import routes
 from apps.inference.services import endpoints
+from apps.nodes.services import add_node
 from apps.regions.models import Cluster
 from apps.regions.reconcilers import any_driver_of
 from apps.registry.management.commands.demo_models import register_file
@@ -71,9 +73,13 @@ def ask(route, path, body):
 
 
 def test_the_demonstration_endpoint_answers_and_goes(demo):
+    host = add_node(
+        actor=SYSTEM, region=demo.region, name=socket.gethostname().partition(".")[0].lower()
+    ).node
     began = time.monotonic()
     assert ready(demo) == "ready", demo.message
     print(f"ready after {time.monotonic() - began:.2f} s")
+    assert list(demo.replicas.values_list("node_id", flat=True)) == [host.pk]
     (route,) = routes.table()
     body = {"model": "demo-chat", "messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 40}
     said = ask(route, "/v1/chat/completions", {**body, "temperature": 0})
