@@ -7,7 +7,7 @@ from apps.panels.home import Home
 from apps.panels.kit.palette import Palette
 from apps.panels.live import Live
 from apps.panels.public import Status
-from apps.panels.tasks import Tasks
+from apps.panels.tray import Tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", Home.as_view(), name="home"),

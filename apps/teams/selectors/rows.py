@@ -9,10 +9,11 @@ from django.db.models import QuerySet
 from apps.core import statements
 from apps.core.actor import Actor, Scope
 from apps.core.clock import db_now
-from apps.core.errors import NotFound
+from apps.core.errors import Invalid, NotFound
 from apps.core.ids import decode
-from apps.core.permissions import Permission
+from apps.core.permissions import GRANTS, TEAM_ROLES, Permission, Role
 from apps.core.tenancy import TenantQuerySet
+from apps.teams.errors import ScopeExceeded
 from apps.teams.models import ApiKey, Invitation, Membership, Team, Workspace
 
 _NAMED = """
@@ -150,6 +151,18 @@ def grantable(actor: Actor, team: Team | None) -> frozenset[Permission]:
         return actor.grants.get(team.scope, frozenset())
     staff = [held for scope, held in actor.grants.items() if scope.kind != "team"]
     return frozenset().union(*staff)
+
+
+def role_to_give(actor: Actor, team: Team, role: str) -> Role:
+    """The role, if it is one in a team: nobody gives more than they hold there, a narrow key least of all."""
+    if role not in TEAM_ROLES:
+        raise Invalid("This is not a role in a team.", field="role")
+    beyond = sorted(one for one in GRANTS[Role(role)] if not actor.can(one, team.scope))
+    if beyond:
+        raise ScopeExceeded(
+            f"This role may {', '.join(beyond)}, which you may not.", field="role", beyond=beyond
+        )
+    return Role(role)
 
 
 def _one(rows: "TenantQuerySet | QuerySet[Any]", refusal: str, **where: object) -> Any:

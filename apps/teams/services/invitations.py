@@ -24,7 +24,7 @@ from apps.teams import signals
 from apps.teams.errors import BadInvitation
 from apps.teams.models import Invitation, Membership, Team
 from apps.teams.selectors.invitations import GOOD_FOR, find_invitation, hash_of, signed_token
-from apps.teams.services.members import role_to_give
+from apps.teams.selectors.rows import role_to_give
 from apps.teams.states import TeamState
 from apps.users.models import User
 

@@ -9,11 +9,12 @@ from django.db.models.functions import Now
 
 from apps.audit import services as audit
 from apps.core.actor import Actor
-from apps.core.errors import Conflict, Invalid, NotFound
-from apps.core.permissions import GRANTS, TEAM_ROLES, Permission, Role
+from apps.core.errors import Conflict, NotFound
+from apps.core.permissions import Permission, Role
 from apps.teams import signals
-from apps.teams.errors import LastAdmin, ScopeExceeded
+from apps.teams.errors import LastAdmin
 from apps.teams.models import ApiKey, Membership, Team
+from apps.teams.selectors.rows import role_to_give
 from apps.users.models import User
 
 
@@ -81,18 +82,6 @@ def _locked(member: Membership) -> Membership:
     if found is None:
         raise NotFound("This person is not in the team.")
     return found
-
-
-def role_to_give(actor: Actor, team: Team, role: str) -> Role:
-    """The role, if it is one in a team: nobody gives more than they hold there, a narrow key least of all."""
-    if role not in TEAM_ROLES:
-        raise Invalid("This is not a role in a team.", field="role")
-    beyond = sorted(one for one in GRANTS[Role(role)] if not actor.can(one, team.scope))
-    if beyond:
-        raise ScopeExceeded(
-            f"This role may {', '.join(beyond)}, which you may not.", field="role", beyond=beyond
-        )
-    return Role(role)
 
 
 @contextmanager
