@@ -13,7 +13,7 @@ const colour = name => {
 const fade = (paint, alpha) => paint.replace(/\)$/, ` / ${alpha})`).replace(/^rgb\((\d+), (\d+), (\d+)/, "rgb($1 $2 $3");
 const language = document.documentElement.lang || "en";
 // Room for the longest label: amounts of money may be long.
-const wide = (plot, labels) => Math.max(62, ...(labels ?? []).map(label => 16 + 6.5 * String(label).length));
+const room = (plot, labels) => Math.max(62, ...(labels ?? []).map(label => 16 + 6.5 * String(label).length));
 
 const number = options => value => (value == null ? "–" : new Intl.NumberFormat(language, options).format(value));
 const bytes = value => {
@@ -100,7 +100,7 @@ class UiChart extends HTMLElement {
       series: [{}, ...this.names.map((series, at) => this.line(series, at === 0))],
       scales: { x: { time: true, ...(bars && { range: wide }) }, y: { range: (plot, low, high) => [0, cfg.max || (high || 1) * 1.12] } },
       axes: [{ ...axis, grid: { show: false }, gap: 6, size: 26, space: 64, values: (plot, ticks) => ticks.map(tick => this.time(tick)) },
-        { ...axis, grid: { stroke: colour("--line"), width: 1 }, gap: 8, size: wide, space: 44, values: (plot, ticks) => ticks.map(show) }],
+        { ...axis, grid: { stroke: colour("--line"), width: 1 }, gap: 8, size: room, space: 44, values: (plot, ticks) => ticks.map(show) }],
       hooks: { setCursor: [plot => this.point(plot, show)] },
     }, this.values(), this);
   }
