@@ -89,6 +89,7 @@ def of_the_product(
     python = str(paths.python())
     portal = [python, "-m", "gunicorn", "hostedai.asgi:application", "-k", "asgi", "-w", str(portals)]
     portal += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "5", "--no-control-socket"]
+    portal += ["--keep-alive", "8"]  # longer than programs wait between two questions
     worker = [python, "-m", "celery", "-A", "celery_worker", "worker", "-c", WORKER_PROCESSES, "-l", "INFO"]
     worker += ["-Q", QUEUES, "--without-mingle", "--without-gossip"]
     commands = {
