@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
@@ -91,7 +92,7 @@ def _bills(actor: Actor, span: Span) -> "QuerySet[ProviderCost]":
     return costs(actor).filter(currency=span.currency, starts_on__lte=span.until, ends_on__gte=span.since)
 
 
-def _sums(rows: "QuerySet[UsageDay]") -> dict[str, Decimal]:
+def _sums(rows: "QuerySet[Any, Any]") -> dict[str, Decimal]:
     return {key or "": amount for key, amount in rows.annotate(s=Sum("amount"))}
 
 

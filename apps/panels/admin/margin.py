@@ -119,7 +119,8 @@ class Margin(Page):
         days = margin.by_day(self.actor, self.span)
         here, code = self.url("margin"), self.span.currency
         ranges = [(label, f"{here}?days={n}&currency={code}", n == self.days) for n, label in RANGES]
-        revenue, cost = (sum((row[n] for row in days), ZERO) for n in (1, 2))
+        revenue = sum((came for _day, came, _cost in days), ZERO)
+        cost = sum((cost for _day, _came, cost in days), ZERO)
         lines = [
             Series(
                 _now("Revenue"), [float(row[1]) for row in days], "s1", fill=True, note=self._money(revenue)

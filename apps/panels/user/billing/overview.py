@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing.models import Budget
 from apps.billing.selectors import budgets, ledger, terms, wallets
 from apps.billing.selectors.ledger import StatementLine
 from apps.billing.selectors.wallets import Balance, Burn
@@ -21,6 +20,7 @@ from apps.core.money import ZERO
 from apps.core.permissions import Permission
 from apps.invoicing.models import Invoice
 from apps.invoicing.selectors import invoices
+from apps.invoicing.states import InvoiceState
 from apps.panels import invoices as shown
 from apps.panels.kit import (
     Chart,
@@ -79,7 +79,11 @@ class Billing(OfTeam, Page):
 
     @cached_property
     def open_invoices(self) -> list[Invoice]:
-        found = invoices.invoices(self.actor, team_id=self.team.pk).unpaid().order_by("due_at")
+        found = (
+            invoices.invoices(self.actor, team_id=self.team.pk)
+            .filter(state=InvoiceState.OPEN)
+            .order_by("due_at")
+        )
         return [one for one in found[:20] if one.amount_due]
 
     @cached_property
@@ -243,7 +247,7 @@ class Billing(OfTeam, Page):
         )
 
     def _budgets(self) -> Shares:
-        found = budgets.with_spent(budgets.list_budgets(actor=self.actor), timezone.now())
+        found: Any = budgets.with_spent(budgets.list_budgets(actor=self.actor), timezone.now())
         rows = sorted(found.filter(team_id=self.team.pk), key=lambda one: -one.spent_now / one.amount)
         link = (_("All budgets"), self.url("budgets"))
         return Shares(
@@ -253,8 +257,8 @@ class Billing(OfTeam, Page):
             link,
         )
 
-    def _share(self, one: Budget) -> tuple[Any, float, Any, str]:
-        used = one.spent_now / one.amount  # type: ignore[attr-defined]
+    def _share(self, one: Any) -> tuple[Any, float, Any, str]:
+        used = one.spent_now / one.amount
         tone = "bad" if used >= OVER else "warn" if used >= NEAR else "s1"
         text = f"{used:.0%} · {cells.money(one.amount, self.money.currency)}"
         return one.name, float(used), text, tone
