@@ -13,7 +13,7 @@ from django.db import connection
 from images.tiny import build as tiny
 from runner import libvirt, paths, services
 from tests import plugin
-from tests.database import own_database
+from tests.database import migrated_rows, own_database, put_back
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,8 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
     if known is None:
         pytest.exit(plugin.NO_SERVICES, returncode=4)
     with django_db_blocker.unblock(), own_database(known["environment"]["DATABASE_SUPER_URL"]):
-        connection._test_serialized_contents = connection.creation.serialize_db_to_string()
+        connection._test_serialized_contents = migrated_rows()
+        connection.creation.deserialize_db_from_string = put_back
         yield
 
 

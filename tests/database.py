@@ -1,6 +1,7 @@
 """A database for one test process, copied from a template migrated once per state of migrations."""
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import django
 import psycopg
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from psycopg import sql
 
 from tests import plugin
@@ -86,6 +87,30 @@ def _ensure_template(server: psycopg.Connection, template: str) -> None:
     server.execute(
         sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(template), sql.Literal(MIGRATED))
     )
+
+
+def migrated_rows() -> dict[str, str]:
+    """What the migrations wrote, as JSON by table."""
+    with connection.cursor() as cursor:
+        kept = {}
+        for table in connection.introspection.table_names(cursor):
+            if table != "django_migrations":
+                quoted = connection.ops.quote_name(table)
+                cursor.execute(f"SELECT json_agg(t) FROM {quoted} AS t")
+                if (rows := cursor.fetchone()[0]) is not None:
+                    kept[quoted] = rows if isinstance(rows, str) else json.dumps(rows)
+        return kept
+
+
+def put_back(kept: dict[str, str]) -> None:
+    """Write them again, where a test that committed has emptied the tables: a statement per table."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table, rows in kept.items():
+            cursor.execute(
+                f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s)"
+                " ON CONFLICT DO NOTHING",
+                [rows],
+            )
 
 
 @contextmanager
