@@ -100,6 +100,7 @@ def test_the_python_client_against_a_real_engine(running: Gateway, real_engine: 
     counted = sum(row.input + row.cached for row in rows), sum(row.output for row in rows)
     assert counted == (spent[0] + responses[0], spent[1] + responses[1])
     assert {row.outcome for row in rows} == {"completed"}
+    assert {row.stream: row.first_ms is not None for row in rows} == {True: True, False: False}
 
 
 def test_the_python_client_sees_models_embeddings_and_errors(running: Gateway, engine: Engine):
