@@ -197,3 +197,4 @@ def test_own_prices_stand_beside_the_standard_ones(team: Team) -> None:
     assert "€9.00" in page
     own = text_of(browser(admin_of(team)).get(console(team, "billing/prices?view=own")))
     assert "€9.00" not in own
+    assert all(found.is_ok for found in proofs.verify() if found.name == "prices_chain")

@@ -45,9 +45,9 @@ CHECKS: dict[str, tuple[str, str]] = {
     ),
     "prices_chain": (
         "the versions of a price follow one another without gap or overlap, the last one open",
-        "SELECT * FROM (SELECT product, currency, valid_from, valid_until, previous_until,"
+        "SELECT * FROM (SELECT book, product, currency, valid_from, valid_until, previous_until,"
         " lag(valid_until) OVER w AS before, lead(valid_from) OVER w AS later FROM billing_priceversion"
-        " WINDOW w AS (PARTITION BY product, currency ORDER BY valid_from)) v"
+        " WINDOW w AS (PARTITION BY book, product, currency ORDER BY valid_from)) v"
         " WHERE previous_until IS DISTINCT FROM before OR valid_until IS DISTINCT FROM later"
         " OR valid_from <> coalesce(before, valid_from)",
     ),
