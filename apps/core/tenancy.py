@@ -75,6 +75,12 @@ def leave() -> None:
         connection.hostedai_scoped = connection.needs_rollback  # type: ignore[attr-defined]
 
 
+def since() -> int:
+    """The oldest transaction that was open when the scope was last set: what older ones did, whoever reads
+    after that has seen."""
+    return getattr(connection, "hostedai_since", 0)
+
+
 def include(team_id: str) -> None:
     """Also see one more team: the one that this request has just made or joined."""
     with connection.cursor() as cursor:
@@ -128,11 +134,12 @@ def _write(teams: str, regions: str, user_id: str | None) -> None:
         return
     connection.hostedai_scoped = True  # type: ignore[attr-defined]
     user = str(decode("usr", user_id)) if user_id and user_id.startswith("usr_") else user_id or ""
-    statements.run(
+    written = statements.fetch_one(
         "SELECT set_config('hostedai.teams', %s, false), set_config('hostedai.regions', %s, false),"
-        " set_config('hostedai.usr', %s, false)",
+        " set_config('hostedai.usr', %s, false), pg_snapshot_xmin(pg_current_snapshot())::text",
         [teams, regions, user],
     )
+    connection.hostedai_since = int(written[3])  # type: ignore[attr-defined]
 
 
 def row_security(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import transaction
+from django.test import Client
 
 from apps.operations import streams
 from apps.operations.services import emit
@@ -55,6 +57,24 @@ async def told(stream: AsyncIterator[bytes]) -> dict[str, str]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(streams, "RECHECK_SECONDS", 0.2)
+
+
+def test_a_page_says_from_where_on_it_wants_to_hear(client: Client) -> None:
+    team = TeamFactory()
+    client.force_login(admin_of(team))
+    page = client.get(f"/console/{team.slug}/{workspace_of(team).slug}/instances").content.decode()
+    found = re.search(r'<ui-events [^>]*after=([0-9]+-[0-9]+)"', page)
+    assert found
+    happen(team, "instance.running")  # before the browser has opened its stream
+    watch = live.watch_of(place_of(team), session_for(team).session_key, None)
+
+    async def listen() -> None:
+        stream = live.news(watch, streams.Position.parse(found[1]))
+        await told(stream)
+        assert json.loads((await told(stream))["data"])["type"] == "instance.running"
+        await stream.aclose()
+
+    asyncio.run(listen())
 
 
 def test_news_of_ones_own_team_and_none_of_others() -> None:

@@ -16,9 +16,11 @@ from django.utils.translation import gettext as _
 from django.views.generic import View as DjangoView
 
 from apps.billing.models import Wallet
+from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.errors import DomainError, NotFound, NotPermitted
 from apps.core.permissions import Permission
+from apps.operations.streams import Position
 from apps.panels.kit import nav, shell
 from apps.panels.kit.places import ADDRESS_PARTS, Place, place_for
 from apps.panels.kit.requests import PanelRequest
@@ -85,6 +87,11 @@ class PanelView(DjangoView):
         """The workspace whose page it is; for pages of the Console."""
         assert self.place.workspace is not None
         return self.place.workspace
+
+    @property
+    def since(self) -> str:
+        """From where the live stream must tell what this page does not show yet."""
+        return str(Position(tenancy.since(), 0))
 
     @cached_property
     def wallet(self) -> Wallet | None:

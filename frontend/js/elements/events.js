@@ -1,7 +1,10 @@
-/* <ui-events src>: one stream per page. Closed while the tab is hidden (HTTP/1.1 allows six per host), resumed after the
-   last id with jittered back-off; after three failures it asks every ten seconds instead.
+/* <ui-events src>: one stream per page, from the position at which the page was written. Closed while the tab is hidden
+   (HTTP/1.1 allows six per host), resumed after the last id with jittered back-off; after three failures it asks every ten
+   seconds instead.
    A region says what it wants to hear: <div data-live="instance. operation." hx-get hx-trigger="live">; it fetches itself anew. */
 import { $, $$, define } from "../dom.js";
+
+const TOO_LONG = 60_000; // after that to fetch the parts anew is less than to hear all that happened
 
 /* Nothing is swapped under somebody's hands: an open menu or question, a selection, a field being filled in. */
 export const inUse = region => Boolean($("#ask")?.open
@@ -10,6 +13,7 @@ export const inUse = region => Boolean($("#ask")?.open
 define("ui-events", class extends HTMLElement {
   connectedCallback() {
     this.failures = 0;
+    this.last = new URL(this.getAttribute("src"), location).searchParams.get("after");
     this.seen = () => (document.hidden ? this.stop("paused") : this.start());
     document.addEventListener("visibilitychange", this.seen);
     if (!document.hidden) this.start();
@@ -24,13 +28,16 @@ define("ui-events", class extends HTMLElement {
     clearTimeout(this.timer);
     this.source?.close();
     this.source = null;
+    this.stoppedAt = Date.now();
     this.dataset.state = state;
   }
 
   start() {
     if (this.source) return;
+    if (this.stoppedAt && Date.now() - this.stoppedAt > TOO_LONG) this.last = null;
+    this.isResumed = Boolean(this.last);
     const address = new URL(this.getAttribute("src"), location);
-    if (this.last) address.searchParams.set("after", this.last);
+    address.searchParams.set("after", this.last ?? "");
     const source = (this.source = new EventSource(address));
     source.addEventListener("hello", event => this.hello(event));
     source.addEventListener("changed", event => this.changed(event));
@@ -39,8 +46,7 @@ define("ui-events", class extends HTMLElement {
 
   hello(event) {
     this.last = event.lastEventId || this.last;
-    // What happened since the page was written, or while nobody listened, was told to nobody.
-    this.refresh("");
+    if (!this.isResumed) this.refresh(""); // what happened while nobody listened was told to nobody
     this.failures = 0;
     this.dataset.state = "live";
   }
