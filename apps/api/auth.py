@@ -98,7 +98,7 @@ class NodeAuthentication(AgentAuthentication):
         return credential_of(secret)
 
 
-class _EnrolmentScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class _EnrolmentScheme(OpenApiAuthenticationExtension):
     target_class = "apps.api.auth.EnrolmentAuthentication"
     name = "enrolmentToken"
     secret = "hai_enrol_…"  # noqa: S105 (its form)
@@ -113,7 +113,7 @@ class _NodeScheme(_EnrolmentScheme):
     secret = "hai_node_…"  # noqa: S105 (its form)
 
 
-class _KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class _KeyScheme(OpenApiAuthenticationExtension):
     target_class = "apps.api.auth.KeyAuthentication"
     match_subclasses = True
     name = "apiKey"
@@ -122,7 +122,7 @@ class _KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-cal
         return {"type": "http", "scheme": "bearer", "bearerFormat": "hai_live_…"}
 
 
-class _BrowserScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class _BrowserScheme(OpenApiAuthenticationExtension):
     target_class = "apps.api.auth.BrowserAuthentication"
     name = "session"
 

@@ -31,7 +31,7 @@ class ProblemDocument(serializers.Serializer[Any]):
     request_id = serializers.CharField()
 
 
-class CallSchema(AutoSchema):  # type: ignore[misc]
+class CallSchema(AutoSchema):
     """Reads `calls` of the viewset."""
 
     view: Any

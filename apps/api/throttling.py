@@ -58,9 +58,7 @@ class Bucket:
         if time.monotonic() < self._quiet_until:
             return None
         try:
-            taken, left = self._redis.eval(  # type: ignore[misc]
-                _TAKE, 1, f"api:bucket:{caller}", str(self.rate), str(self.burst)
-            )
+            taken, left = self._redis.eval(_TAKE, 1, f"api:bucket:{caller}", str(self.rate), str(self.burst))
         except redis.RedisError as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.warning("rate_limit_off", error=str(error))

@@ -12,12 +12,14 @@ from apps.core.errors import NotFound
 
 def list_types(*, actor: Actor, for_sale: bool = False) -> QuerySet[Any]:
     rows: Any = InstanceType.objects.visible_to(actor).select_related("gpu_model")
-    return rows.launchable() if for_sale else rows
+    found: QuerySet[Any] = rows.launchable() if for_sale else rows
+    return found
 
 
 def list_images(*, actor: Actor, for_sale: bool = False) -> QuerySet[Any]:
     rows: Any = Image.objects.visible_to(actor)
-    return rows.launchable() if for_sale else rows
+    found: QuerySet[Any] = rows.launchable() if for_sale else rows
+    return found
 
 
 def list_models(*, actor: Actor) -> QuerySet[Any]:

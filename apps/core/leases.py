@@ -96,7 +96,7 @@ def take(row_class: type[Row], pk: object, *, ttl: timedelta, unless: str = "fal
     found = statements.fetch_one(statement, [uuid4(), ttl, meta.pk.get_db_prep_value(pk, connection)])
     if found is None:
         return None
-    row = columns.read(found)
+    row: Row | None = columns.read(found)
     assert row is not None
     row.taken_at = found[-1]
     return row

@@ -99,7 +99,10 @@ class ClusterList(Resource):
         return self.place.narrow(list_clusters(actor=self.actor))
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.annotate(node_count=Count("nodes", filter=~Q(nodes__state="retired"), distinct=True))
+        found: QuerySet[Any] = rows.annotate(
+            node_count=Count("nodes", filter=~Q(nodes__state="retired"), distinct=True)
+        )
+        return found
 
 
 class ClusterPage(Detail):

@@ -184,7 +184,10 @@ class EndpointList(Resource):
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         ready = Q(replicas__state=ReplicaState.READY)
-        return rows.select_related("region").annotate(ready_count=Count("replicas", filter=ready))
+        found: QuerySet[Any] = rows.select_related("region").annotate(
+            ready_count=Count("replicas", filter=ready)
+        )
+        return found
 
     def complete(self, rows: Sequence[Any]) -> None:
         found = lately(actor=self.actor, endpoints=rows)
@@ -268,7 +271,8 @@ class EndpointDetail(Detail):
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         ready = Q(replicas__state=ReplicaState.READY)
         named = rows.select_related("region", "revision__hardware", "canary__hardware", "previous")
-        return named.annotate(ready_count=Count("replicas", filter=ready))
+        found: QuerySet[Any] = named.annotate(ready_count=Count("replicas", filter=ready))
+        return found
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Endpoints")), self.url("endpoints"))]

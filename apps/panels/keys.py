@@ -135,7 +135,8 @@ class KeyList(Resource):
         return keys_here(self)
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:
-        return found.annotate(is_live=~ENDED)
+        rows: QuerySet[Any] = found.annotate(is_live=~ENDED)
+        return rows
 
 
 def team_here(view: Any) -> Team | None:
@@ -291,7 +292,7 @@ class KeyRotate(SecretPage):
     )
 
     @property
-    def intro(self) -> Any:  # type: ignore[override]
+    def intro(self) -> Any:
         key = rows.api_key(self.actor, self.pk)
         return f"{key.name} · {key.prefix}… · {', '.join(key.scopes)}"
 

@@ -48,7 +48,7 @@ class SubjectLimits(FormPage):
         raise NotImplementedError
 
     @property
-    def intro(self) -> Any:  # type: ignore[override]
+    def intro(self) -> Any:
         usual = in_force.levels()[self.level]
         numbers = {
             "requests": _("any number of")

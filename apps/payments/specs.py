@@ -52,4 +52,5 @@ def from_minor(amount: int, currency: str) -> Decimal:
 
 def later(attempts: int) -> timedelta:
     """When to look again after so many looks."""
-    return min(LOOK_AGAIN * 2 ** min(attempts, 10), LOOK_AT_MOST)
+    found: timedelta = min(LOOK_AGAIN * 2 ** min(attempts, 10), LOOK_AT_MOST)
+    return found

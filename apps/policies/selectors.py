@@ -194,7 +194,7 @@ def amount_of(metric: str, amount: int) -> str:
 
 def get_policy(*, kind: str, policy_id: str) -> Policy:
     """One policy of a kind; raises NotFound."""
-    found = MODELS[kind].objects.filter(pk=policy_id).first() if kind in MODELS else None
+    found: Policy | None = MODELS[kind].objects.filter(pk=policy_id).first() if kind in MODELS else None
     if found is None:
         raise NotFound(_("There is no such policy."))
     return found

@@ -31,9 +31,10 @@ class RegionQuerySet(TenantQuerySet):
     def with_kinds(self) -> "RegionQuerySet":
         """With `kinds`: the drivers of their active clusters, which is public knowledge."""
         active = Q(clusters__state=ClusterState.ACTIVE)
-        return self.annotate(
+        found: RegionQuerySet = self.annotate(
             kinds=ArrayAgg("clusters__kind", filter=active, distinct=True, default=Value([]))
         )
+        return found
 
 
 class Region(models.Model):

@@ -18,12 +18,14 @@ def list_regions(*, actor: Actor) -> QuerySet[Any]:
 
 def find_region(*, actor: Actor, region_id: str) -> Region:
     """A region as its staff sees it; raises NotFound."""
-    return _one(Region.objects.visible_to(actor).filter(pk=region_id), _("There is no such region."))
+    found: Region = _one(Region.objects.visible_to(actor).filter(pk=region_id), _("There is no such region."))
+    return found
 
 
 def get_region(*, actor: Actor, slug: str) -> Region:
     """A region as its staff sees it; raises NotFound."""
-    return _one(Region.objects.visible_to(actor).filter(slug=slug), _("There is no such region."))
+    found: Region = _one(Region.objects.visible_to(actor).filter(slug=slug), _("There is no such region."))
+    return found
 
 
 def list_clusters(*, actor: Actor) -> QuerySet[Any]:
@@ -32,7 +34,8 @@ def list_clusters(*, actor: Actor) -> QuerySet[Any]:
 
 def find_cluster(*, actor: Actor, cluster_id: str) -> Cluster:
     """A cluster as its region's staff sees it; raises NotFound."""
-    return _one(list_clusters(actor=actor).filter(pk=cluster_id), _("There is no such cluster."))
+    found: Cluster = _one(list_clusters(actor=actor).filter(pk=cluster_id), _("There is no such cluster."))
+    return found
 
 
 def regions_for_customers(*, actor: Actor) -> RegionQuerySet:

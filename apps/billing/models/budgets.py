@@ -63,7 +63,8 @@ class Budget(models.Model):
 
     @property
     def used_percent(self) -> Decimal:
-        return (self.spent * 100 / self.amount).quantize(Decimal("0.1"))
+        found: Decimal = (self.spent * 100 / self.amount).quantize(Decimal("0.1"))
+        return found
 
 
 class BudgetAlert(models.Model):

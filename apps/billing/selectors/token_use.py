@@ -35,7 +35,8 @@ class TokenSum:
 def requests_of(*, actor: Actor, team_id: str, since: datetime) -> "QuerySet[Any]":
     """The settled requests of a team that the actor may see, each with its `day`."""
     rows = TokenRequest.objects.visible_to(actor).filter(team_id=team_id, finished_at__gte=since)
-    return rows.annotate(day=TruncDate("finished_at", tzinfo=UTC))
+    found: QuerySet[Any] = rows.annotate(day=TruncDate("finished_at", tzinfo=UTC))
+    return found
 
 
 def by_group(rows: "QuerySet[Any]", group: str) -> list[TokenSum]:
@@ -60,7 +61,7 @@ def by_everything(rows: "QuerySet[Any]") -> "QuerySet[Any]":
 
 
 def _sums(rows: "QuerySet[Any]", *columns: str) -> "QuerySet[Any]":
-    return (
+    found: QuerySet[Any] = (
         rows.order_by()
         .values(*columns)
         .annotate(
@@ -72,6 +73,7 @@ def _sums(rows: "QuerySet[Any]", *columns: str) -> "QuerySet[Any]":
             amount=Sum(_AMOUNT),
         )
     )
+    return found
 
 
 def _labels(group: str, ids: Sequence[str]) -> dict[str, str]:

@@ -209,7 +209,7 @@ def _open_meter(values: dict[str, Any]) -> Meter:
     if not found:
         ensure_wallet(team_id=values["team"])
         found = statements.fetch_one(statement, values)
-    meter = columns.read(found)
+    meter: Meter | None = columns.read(found)
     assert meter is not None
     return meter
 

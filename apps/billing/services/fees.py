@@ -188,7 +188,10 @@ def _promised(commitment: Commitment, start: date, end: date) -> Decimal:
     """A part of a month is promised by its days."""
     first = start.replace(day=1)
     whole, part = (next_month(first) - first).days, (end - start).days
-    return commitment.amount if part == whole else (commitment.amount * part / whole).quantize(PLACES)
+    found: Decimal = (
+        commitment.amount if part == whole else (commitment.amount * part / whole).quantize(PLACES)
+    )
+    return found
 
 
 def _used(commitment: Commitment, start: date, end: date) -> Decimal:

@@ -45,7 +45,8 @@ def choose_list(*, actor: Actor, team: Team, book: str, at: datetime | None = No
     if start < now + NOTICE:
         raise Invalid(_("A price changes a minute from now at the earliest."), field="at")
     Team.objects.select_for_update(of=("self",)).get(pk=team.pk)
-    last = PriceListChoice.objects.filter(team=team).order_by("valid_from").last()
+    choices = PriceListChoice.objects.filter(team=team).order_by("valid_from")
+    last: PriceListChoice | None = choices.last()
     if last is not None and last.valid_from >= start:
         raise Conflict(_("Another choice is already scheduled for later."), field="at")
     if books.book_of(team.pk, start) == book and last is not None:

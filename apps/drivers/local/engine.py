@@ -136,7 +136,8 @@ def fetch(spec: dict[str, Any], told: Told) -> Path:
     weights = sorted(file["path"] for file in spec["files"] if file["path"].endswith(".gguf"))
     if not weights:
         raise Refused("This engine serves GGUF files only, and the model has none.")
-    return home / weights[0]
+    found: Path = home / weights[0]
+    return found
 
 
 def fetch_one(home: Path, file: dict[str, Any], tell: Any) -> None:

@@ -110,7 +110,8 @@ class ObjectStore:
             raise Transient("The object store is busy.", detail=answer.text[:500])
         if answer.is_error:
             raise Rejected("The object store refused a part.", detail=answer.text[:500])
-        return answer.headers.get("ETag", "")
+        found: str = answer.headers.get("ETag", "")
+        return found
 
     def parts(self, key: str, upload_id: str) -> Mapping[int, Part]:
         """The parts that have arrived, by number; raises Missing when the store knows no such upload."""

@@ -135,7 +135,7 @@ class Worker:
             exchange.review()
         for engine in self.plane.tables.engines.values():
             if engine.breaker.on_open is None:
-                engine.breaker.on_open = lambda e=engine: self._sick(e.row.id)  # type: ignore[misc]
+                engine.breaker.on_open = lambda e=engine: self._sick(e.row.id)
 
     def _sick(self, replica_id: str) -> None:
         self.plane.send(messages.Unhealthy(replica_id, "requests fail"))

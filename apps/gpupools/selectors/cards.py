@@ -36,11 +36,12 @@ def list_pools(*, actor: Actor) -> QuerySet[Any]:
     rows = GpuPool.objects.visible_to(actor).select_related("region", "gpu_model", "team")
     slices = GpuSlice.objects.filter(device__pool=OuterRef("pk"), is_offered=True)
     live = GpuHold.objects.filter(slice__device__pool=OuterRef("pk"), released_at=None)
-    return rows.annotate(
+    found: QuerySet[Any] = rows.annotate(
         cards=_count(GpuDevice.objects.filter(pool=OuterRef("pk")), "pool"),
         slots=_count(slices, "device__pool"),
         held=_count(live, "slice__device__pool"),
     )
+    return found
 
 
 def find_pool(*, actor: Actor, pool_id: str) -> GpuPool:
@@ -55,7 +56,10 @@ def with_holds(devices: QuerySet[Any]) -> QuerySet[Any]:
     """Each card with `slots` and `held`."""
     slices = GpuSlice.objects.filter(device=OuterRef("pk"), is_offered=True)
     live = GpuHold.objects.filter(slice__device=OuterRef("pk"), released_at=None)
-    return devices.annotate(slots=_count(slices, "device"), held=_count(live, "slice__device"))
+    found: QuerySet[Any] = devices.annotate(
+        slots=_count(slices, "device"), held=_count(live, "slice__device")
+    )
+    return found
 
 
 def with_cards(nodes: QuerySet[Any]) -> QuerySet[Any]:
@@ -63,11 +67,12 @@ def with_cards(nodes: QuerySet[Any]) -> QuerySet[Any]:
     cards = GpuDevice.objects.filter(node=OuterRef("pk"))
     live = GpuHold.objects.filter(slice__device__node=OuterRef("pk"), released_at=None)
     held = live.order_by().values("slice__device__node").annotate(n=Count("slice__device", distinct=True))
-    return nodes.annotate(
+    found: QuerySet[Any] = nodes.annotate(
         cards=_count(cards, "node"),
         cards_held=Coalesce(Subquery(held.values("n"), output_field=IntegerField()), 0),
         cards_sick=_count(cards.filter(~Q(health=DeviceHealth.HEALTHY) | Q(is_isolated=True)), "node"),
     )
+    return found
 
 
 def _count(rows: QuerySet[Any], by: str) -> Any:

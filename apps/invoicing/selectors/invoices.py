@@ -52,7 +52,8 @@ class WorkspaceSum:
 def invoices(actor: Actor, *, team_id: str | None = None) -> Rows:
     """Invoices the actor may see. A team sees its final ones, staff also drafts."""
     rows: Any = Invoice.objects.visible_to(actor).select_related("team", "entity")
-    return rows if team_id is None else rows.final().filter(team_id=team_id)
+    found: Rows = rows if team_id is None else rows.final().filter(team_id=team_id)
+    return found
 
 
 def find_invoice(actor: Actor, invoice_id: str, *, team_id: str | None = None) -> Invoice:
@@ -134,12 +135,13 @@ def runs(actor: Actor) -> Rows:
     """A month's runs with how far they are, for staff."""
     draft, parked = Q(invoices__state=InvoiceState.DRAFT), ~Q(invoices__parked_because="")
     rows: Any = InvoiceRun.objects.visible_to(actor)
-    return rows.annotate(
+    found: Rows = rows.annotate(
         invoices_made=Count("invoices", filter=~draft),
         drafts=Count("invoices", filter=draft),
         parked=Count("invoices", filter=draft & parked),
         billed=Sum("invoices__total"),
     )
+    return found
 
 
 def find_run(actor: Actor, run_id: str) -> InvoiceRun:
@@ -151,7 +153,8 @@ def find_run(actor: Actor, run_id: str) -> InvoiceRun:
 
 def credit_notes(actor: Actor, *, team_id: str | None = None) -> Rows:
     rows: Any = CreditNote.objects.visible_to(actor).select_related("invoice", "team")
-    return rows if team_id is None else rows.filter(team_id=team_id)
+    found: Rows = rows if team_id is None else rows.filter(team_id=team_id)
+    return found
 
 
 def find_credit_note(actor: Actor, note_id: str, *, team_id: str | None = None) -> CreditNote:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from apps.users.models import User
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class AccountAdapter(DefaultAccountAdapter):
     """Links lead to the portal's public address; a new person gets the language they signed up in."""
 
     def new_user(self, request: HttpRequest) -> User:

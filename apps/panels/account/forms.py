@@ -10,7 +10,7 @@ from django.core.validators import MaxLengthValidator
 from apps.users.models import User
 
 
-class SignupForm(AllauthSignupForm):  # type: ignore[misc]
+class SignupForm(AllauthSignupForm):
     """An address that is too long is refused, where allauth would cut it."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -18,7 +18,7 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
         self.fields["email"].validators.append(MaxLengthValidator(254))
 
 
-class UserTokenForm(AllauthUserTokenForm):  # type: ignore[misc]
+class UserTokenForm(AllauthUserTokenForm):
     """The link in a reset mail; an id that is none is answered like a stranger's."""
 
     def _get_user(self, uidb36: str) -> User | None:

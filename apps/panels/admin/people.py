@@ -136,7 +136,8 @@ class UserList(Resource):
         return selectors.people(self.actor)
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:
-        return found.annotate(team_count=Count("memberships", distinct=True))
+        rows: QuerySet[Any] = found.annotate(team_count=Count("memberships", distinct=True))
+        return rows
 
 
 class UserDetail(Detail):

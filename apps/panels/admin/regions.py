@@ -127,9 +127,10 @@ class RegionList(Resource):
     )
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.annotate(
+        found: QuerySet[Any] = rows.annotate(
             cluster_count=Count("clusters", distinct=True), node_count=Count("nodes", distinct=True)
         )
+        return found
 
 
 class RegionFields(forms.Form):

@@ -133,7 +133,8 @@ class TeamList(Resource):
     )
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:
-        return found.annotate(member_count=Count("memberships", distinct=True)).distinct()
+        rows: QuerySet[Any] = found.annotate(member_count=Count("memberships", distinct=True)).distinct()
+        return rows
 
 
 class TeamFields(forms.Form):

@@ -74,7 +74,8 @@ class GroupList(Resource):
     )
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.annotate(n=Count("nodes"))
+        found: QuerySet[Any] = rows.annotate(n=Count("nodes"))
+        return found
 
 
 class GroupFields(forms.Form):

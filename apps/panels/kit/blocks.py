@@ -255,7 +255,7 @@ class Copies(Block):
 class Html(Block):
     """A template of one's own for what no other block shows; it gets `block.context` as `c`."""
 
-    template: str  # type: ignore[misc]
+    template: str
     context: dict[str, Any] = field(default_factory=dict)
 
 

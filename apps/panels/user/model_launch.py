@@ -108,11 +108,13 @@ class ModelLaunch(FormPage):
 
     @cached_property
     def version(self) -> ModelVersion | None:
-        return _named(self.versions, "pk", self.asked.get("version"))
+        found: ModelVersion | None = _named(self.versions, "pk", self.asked.get("version"))
+        return found
 
     @cached_property
     def region(self) -> Region | None:
-        return _named(self.regions, "slug", self.asked.get("region"))
+        found: Region | None = _named(self.regions, "slug", self.asked.get("region"))
+        return found
 
     @cached_property
     def chosen(self) -> Chosen:

@@ -103,7 +103,7 @@ class MemberEdit(FormPage):
     sections = (Section(_("Role"), _("It counts from the member's next request."), ("role",)),)
 
     @property
-    def intro(self) -> Any:  # type: ignore[override]
+    def intro(self) -> Any:
         return rows.member(self.actor, self.pk).user.label
 
     def crumbs(self) -> list[tuple[str, str]]:
@@ -227,7 +227,8 @@ class InvitationList(Resource):
         return [(str(_("Members")), self.url("members"))]
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:
-        return found.annotate(is_open=OPEN).select_related("team")
+        rows: QuerySet[Any] = found.annotate(is_open=OPEN).select_related("team")
+        return rows
 
 
 class AuditPage(AuditList):

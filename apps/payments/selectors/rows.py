@@ -30,7 +30,8 @@ def payments(actor: Actor, *, team_id: str | None = None) -> Rows:
 
 
 def find_payment(actor: Actor, payment_id: str, *, team_id: str | None = None) -> Payment:
-    return _one(payments(actor, team_id=team_id), payment_id, _("There is no such payment."))
+    found: Payment = _one(payments(actor, team_id=team_id), payment_id, _("There is no such payment."))
+    return found
 
 
 def methods(actor: Actor, *, team_id: str) -> Rows:
@@ -40,7 +41,8 @@ def methods(actor: Actor, *, team_id: str) -> Rows:
 
 
 def find_method(actor: Actor, method_id: str, *, team_id: str) -> PaymentMethod:
-    return _one(methods(actor, team_id=team_id), method_id, _("There is no such card."))
+    found: PaymentMethod = _one(methods(actor, team_id=team_id), method_id, _("There is no such card."))
+    return found
 
 
 def setup_of(actor: Actor, *, team_id: str) -> PaymentCustomer | None:
@@ -60,7 +62,8 @@ def refunds(actor: Actor, *, team_id: str | None = None) -> Rows:
 
 
 def find_refund(actor: Actor, refund_id: str) -> Refund:
-    return _one(refunds(actor), refund_id, _("There is no such refund."))
+    found: Refund = _one(refunds(actor), refund_id, _("There is no such refund."))
+    return found
 
 
 def disputes(actor: Actor) -> Rows:
@@ -68,7 +71,8 @@ def disputes(actor: Actor) -> Rows:
 
 
 def find_dispute(actor: Actor, dispute_id: str) -> Dispute:
-    return _one(disputes(actor), dispute_id, _("There is no such dispute."))
+    found: Dispute = _one(disputes(actor), dispute_id, _("There is no such dispute."))
+    return found
 
 
 def events(actor: Actor) -> Rows:
@@ -81,7 +85,8 @@ def reconciliations(actor: Actor) -> Rows:
 
 
 def find_reconciliation(actor: Actor, row_id: str) -> Reconciliation:
-    return _one(reconciliations(actor), row_id, _("There is no such comparison."))
+    found: Reconciliation = _one(reconciliations(actor), row_id, _("There is no such comparison."))
+    return found
 
 
 def waiting(actor: Actor) -> dict[str, int]:

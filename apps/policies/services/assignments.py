@@ -28,7 +28,7 @@ def assign_defaults(*, team: Team) -> Assignment:
 @transaction.atomic
 def default_policy(*, kind: str) -> Policy:
     """What new teams get of a kind. Migrations make it; it is made again should somebody have lost it."""
-    found = MODELS[kind].objects.filter(is_default=True).first()
+    found: Policy | None = MODELS[kind].objects.filter(is_default=True).first()
     if found is not None:
         return found
     policy, is_new = MODELS[kind].objects.get_or_create(slug="standard", defaults={"name": "Standard"})

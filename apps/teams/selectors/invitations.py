@@ -39,7 +39,7 @@ def find_invitation(token: str, *, lock: bool = False) -> Invitation:
         raise BadInvitation("This invitation is not valid, or it has run out.") from error
     rows = Invitation.objects.select_related("team", "invited_by")
     rows = rows.select_for_update(of=("self",)) if lock else rows
-    invitation = rows.filter(pk=key).first()
+    invitation: Invitation | None = rows.filter(pk=key).first()
     if invitation is None or not secrets.compare_digest(invitation.secret_hash, hash_of(secret)):
         raise BadInvitation("This invitation is not valid, or it has run out.")
     if not _is_open(invitation, db_now()):

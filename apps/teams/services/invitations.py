@@ -127,7 +127,8 @@ def _join(actor: Actor, user: User, invitation: Invitation) -> Membership:
 
 
 def _owns(user: User, email: str) -> bool:
-    return EmailAddress.objects.filter(user=user, verified=True, email__iexact=email).exists()
+    found: bool = EmailAddress.objects.filter(user=user, verified=True, email__iexact=email).exists()
+    return found
 
 
 def _valid_email(email: str) -> str:

@@ -205,7 +205,7 @@ def _require_rule(actor: Actor, key: ApiKey) -> None:
 
 def _locked(key: ApiKey) -> ApiKey:
     rows = ApiKey.objects.select_related("team", "workspace", "user").select_for_update(of=("self",))
-    found = rows.filter(pk=key.pk).first()
+    found: ApiKey | None = rows.filter(pk=key.pk).first()
     if found is None:
         raise NotFound("There is no such API key.")
     return found

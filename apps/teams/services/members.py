@@ -73,12 +73,8 @@ def _remove(actor: Actor, member: Membership, action: str) -> None:
 
 
 def _locked(member: Membership) -> Membership:
-    found = (
-        Membership.objects.select_related("team", "user")
-        .select_for_update(of=("self",))
-        .filter(pk=member.pk)
-        .first()
-    )
+    rows = Membership.objects.select_related("team", "user").select_for_update(of=("self",))
+    found: Membership | None = rows.filter(pk=member.pk).first()
     if found is None:
         raise NotFound("This person is not in the team.")
     return found

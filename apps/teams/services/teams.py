@@ -79,7 +79,7 @@ def suspend_team(*, actor: Actor, team: Team, reason: str) -> Team:
     team = _locked(team)
     team.state = TEAM.target("suspend", team.state)
     team.suspended_because = reason.strip()[:200]
-    team.suspended_at = Now()  # type: ignore[assignment]
+    team.suspended_at = Now()
     team.save(update_fields=["state", "suspended_at", "suspended_because"])
     team.refresh_from_db()
     audit.record(actor=actor, action="team.suspended", target=team, reason=reason)
@@ -142,4 +142,5 @@ def _team_name(user: User) -> str:
 
 
 def _locked(team: Team) -> Team:
-    return Team.objects.select_for_update(of=("self",)).get(pk=team.pk)
+    found: Team = Team.objects.select_for_update(of=("self",)).get(pk=team.pk)
+    return found

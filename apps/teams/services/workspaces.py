@@ -62,7 +62,7 @@ def delete_workspace(*, actor: Actor, workspace: Workspace) -> None:
 
 def _locked(workspace: Workspace) -> Workspace:
     rows = Workspace.objects.select_related("team").select_for_update(of=("self",))
-    found = rows.filter(pk=workspace.pk).first()
+    found: Workspace | None = rows.filter(pk=workspace.pk).first()
     if found is None:
         raise NotFound("There is no such workspace.")
     return found

@@ -60,7 +60,8 @@ class ModelList(Resource):
         return list_models(actor=self.actor)
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.annotate(cards=Count("devices"))
+        found: QuerySet[Any] = rows.annotate(cards=Count("devices"))
+        return found
 
 
 class ModelFields(forms.Form):
