@@ -56,13 +56,16 @@ def list_budgets(*, actor: Actor) -> QuerySet[Budget]:
     return found
 
 
-def with_spent(found: QuerySet[Budget], now: datetime) -> QuerySet[Budget]:
+def with_spent(found: QuerySet[Any], now: datetime) -> QuerySet[Any]:
     """The same with `spent_now`, what is spent of the period that is running."""
     starts = [period_start(period, now) for period in BudgetPeriod.values]
     is_running = Q(pk__in=[])
     for period, start in zip(BudgetPeriod.values, starts, strict=True):
         is_running |= Q(period=period, period_start=start)
-    return found.annotate(spent_now=Case(When(is_running, then=F("spent")), default=Value(ZERO)))
+    rows: QuerySet[Any] = found.annotate(
+        spent_now=Case(When(is_running, then=F("spent")), default=Value(ZERO))
+    )
+    return rows
 
 
 def get_budget(*, actor: Actor, budget_id: str) -> Budget:

@@ -112,7 +112,7 @@ def credit_left(actor: Actor, wallet: Wallet) -> list[CreditGrant]:
     since = _unassigned(wallet).order_by().values("account_id").annotate(s=Sum("amount")).values("s")
     grants = credit_grants(actor, wallet.team_id).filter(remaining__gt=0, expired_at=None)
     found = list(grants.annotate(change=Subquery(since)))
-    spent = max(-((found[0].change if found else None) or ZERO), ZERO)  # type: ignore[attr-defined]
+    spent = max(-((found[0].change if found else None) or ZERO), ZERO)
     for grant in found:
         used = min(grant.remaining, spent)
         spent -= used

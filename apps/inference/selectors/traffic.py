@@ -117,7 +117,7 @@ def _bucket(step: timedelta) -> Func:
 
 def _figures(rows: QuerySet[Any], group: str) -> QuerySet[Any]:
     seconds = Extract(F("finished_at") - F("started_at"), "epoch", output_field=FloatField())
-    return (
+    found: QuerySet[Any] = (
         rows.order_by()
         .values(group)
         .annotate(
@@ -131,6 +131,7 @@ def _figures(rows: QuerySet[Any], group: str) -> QuerySet[Any]:
             first_p95=Percentile(F("first_ms") / 1000.0, 0.95),
         )
     )
+    return found
 
 
 def _said(row: dict[str, Any] | None) -> Figures:
