@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from uuid import uuid4
 import pytest
 
 from apps.billing.models import PriceVersion
-from apps.billing.services import charging, tokens, wallets
+from apps.billing.services import charging, fees, tokens, wallets
+from apps.billing.services.fees import NewCommitment, NewFee
 from apps.billing.specs import Rate, TokenUsage
+from apps.billing.states import FeePeriod
 from apps.core.actor import SYSTEM
 from apps.core.ids import new_id
 from apps.invoicing.specs import GRACE, Period
@@ -37,7 +39,7 @@ def table(name: str) -> dict[str, list[Row]]:
 
 CASES = {case: rows[0] for case, rows in table("cases").items()}
 TAXES, PRICES, USAGE = table("taxes"), table("prices"), table("usage")
-EXPECTED, LINES = table("expected"), table("lines")
+EXPECTED, LINES, AGREEMENTS = table("expected"), table("lines"), table("agreements")
 
 
 def moment(text: str) -> datetime:
@@ -54,9 +56,12 @@ def test_the_invoice_is_the_one_of_the_sheet(case):
     sheet, [wanted] = CASES[case], EXPECTED[case]
     team = prepare(sheet)
     versions = {row["product"]: price(sheet["currency"], row) for row in PRICES[case]}
+    for row in AGREEMENTS[case]:
+        agree(team, row)
     use(team, case, versions)
     year, _dash, month = sheet["month"].partition("-")
     period = Period.month(int(year), int(month))
+    fees.charge_due(now=period.end + timedelta(minutes=30))
     close(period, now=period.end + GRACE + timedelta(minutes=1))
     invoice = invoice_of(team)
     shown = (invoice.subtotal, invoice.discount, invoice.tax, invoice.total)
@@ -67,7 +72,7 @@ def test_the_invoice_is_the_one_of_the_sheet(case):
 
 
 def lines_of(invoice: Any) -> list[Any]:
-    kinds = ("usage", "prior_period")
+    kinds = ("usage", "prior_period", "fee")
     return [
         (
             line.kind == "prior_period", line.workspace, line.product, line.unit, line.quantity,
@@ -96,6 +101,18 @@ def prepare(sheet: Row) -> Any:
         wallets.grant_credit(actor=SYSTEM, team=team, amount=D(sheet["granted"]), reason="welcome")
     wallets.set_credit_limit(actor=SYSTEM, team=team, amount=D(sheet["credit_limit"]))
     return team
+
+
+def agree(team: Any, row: Row) -> None:
+    """A fee or commitment that the sheet names."""
+    until = date.fromisoformat(row["until"]) if row["until"] else None
+    what = {"name": row["name"], "amount": D(row["amount"]), "starts_on": date.fromisoformat(row["from"])}
+    if row["kind"] == "fee":
+        new = NewFee(period=FeePeriod.MONTH, included=D(row["included"]), ends_on=until, **what)
+        fees.add_fee(actor=SYSTEM, team=team, new=new)
+    else:
+        promise = NewCommitment(products=row["products"], ends_on=until, **what)
+        fees.add_commitment(actor=SYSTEM, team=team, new=promise)
 
 
 def price(currency: str, row: Row) -> PriceVersion:
