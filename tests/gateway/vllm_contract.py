@@ -77,7 +77,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder / "model")]
     command += [
         "--served-model-name",
-        "any",
+        f"model-{NAME}",
         "--host",
         "127.0.0.1",
         "--port",
