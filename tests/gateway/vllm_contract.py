@@ -46,8 +46,8 @@ fast = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token
 fast.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\\n{% endfor %}assistant:"
 fast.save_pretrained(folder)
 LlamaForCausalLM(LlamaConfig(
-    vocab_size=len(words), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=512, bos_token_id=0, eos_token_id=1,
+    vocab_size=len(words), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
+    num_key_value_heads=1, max_position_embeddings=512, bos_token_id=0, eos_token_id=1,
 )).save_pretrained(folder, safe_serialization=True)
 """
 ENVIRONMENT = {
