@@ -8,8 +8,9 @@ from django.apps import apps
 from django.db.models import Model, Q
 
 from apps.api.fields import read_id
+from apps.core.actor import ANONYMOUS
 from apps.core.ids import IdField, new_id
-from apps.core.tenancy import TenantQuerySet
+from apps.core.tenancy import TenantQuerySet, as_actor
 from apps.regions.models import Region
 from apps.teams.models import Team
 from apps.users.models import User
@@ -64,6 +65,13 @@ def anyones(prefix: str) -> str | None:
         return None
     found = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
     return str(found) if found else None
+
+
+def is_open(prefix: str, pk: str) -> bool:
+    """Whether the database shows it to whoever asks, as it does a pool that is sold to everybody."""
+    model = models_by_prefix()[prefix]
+    with as_actor(ANONYMOUS):
+        return model._default_manager.filter(pk=pk).exists()
 
 
 def table_of(prefix: str) -> str:

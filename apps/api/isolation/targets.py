@@ -14,7 +14,8 @@ Values = dict[str, str]
 class Targets:
     """The values of an address's variables, by what they stand for.
 
-    `guarded` limits foreign things to tables of these names: those that the database itself guards.
+    `guarded` limits foreign things to tables of these names: those that the database itself guards, and of
+    their rows to those that it does not show to everybody.
     """
 
     def __init__(self, world: World, guarded: frozenset[str] | None = None):
@@ -96,7 +97,10 @@ class Targets:
             return None
         if principal.workspace and specimens.has_workspace(prefix):
             return specimens.specimen(prefix, principal.home, outside=principal.workspace)
-        return self._specimen(prefix, principal.others)
+        found = self._specimen(prefix, principal.others)
+        if found and self.guarded is not None and specimens.is_open(prefix, found):
+            return None
+        return found
 
     def _specimen(self, prefix: str, owner: Owner) -> str | None:
         key = (prefix, owner)
