@@ -14,11 +14,11 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402
 
+from apps.core.proxies import client_of  # noqa: E402
 from apps.instances.reconcilers import open_console  # noqa: E402
 from apps.panels.terminal.socket import Terminal  # noqa: E402
 from hostedai.gateway import Gateway  # noqa: E402
 from hostedai.portal import Portal  # noqa: E402
-from hostedai.proxies import client_of  # noqa: E402
 
 _portal = Portal()
 _terminal = Terminal(open_console)

@@ -53,6 +53,7 @@ class Head:
     __slots__ = (
         "authorization",
         "expects",
+        "forwarded",
         "is_old",
         "length",
         "method",
@@ -69,6 +70,7 @@ class Head:
         self.length = -1
         self.expects = False
         self.is_old = False  # HTTP/1.0: no chunks in the answer
+        self.forwarded = b""  # X-Forwarded-For, all of them in order
         self.peer: bytes | None = None
         self.session: bytes | None = None
         self.wants: bytes | None = None
@@ -243,6 +245,8 @@ class RequestParser:
     def _by_15(self, head: Head, name: bytes, value: bytes) -> None:
         if name == b"x-hostedai-peer":
             head.peer = value
+        elif name == b"x-forwarded-for":
+            head.forwarded = head.forwarded + b"," + value if head.forwarded else value
 
     def _by_17(self, head: Head, name: bytes, value: bytes) -> None:
         if name == b"transfer-encoding":

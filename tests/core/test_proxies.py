@@ -2,7 +2,7 @@
 
 import pytest
 
-from hostedai.proxies import client_of
+from apps.core.proxies import client_of
 
 PEER = ("10.0.0.5", 40000)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from apps.teams.services import (
 )
 from tests.factories.teams import key_of, member_of
 from tests.gateway.engine import PROMPT_TOKENS, Engine, Plan
-from tests.gateway.stage import Gateway, Stage, make_stage, until
+from tests.gateway.stage import Gateway, Stage, gateway, make_stage, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
@@ -87,6 +88,7 @@ def test_refusals_have_openais_shape(running: Gateway, engine: Engine):
 
     def told(secret: str) -> tuple[int, str, str]:
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        headers["X-Forwarded-For"] = "203.0.113.9"  # no proxy stands in front: anybody may say so
         answer = httpx.post(url, json=stage.asking(), headers=headers, timeout=60)
         error = answer.json().get("error", {"type": "", "code": ""})
         assert answer.status_code == 200 or set(error) == {"message", "type", "param", "code"}
@@ -99,3 +101,22 @@ def test_refusals_have_openais_shape(running: Gateway, engine: Engine):
     assert told(reading.secret) == (403, "permission_error", "not_permitted")
     assert told(left.secret) == (401, "authentication_error", "bad_key")
     assert told(elsewhere.secret) == (403, "permission_error", "address_not_allowed")
+
+
+def test_behind_a_proxy_the_caller_is_who_the_proxy_saw(transactional_db: None, engine: Engine, folder: Path):
+    with gateway(folder, TRUSTED_PROXY_COUNT="1") as running:
+        stage = make_stage(running, engine.url, key={"allowed_networks": ("203.0.113.0/24", "2001:db8::/32")})
+
+        def told(*hops: str) -> int:
+            said = [("X-Forwarded-For", hop) for hop in hops]
+            headers = [*stage.headers.items(), *said]
+            url = f"{running.url}/v1/chat/completions"
+            return httpx.post(url, json=stage.asking(), headers=headers, timeout=60).status_code
+
+        until(lambda: told("203.0.113.9") == 200, "the gateway to know the key")
+        assert told("6.6.6.6, [2001:db8::7]:443") == 200
+        assert told("6.6.6.6", "203.0.113.9") == 200
+        assert told("203.0.113.9, 6.6.6.6") == 403  # the caller wrote the first
+        assert told("203.0.113.9", "6.6.6.6") == 403
+        assert told("nonsense") == 403
+        assert told() == 403  # not by way of the proxy: it comes from 127.0.0.1

@@ -3,6 +3,7 @@
 import hmac
 import time
 
+from apps.core.proxies import seen_by_proxies
 from apps.gateway import flights
 from apps.gateway.plane import asks, pages
 from apps.gateway.plane.limits import Verdict
@@ -63,11 +64,11 @@ class Exchange(Serving):
         return key
 
     def _ip(self) -> str:
-        """The caller's address; the portal, which proves itself, says for whom it asks."""
+        """The caller: whom the portal names, which proves itself; whom the proxies saw; or the peer."""
         token, _blank, address = (self.head.peer or b"").partition(b" ")
         if self.plane.peer_token and hmac.compare_digest(token, self.plane.peer_token):
             return address.decode("ascii", "replace")
-        return self.client.ip
+        return seen_by_proxies(self.head.forwarded, self.plane.trusted_proxies) or self.client.ip
 
     def _infer(self, kind: asks.Kind) -> None:
         assert self.key is not None

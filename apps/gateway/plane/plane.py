@@ -108,6 +108,7 @@ class Plane:
         self.tellers: dict[str, Teller] = {}
         self.receipts: dict[int, Request] = {}
         self.peer_token = b""
+        self.trusted_proxies = 0
         self.head_seconds = 10.0
         self.is_stopping = False
         self._numbers = count(1)

@@ -36,6 +36,7 @@ class Orders(msgspec.Struct):
     redis_url: str
     region: str
     peer_token: str
+    trusted_proxies: int
     file: int
     stop_seconds: float
     head_seconds: float
@@ -50,7 +51,7 @@ class Worker:
         redis = Redis(orders.redis_url, loop, limits.GREETING)
         self.plane = Plane(loop, redis, Spool(Path(orders.folder)), link)
         self.plane.tables.region, self.plane.peer_token = orders.region, orders.peer_token.encode()
-        self.plane.head_seconds = orders.head_seconds
+        self.plane.trusted_proxies, self.plane.head_seconds = orders.trusted_proxies, orders.head_seconds
         self.link = link
         self.stopping = asyncio.Event()
         self._seen: dict[str, tuple[int, float]] = {}

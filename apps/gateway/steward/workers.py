@@ -33,6 +33,7 @@ class Terms:
     redis_url: str
     region: str
     peer_token: str
+    trusted_proxies: int
     stop_seconds: float
     head_seconds: float
 
@@ -74,6 +75,7 @@ async def start(terms: Terms, taken: Callable[[Child, AnyMessage], None]) -> Chi
             redis_url=terms.redis_url,
             region=terms.region,
             peer_token=terms.peer_token,
+            trusted_proxies=terms.trusted_proxies,
             file=theirs.fileno(),
             stop_seconds=terms.stop_seconds,
             head_seconds=terms.head_seconds,

@@ -39,6 +39,7 @@ class Command(BaseCommand):
             redis_url=settings.REDIS_URL,
             region=settings.GATEWAY_REGION,
             peer_token=peer_token(settings.SECRET_KEY),
+            trusted_proxies=settings.TRUSTED_PROXY_COUNT,
             stop_seconds=settings.GATEWAY_STOP_SECONDS,
             head_seconds=settings.GATEWAY_HEAD_SECONDS,
         )
