@@ -5,6 +5,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from apps.core import tenancy
+from apps.gpupools.models import GpuPool
+from tests.factories.supply import make_pool, make_supply
+from tests.factories.teams import TeamFactory, actor_of
+
 pytestmark = pytest.mark.django_db
 
 # Rows that are read before anybody is known, by the packages that own them; nothing else may reach them.
@@ -62,3 +67,17 @@ def test_no_function_lends_its_owners_rights_through_a_search_path() -> None:
 
 def test_our_role_is_held_to_it() -> None:
     assert _rows("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user") == [(False,)]
+
+
+def test_pools_are_shown_to_everybody_unless_a_team_owns_them() -> None:
+    ours, theirs = TeamFactory(), TeamFactory()
+    supply = make_supply()
+    private = make_pool(supply.region, supply.model, team=theirs)
+    assert supply.pool is not None
+
+    def seen_by(team: Any) -> set[str]:
+        with tenancy.as_actor(actor_of(team)):
+            return set(GpuPool.objects.values_list("pk", flat=True))
+
+    assert seen_by(ours) == {supply.pool.pk}
+    assert seen_by(theirs) == {supply.pool.pk, private.pk}
