@@ -2,6 +2,7 @@
 
 from allauth.account.views import password_reset_from_key
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from apps.api import webhooks
 from apps.api.admin.v1.urls import launches
@@ -18,6 +19,8 @@ urlpatterns = [
         password_reset_from_key,
         name="account_reset_password_from_key",
     ),
+    # One page for all of one's security.
+    path("accounts/sessions/", RedirectView.as_view(pattern_name="account-security")),
     path("accounts/", include("allauth.urls")),
     path("webhooks/stripe", webhooks.stripe, name="webhook-stripe"),
     path("api/", include("apps.api.urls")),

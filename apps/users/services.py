@@ -84,12 +84,12 @@ def reactivate_user(*, actor: Actor, user: User) -> User:
 
 
 @transaction.atomic
-def end_sessions(*, actor: Actor, user: User) -> int:
-    """Sign a person out everywhere; returns from how many places."""
+def end_sessions(*, actor: Actor, user: User, but: str = "") -> int:
+    """Sign a person out everywhere, but from the session with that key; returns from how many places."""
     if actor.user_id != user.pk:
         actor.require(Permission.USER_MANAGE)
         _require_rank(actor, user)
-    sessions = list(UserSession.objects.filter(user=user))
+    sessions = list(UserSession.objects.filter(user=user).exclude(session_key=but))
     for session in sessions:
         session.end()
     audit.record(actor=actor, action="user.sessions_ended", target=user, sessions=len(sessions))

@@ -114,7 +114,10 @@ class Security(AccountView):
 
     def post(self, request: Any) -> HttpResponse:
         chosen = request.POST.get("end", "")
-        if chosen.isascii() and chosen.isdecimal() and len(chosen) < 18:
+        if chosen == "others":
+            services.end_sessions(actor=self.actor, user=request.user, but=request.session.session_key)
+            messages.success(request, _("All other sessions are ended."))
+        elif chosen.isascii() and chosen.isdecimal() and len(chosen) < 18:
             try:
                 services.end_session(actor=self.actor, session_id=int(chosen))
                 messages.success(request, _("The session is ended."))

@@ -71,7 +71,6 @@ ACCOUNT = (
     ("account_email", gettext_lazy("E-mail addresses")),
     ("account_change_password", gettext_lazy("Password")),
     ("mfa_index", gettext_lazy("Two-factor sign-in")),
-    ("usersessions_list", gettext_lazy("Sessions")),
 )
 
 

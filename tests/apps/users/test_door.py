@@ -192,8 +192,10 @@ def test_sessions_are_listed_and_the_others_are_ended(portal: Client) -> None:
     other = Client()
     for browser in (portal, other):
         sign_in(browser)
-    assert portal.get(reverse("usersessions_list")).context["session_count"] == 2
-    portal.post(reverse("usersessions_list"))
+    page = portal.get(reverse("usersessions_list"), follow=True)
+    assert page.redirect_chain == [(reverse("account-security"), 302)]
+    assert len(page.context["sessions"]) == 2
+    portal.post(reverse("account-security"), {"end": "others"})
     assert other.get(reverse("mfa_index")).status_code == 302
     assert portal.get(reverse("mfa_index")).status_code == 200
     assert UserSession.objects.count() == 1
@@ -268,7 +270,7 @@ def test_every_page_of_the_door_renders_for_the_signed_in(portal: Client) -> Non
     portal.post(reverse("account_reauthenticate"), {"password": PASSWORD})
     for name in (
         "account_email", "account_change_password", "mfa_index", "mfa_activate_totp", "mfa_add_webauthn",
-        "mfa_list_webauthn", "usersessions_list", "account_logout", "account_reauthenticate",
+        "mfa_list_webauthn", "account-security", "account_logout", "account_reauthenticate",
     ):  # fmt: skip
         answer = portal.get(reverse(name))
         assert answer.status_code == 200, name
