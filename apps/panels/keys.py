@@ -14,6 +14,7 @@ from apps.core.clock import db_now
 from apps.core.permissions import Permission
 from apps.inference.services import limits
 from apps.inference.specs import Limits
+from apps.panels import permissions
 from apps.panels.account.recent import confirm_first
 from apps.panels.kit import (
     Action,
@@ -192,7 +193,7 @@ class SecretPage(FormPage):
 class KeyFields(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What uses it: “backup script”."))
     workspace = forms.ChoiceField(label=_("Workspace"), required=False)
-    scopes = forms.MultipleChoiceField(label=_("May"), widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
     lasting = forms.ChoiceField(label=_("Ends after"), choices=LASTING, required=False, initial="90")
     allowed_networks = forms.CharField(
         label=_("Only from"),
@@ -249,8 +250,8 @@ class KeyNew(SecretPage):
     def form(self, data: Any = None) -> forms.Form:
         form = super().form(data)
         team = team_here(self)
-        held = sorted(str(one) for one in rows.grantable(self.actor, team))
-        form.fields["scopes"].choices = [(one, one) for one in held]  # type: ignore[attr-defined]
+        held = rows.grantable(self.actor, team)
+        form.fields["scopes"].choices = permissions.choices(held)  # type: ignore[attr-defined]
         if team is None:
             for name in ("workspace", *INFERENCE_FIELDS):
                 del form.fields[name]
@@ -294,7 +295,9 @@ class KeyRotate(SecretPage):
     @property
     def intro(self) -> Any:
         key = rows.api_key(self.actor, self.pk)
-        return f"{key.name} · {key.prefix}… · {', '.join(key.scopes)}"
+        return (
+            f"{key.name} · {key.prefix}… · {', '.join(str(permissions.name_of(one)) for one in key.scopes)}"
+        )
 
     def save(self, data: dict[str, Any]) -> Any:
         key = rows.api_key(self.actor, self.pk)

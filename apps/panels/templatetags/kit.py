@@ -63,6 +63,21 @@ def kind(field: BoundField) -> str:
 
 
 @register.filter
+def grouped(field: BoundField) -> list[tuple[Any, list[Any]]]:
+    """A field's options by the group that they are declared in; those in none have "" for it."""
+    options = iter(field)
+    found: list[tuple[Any, list[Any]]] = []
+    for label, inner in field.field.choices:  # type: ignore[attr-defined]
+        if isinstance(inner, list | tuple):
+            found.append((label, [next(options) for _one in inner]))
+        elif found and not found[-1][0]:
+            found[-1][1].append(next(options))
+        else:
+            found.append(("", [next(options)]))
+    return found
+
+
+@register.filter
 def initials(user: Any) -> str:
     words = str(getattr(user, "label", user)).replace("@", " ").replace(".", " ").split()
     return "".join(word[0] for word in words[:2]).upper() or "?"

@@ -10,7 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.core import tenancy
-from apps.core.permissions import Role
+from apps.core.permissions import Permission, Role
+from apps.panels import permissions
 from apps.teams.models import ApiKey, Membership, Team
 from apps.teams.selectors.actors import actor_for_key
 from apps.teams.services import create_workspace, invite_member
@@ -316,3 +317,16 @@ class TestOneself:
     def test_the_signed_out_are_sent_to_the_door(self) -> None:
         for page in ("/account", "/account/security", "/account/teams/new"):
             assert Client().get(page).url.startswith("/accounts/login/")
+
+
+def test_every_permission_has_a_name_and_stands_in_one_group() -> None:
+    named = [one for _group, names in permissions.GROUPS for one in names]
+    assert sorted(named) == sorted(Permission)
+
+
+def test_keys_are_offered_what_one_holds_in_words(team: Team, browser: Client) -> None:
+    page = browser.get(at(team, "api-keys/new")).content.decode()
+    assert "Launch machines" in page
+    assert 'value="instance:create"' in page
+    assert "Give staff roles" not in page
+    assert ">instance:create<" not in page
