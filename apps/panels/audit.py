@@ -6,7 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.audit.models import Record
 from apps.core.permissions import Permission
-from apps.panels.kit import Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.kit import Column, Empty, Filter, Happened, Resource, SavedView, cells
+from apps.panels.subjects import page_of
 from apps.panels.words import readable
 
 KINDS = (
@@ -18,6 +19,12 @@ KINDS = (
 
 def action_of(record: Record) -> Any:
     return readable(record.action)
+
+
+def happened(view: Any, record: Record, why: str) -> Happened:
+    """A record as a line of a timeline."""
+    text = f"{action_of(record)} · {record.target_label}"
+    return Happened(text, record.at, why, url=page_of(view.place, record.target_id))
 
 
 def who_of(record: Record) -> Any:
@@ -53,6 +60,7 @@ class AuditList(Resource):
             what_of,
             sort="target_label",
             text=lambda one: f"{one.target_type} {one.target_id}",
+            to=lambda view, one: page_of(view.place, one.target_id),
         ),
         Column("who", _("Who"), who_of, sort="actor_label", text=lambda one: one.actor_label),
         Column("data", _("Particulars"), lambda one: cells.muted(detail_of(one)), priority=3, text=detail_of),

@@ -343,7 +343,12 @@ class NodePage(Detail):
     def main_events(self) -> list[Any]:
         found = operations_of(actor=self.actor, target_id=self.object.pk)[:30]
         items = [
-            Happened(words.kind(one.kind), one.created_at, one.error_message or one.actor_label)
+            Happened(
+                words.kind(one.kind),
+                one.created_at,
+                one.error_message or one.actor_label,
+                url=self.url("operation", pk=one.pk),
+            )
             for one in found
         ]
         return [Events(_("Operations"), items, _("Nothing has been done to this node yet."))]

@@ -25,6 +25,7 @@ from apps.panels.kit import (
     Steps,
     cells,
 )
+from apps.panels.subjects import page_of
 
 
 def cancel(view: Any, operation: Operation) -> None:
@@ -77,6 +78,10 @@ def steps_of(found: list[OperationStep]) -> list[Step]:
     ]
 
 
+def _target(view: Any, one: Operation) -> str:
+    return page_of(view.place, one.target_id)
+
+
 class OperationList(Resource):
     title = _("Operations")
     permission = Permission.OPERATION_READ
@@ -106,7 +111,7 @@ class OperationList(Resource):
             to="operation",
             text=lambda one: words.kind(one.kind),
         ),
-        Column("target_name", _("Target"), sort="target_name"),
+        Column("target_name", _("Target"), sort="target_name", to=_target),
         Column(
             "state", _("State"), lambda one: cells.status(one.state, one.get_state_display()), sort="state"
         ),
@@ -173,7 +178,7 @@ class OperationDetail(Detail):
         one = self.object
         facts = [
             (_("Asked by"), one.actor_label),
-            (_("Target"), one.target_name),
+            (_("Target"), cells.link(one.target_name, _target(self, one))),
             (_("Started"), cells.exact(one.created_at)),
             (_("Finished"), cells.exact(one.finished_at) if one.finished_at else None),
             (_("Took"), cells.duration(seconds_of(one))),
@@ -202,7 +207,13 @@ class EventList(Resource):
     )
     columns = (
         Column("type", _("What"), lambda one: words.event(one.type), main=True, text=lambda one: one.type),
-        Column("subject", _("To"), lambda one: cells.mono(one.subject), text=lambda one: one.subject),
+        Column(
+            "subject",
+            _("To"),
+            lambda one: cells.mono(one.subject),
+            text=lambda one: one.subject,
+            to=lambda view, one: page_of(view.place, one.subject),
+        ),
         Column(
             "why",
             _("Why"),

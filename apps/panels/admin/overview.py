@@ -90,7 +90,11 @@ class Overview(Page):
         ]
         running = [
             Happened(
-                f"{words.kind(one.kind)}: {one.target_name}", one.created_at, f"{one.progress} %", "info"
+                f"{words.kind(one.kind)}: {one.target_name}",
+                one.created_at,
+                f"{one.progress} %",
+                "info",
+                self.url("operation", pk=one.pk),
             )
             for one in list_operations(actor=self.actor).filter(state__in=OPEN).order_by("-pk")[:8]
         ]

@@ -12,7 +12,7 @@ from apps.core.errors import Invalid
 from apps.core.permissions import Permission, Role
 from apps.panels import staff
 from apps.panels.account.recent import confirm_first
-from apps.panels.audit import AuditList, action_of
+from apps.panels.audit import AuditList, happened
 from apps.panels.kit import (
     Action,
     Column,
@@ -22,7 +22,6 @@ from apps.panels.kit import (
     Facts,
     Filter,
     FormPage,
-    Happened,
     Link,
     Resource,
     SavedView,
@@ -169,7 +168,7 @@ class UserDetail(Detail):
 
     def main_overview(self) -> list[Any]:
         found = records(self.actor).filter(user_id=self.object.pk).order_by("-id")[:20]
-        lines = [Happened(f"{action_of(one)} · {one.target_label}", one.at, one.ip or "") for one in found]
+        lines = [happened(self, one, one.ip or "") for one in found]
         return [Events(_("What this person did"), lines, _("Nothing yet"))]
 
     def aside_overview(self) -> list[Any]:

@@ -10,7 +10,7 @@ from apps.audit.selectors import records
 from apps.core.errors import Invalid
 from apps.core.money import DEFAULT_CURRENCY
 from apps.core.permissions import Permission
-from apps.panels.audit import action_of
+from apps.panels.audit import happened
 from apps.panels.kit import (
     Action,
     Column,
@@ -20,7 +20,6 @@ from apps.panels.kit import (
     Facts,
     Filter,
     FormPage,
-    Happened,
     Link,
     Note,
     Resource,
@@ -210,7 +209,7 @@ class TeamDetail(Detail):
 
     def main_overview(self) -> list[Any]:
         found = records(self.actor).filter(team_id=self.object.pk).order_by("-id")[:15]
-        lines = [Happened(f"{action_of(one)} · {one.target_label}", one.at, one.actor_label) for one in found]
+        lines = [happened(self, one, one.actor_label) for one in found]
         audit = (_("All"), f"{self.url('audit')}?q={self.object.name}")
         return [Events(_("What happened"), lines, _("Nothing yet"), audit)]
 

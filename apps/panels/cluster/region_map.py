@@ -125,7 +125,11 @@ class RegionMap(Page):
         found = self.place.narrow(list_operations(actor=self.actor)).filter(state__in=OPEN)
         running = [
             Happened(
-                f"{words.kind(one.kind)}: {one.target_name}", one.created_at, f"{one.progress} %", "info"
+                f"{words.kind(one.kind)}: {one.target_name}",
+                one.created_at,
+                f"{one.progress} %",
+                "info",
+                self.url("operation", pk=one.pk),
             )
             for one in found.order_by("-pk")[:8]
         ]

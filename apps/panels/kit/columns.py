@@ -16,7 +16,7 @@ class Column:
 
     `sort` is the ORM path (or several) to order by. `priority` 2 and 3 leave narrow screens first.
     `text(row)` is what the CSV file says; by default the attribute `name`. `to` is a route of the
-    panel that the cell links to, given the row's `pk`.
+    panel that the cell links to, given the row's `pk`, or `to(view, row)` an address.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Column:
     mono: bool = False
     priority: int = 1
     text: Callable[[Any], Any] | None = None
-    to: str = ""
+    to: str | Callable[[Any, Any], str] = ""
 
     @property
     def css(self) -> str:
@@ -57,9 +57,11 @@ def _attribute(row: Any, name: str) -> Any:
     return row
 
 
-def _address(view: Any, name: str, row: Any) -> str:
+def _address(view: Any, to: str | Callable[[Any, Any], str], row: Any) -> str:
+    if callable(to):
+        return to(view, row)
     try:
-        return str(view.url(name, pk=row.pk))
+        return str(view.url(to, pk=row.pk))
     except NoReverseMatch:
         return ""
 

@@ -8,6 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.catalog.models import Image, InstanceType
+from apps.core.actor import PLATFORM
 from apps.core.clock import db_now
 from apps.core.ids import new_id
 from apps.core.permissions import Role
@@ -15,6 +16,10 @@ from apps.gpupools.models import GpuDevice, GpuPool
 from apps.gpupools.services.reservations import reserve
 from apps.nodes.models import Node, ResourceGroup
 from apps.operations.models import Operation
+from apps.operations.services import emit
+from apps.panels import subjects
+from apps.panels.kit.places import Place
+from apps.panels.subjects import page_of
 from apps.policies.models import (
     Assignment,
     ImagePolicy,
@@ -274,3 +279,12 @@ def test_a_host_is_added_and_its_steps_are_watched(supply: Supply) -> None:
     viewer = browser_of(region_staff(Role.REGION_VIEWER, supply.region))
     assert viewer.get(f"{nodes}/new").status_code == 404
     assert viewer.post(f"{nodes}/{node.pk}", {"action": "revoke"}).status_code in (302, 404)
+
+
+def test_what_is_told_of_a_thing_leads_to_it(supply: Supply, admin: Client) -> None:
+    place = Place("admin", PLATFORM)
+    assert all(page_of(place, new_id(kind)) for kind in subjects.ROUTES)
+    assert page_of(place, "nothing") == ""
+    node = supply.nodes[0]
+    emit(type="node.note_set", subject=node.pk, region_id=supply.region.pk)
+    assert f'href="/admin/nodes/{node.pk}"' in look(admin, "/admin/events")
