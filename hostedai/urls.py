@@ -5,8 +5,8 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from apps.api import webhooks
-from apps.api.admin.v1.urls import launches
 from apps.api.agent import program
+from apps.api.audiences import AUDIENCES
 from hostedai import health
 
 urlpatterns = [
@@ -24,10 +24,9 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("webhooks/stripe", webhooks.stripe, name="webhook-stripe"),
     path("api/", include("apps.api.urls")),
-    # Where agents have always reported; the Admin panel's pages of the same beginning come after.
     path("agent/hostedai-agent.pyz", program.packed, name="agent-program"),
-    path("admin/", include("apps.api.agent.v1.urls")),
-    path("admin/", include(launches)),
+    # Before the Admin panel, whose pages begin alike.
+    *[path("", include(one.older)) for one in AUDIENCES if one.older],
     path("", include("apps.panels.urls")),
 ]
 

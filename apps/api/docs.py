@@ -40,7 +40,7 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
         "audiences": AUDIENCES,
         "api": found,
         "nouns": list(nouns(found)),
-        "base_url": f"{settings.PUBLIC_URL}{min(found['paths'])}",
+        "base_url": f"{settings.PUBLIC_URL}{next(iter(found['paths']))}",
     }
     return render(request, "api/docs.html", shown)
 

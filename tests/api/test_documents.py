@@ -7,26 +7,56 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.urls import resolve
 
 from apps.api.audiences import AUDIENCES, Audience
 from apps.api.docs import path_of
-from apps.api.isolation.routes import routes
+from apps.api.isolation.routes import Route, routes
 
 
 def test_the_committed_documents_are_up_to_date() -> None:
     call_command("openapi", "--check", stdout=StringIO())
 
 
+def served(audience: Audience) -> list[Route]:
+    return [one for one in routes() if one.face == "api" and one.audience == audience.name]
+
+
 @pytest.mark.parametrize("audience", AUDIENCES, ids=lambda one: one.name)
-def test_every_route_is_described(audience: Audience) -> None:
+def test_every_address_is_described_once_and_leads_there(audience: Audience) -> None:
     paths = json.loads(path_of(audience).read_text())["paths"]
-    described = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
-    served = [one for one in routes() if one.face == "api" and one.audience == audience.name]
-    own = [one for one in served if one.template.startswith(f"/{audience.prefix}")]
-    assert described == {str(one) for one in own}
-    # What older clients call is the same call at another address.
-    assert {(one.view, one.action) for one in served} == {(one.view, one.action) for one in own}
-    assert all("summary" in call for item in paths.values() for call in item.values())
+    assert sorted(map(str, served(audience))) == sorted(
+        f"{method.upper()} {path}" for path, item in paths.items() for method in item
+    )
+    calls = [call for item in paths.values() for call in item.values()]
+    assert all(call["summary"] for call in calls)
+    assert len({call["operationId"] for call in calls}) == len(calls)
+    for route in served(audience):
+        found = resolve(re.sub(r"{\w+}", "x", route.template)).func
+        assert (found.cls, found.actions[route.method]) == (route.view, route.action)
+
+
+@pytest.mark.parametrize(
+    ("audience", "addresses"),
+    [
+        ("user", {"POST /cost/estimate", "GET /cost/advice", "GET /sse/stream"}),
+        ("admin", {"POST /admin/instances/launch", "GET /admin/instances/status"}),
+        ("cluster", set()),
+        ("agent", {"POST /admin/nodes/register", "POST /admin/nodes/{id}/heartbeat"}),
+    ],
+)
+def test_an_older_address_is_described_as_the_call_it_is(audience: str, addresses: set[str]) -> None:
+    known = next(one for one in AUDIENCES if one.name == audience)
+    paths = json.loads(path_of(known).read_text())["paths"]
+    older = [one for one in served(known) if not one.template.startswith(f"/{known.prefix}")]
+    assert set(map(str, older)) == addresses
+    calls = {(one.view, one.action): one for one in served(known) if one not in older}
+    for route in older:
+        now = calls[route.view, route.action]
+        here, there = paths[route.template][route.method], paths[now.template][now.method]
+        own = {"operationId", "description", "tags"}
+        assert {name for name in there if here[name] != there[name]} == own
+        assert str(now) in here["description"]
 
 
 @pytest.mark.parametrize("audience", AUDIENCES, ids=lambda one: one.name)

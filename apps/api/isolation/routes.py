@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.api.base import ApiViewSet
 from apps.core.permissions import Permission
 
 # What anybody may ask for; everything else must declare a permission.
@@ -18,12 +19,6 @@ PUBLIC = re.compile(
 BY_CALLER = re.compile(r"/|/events|/palette|/tasks|/account(/.*)?|/invitations/{token}")
 # The signature on what is sent there is the permission to send it.
 BY_SIGNATURE = re.compile(r"/webhooks/stripe")
-FACES = {
-    "api": re.compile(
-        r"/api/(user|admin|cluster|agent)/v1/|/admin/nodes/(register|{id}/heartbeat)\Z|/admin/instances/(launch|status)\Z"
-    ),
-    "panel": re.compile(r"/(console|admin|cluster)/"),
-}
 WRITING = frozenset({"post", "put", "patch", "delete"})
 
 
@@ -80,7 +75,7 @@ def routes() -> list[Route]:
     """All routes of the APIs and the panels that declare what they need."""
     found: list[Route] = []
     for template, view in addresses():
-        if hasattr(view, "cls") and hasattr(view, "actions") and FACES["api"].match(template):
+        if issubclass(getattr(view, "cls", object), ApiViewSet):
             audience = view.cls.audience
             found += [
                 Route("api", audience, template, method, action, view.cls)

@@ -108,7 +108,6 @@ router.register("service-policies", ServicePolicyViewSet, "service-policies")
 router.register("instance-type-policies", TypePolicyViewSet, "instance-type-policies")
 router.register("image-policies", ImagePolicyViewSet, "image-policies")
 
-# `hostedai.urls` repeats these two where the older systems' clients look for them.
 launches = [
     path("instances/launch", LaunchViewSet.as_view({"post": "create"}), name="launch"),
     path("instances/status", LaunchViewSet.as_view({"get": "retrieve"}), name="launch-status"),

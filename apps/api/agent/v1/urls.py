@@ -1,4 +1,4 @@
-"""Addresses of the Agent API; `hostedai.urls` repeats them where the older systems' agents look for them."""
+"""Addresses of the Agent API."""
 
 from rest_framework.routers import SimpleRouter
 

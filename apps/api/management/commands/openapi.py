@@ -13,6 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from apps.api.audiences import AUDIENCES, Audience
 from apps.api.docs import path_of
 from apps.api.errors import PROBLEM
+from apps.api.isolation.routes import routes
 
 
 class Command(BaseCommand):
@@ -46,6 +47,7 @@ def generate(audience: Audience) -> str:
     if troubles:
         raise CommandError("\n".join(map(str, troubles)))
     _share_problems(document)
+    _describe_older(document, audience)
     document["info"] |= {"title": audience.title, "description": audience.about}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -60,3 +62,17 @@ def _share_problems(document: dict[str, Any]) -> None:
                 problem, answers[status] = answers[status], shared
                 problem["description"] = "A refusal; `code` says which."
                 document["components"].setdefault("responses", {})["Problem"] = problem
+
+
+def _describe_older(document: dict[str, Any], audience: Audience) -> None:
+    """At an older address stands what its call says, under an id of its own, after all others."""
+    served = [one for one in routes() if one.face == "api" and one.audience == audience.name]
+    known = {(one.view, one.action): one for one in served if one.template in document["paths"]}
+    for older in [one for one in served if one.template not in document["paths"]]:
+        call = known[older.view, older.action]
+        described = document["paths"][call.template][call.method]
+        document["paths"].setdefault(older.template, {})[older.method] = described | {
+            "operationId": f"older_{described['operationId']}",
+            "description": f"The same call as `{call}`.",
+            "tags": ["older-addresses"],
+        }
