@@ -169,7 +169,7 @@ def _read(instance: Any, path: str) -> Any:
 
 
 def calls_for(shown: type[InstanceOut]) -> Mapping[str, Call]:
-    """What staff may do with machines that are their customers'."""
+    """What everybody may do with the machines they see."""
     return {
         "list": Call(Permission.INSTANCE_READ, shown, summary="List instances"),
         "retrieve": Call(Permission.INSTANCE_READ, shown, summary="Look at an instance"),
@@ -181,8 +181,8 @@ def calls_for(shown: type[InstanceOut]) -> Mapping[str, Call]:
     }
 
 
-class StaffInstanceActions(ApiViewSet, abstract=True):
-    """Machines of customers, in the hands of staff."""
+class InstanceActions(ApiViewSet, abstract=True):
+    """Machines, in the hands of whoever may see them."""
 
     id_prefix = "ins"
     filters = StaffInstanceFilters
@@ -200,7 +200,7 @@ class StaffInstanceActions(ApiViewSet, abstract=True):
 
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, id: str) -> Response:
-        """The system is asked to shut down, then its power is cut."""
+        """The system is asked to shut down, then its power is cut. A stopped machine pays for its disk."""
         return self._wished(services.stop_instance, id)
 
     @action(detail=True, methods=["post"])

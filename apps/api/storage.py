@@ -1,11 +1,18 @@
 """Volumes and snapshots as the APIs show them."""
 
+from collections.abc import Mapping
+
 import django_filters
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from apps.api.base import ApiViewSet, Call
 from apps.api.fields import RowOut
+from apps.core.permissions import Permission
+from apps.storage import selectors
 from apps.storage.models import Snapshot, Volume
-from apps.storage.states import SnapshotState, VolumeState
+from apps.storage.states import VolumeState
 
 
 class VolumeFilters(django_filters.FilterSet):
@@ -34,10 +41,26 @@ class StaffVolumeOut(VolumeOut):
         fields = (*VolumeOut.Meta.fields, "team_id")
 
 
-class SnapshotFilters(django_filters.FilterSet):
-    """What snapshots may be asked for."""
+class VolumeActions(ApiViewSet, abstract=True):
+    """Disks, as whoever may see them looks at them."""
 
-    state = django_filters.MultipleChoiceFilter(choices=SnapshotState.choices)
+    id_prefix = "vol"
+    filters = VolumeFilters
+
+    def list(self, request: Request) -> Response:
+        """Newest first; deleted ones are left out."""
+        return self.page(selectors.list_volumes(actor=self.actor))
+
+    def retrieve(self, request: Request, id: str) -> Response:
+        """One disk."""
+        return self.answer(selectors.find(selectors.list_volumes(actor=self.actor), self.id_of("vol", id)))
+
+
+def volume_calls(shown: type[VolumeOut]) -> Mapping[str, Call]:
+    return {
+        "list": Call(Permission.VOLUME_READ, shown, summary="List volumes"),
+        "retrieve": Call(Permission.VOLUME_READ, shown, summary="Look at a volume"),
+    }
 
 
 class SnapshotOut(RowOut):

@@ -58,6 +58,11 @@ class Turn(Generic[Row, Seen]):
             if name != "due_at":
                 setattr(row, name, value)
 
+    def entering(self, state: str) -> dict[str, Any]:
+        """What every transition writes: the state, since when, and that nothing was tried in it yet."""
+        detail = self.reason.detail if self.reason else ""
+        return {"state": state, "state_at": self.now, "asked_at": None, "attempts": 0, "last_error": detail}
+
     def rest(self, *, due_in: timedelta | None, **changes: Any) -> None:
         """Give the lease back; raises WishChanged when there is a new wish to look at first."""
         self.write({**given_back(due_in), **changes})

@@ -3,7 +3,7 @@ those who run it."""
 
 import re
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model
@@ -17,6 +17,8 @@ from apps.core.actor import Actor
 from apps.core.errors import Conflict, Invalid
 from apps.core.permissions import Permission
 from apps.operations import services as operations
+
+Offered = TypeVar("Offered", InstanceType, Image)
 
 _SLUG = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
@@ -57,11 +59,7 @@ def describe_instance_type(
 def move_instance_type(*, actor: Actor, kind: InstanceType, event: str) -> InstanceType:
     """Publish, deprecate or retire a shape; what runs of it goes on."""
     actor.require(Permission.CATALOG_MANAGE)
-    kind = InstanceType.objects.select_for_update(of=("self",), no_key=True).get(pk=kind.pk)
-    kind.state = OFFER.target(event, kind.state)
-    kind.save(update_fields=["state"])
-    _note(actor, kind, f"instance_type.{event}")
-    return kind
+    return _moved(actor, kind, "instance_type", event)
 
 
 @transaction.atomic
@@ -114,11 +112,7 @@ def replace_image(*, actor: Actor, image: Image, checksum: str, source: str, siz
 def move_image(*, actor: Actor, image: Image, event: str) -> Image:
     """Publish, deprecate or retire an image; machines made of it stay."""
     actor.require(Permission.CATALOG_MANAGE)
-    image = Image.objects.select_for_update(of=("self",), no_key=True).get(pk=image.pk)
-    image.state = OFFER.target(event, image.state)
-    image.save(update_fields=["state"])
-    _note(actor, image, f"image.{event}")
-    return image
+    return _moved(actor, image, "image", event)
 
 
 @transaction.atomic
@@ -145,6 +139,14 @@ def update_model(*, actor: Actor, model: GpuModel, spec: ModelSpec) -> GpuModel:
     model.save(update_fields=[*changes])
     _note(actor, model, "gpu_model.updated")
     return model
+
+
+def _moved(actor: Actor, row: Offered, noun: str, event: str) -> Offered:
+    found: Offered = type(row).objects.select_for_update(of=("self",), no_key=True).get(pk=row.pk)
+    found.state = OFFER.target(event, found.state)
+    found.save(update_fields=["state"])
+    _note(actor, found, f"{noun}.{event}")
+    return found
 
 
 def _fields(spec: TypeSpec | ImageSpec | ModelSpec) -> dict[str, Any]:

@@ -44,14 +44,7 @@ def move(turn: Turn, event: str) -> None:
     """
     instance = turn.row
     before = instance.state
-    changes: dict[str, Any] = {
-        "state": MACHINE.target(event, before),
-        "state_at": turn.now,
-        "asked_at": None,
-        "attempts": 0,
-        "last_error": turn.reason.detail if turn.reason else "",
-        **_FIELDS.get(event, _nothing)(turn),
-    }
+    changes = turn.entering(MACHINE.target(event, before)) | _FIELDS.get(event, _nothing)(turn)
     if event in RESTING:
         changes |= given_back(RESTING[event])
     operation = instance.operation_id

@@ -4,12 +4,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, PlatformViewSet
-from apps.api.instances import FullInstanceOut, StaffInstanceActions, calls_for, columns_of, item_maker
+from apps.api.instances import FullInstanceOut, InstanceActions, calls_for, columns_of, item_maker
 from apps.core.permissions import Permission
 from apps.instances import services
 
 
-class InstanceViewSet(StaffInstanceActions, PlatformViewSet):
+class InstanceViewSet(InstanceActions, PlatformViewSet):
     """Machines everywhere. What takes long answers 202; follow its `operation_id`."""
 
     columns = columns_of(FullInstanceOut)

@@ -6,30 +6,16 @@ from rest_framework.response import Response
 
 from apps.api.base import Call, PlatformViewSet
 from apps.api.fields import RowOut
-from apps.api.storage import StaffVolumeOut, VolumeFilters
+from apps.api.storage import StaffVolumeOut, VolumeActions, volume_calls
 from apps.core.permissions import Permission
 from apps.networks.models import Network
 from apps.networks.selectors import list_networks
-from apps.storage import selectors
 
 
-class VolumeViewSet(PlatformViewSet):
+class VolumeViewSet(VolumeActions, PlatformViewSet):
     """Disks of all teams."""
 
-    id_prefix = "vol"
-    filters = VolumeFilters
-    calls = {
-        "list": Call(Permission.VOLUME_READ, StaffVolumeOut, summary="List volumes"),
-        "retrieve": Call(Permission.VOLUME_READ, StaffVolumeOut, summary="Look at a volume"),
-    }
-
-    def list(self, request: Request) -> Response:
-        """Newest first; deleted ones are left out."""
-        return self.page(selectors.list_volumes(actor=self.actor))
-
-    def retrieve(self, request: Request, id: str) -> Response:
-        """One disk."""
-        return self.answer(selectors.find(selectors.list_volumes(actor=self.actor), self.id_of("vol", id)))
+    calls = volume_calls(StaffVolumeOut)
 
 
 class NetworkOut(RowOut):

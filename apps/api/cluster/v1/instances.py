@@ -1,10 +1,10 @@
 """Machines in the region."""
 
 from apps.api.base import RegionViewSet
-from apps.api.instances import RegionalInstanceOut, StaffInstanceActions, calls_for, columns_of, item_maker
+from apps.api.instances import InstanceActions, RegionalInstanceOut, calls_for, columns_of, item_maker
 
 
-class InstanceViewSet(StaffInstanceActions, RegionViewSet):
+class InstanceViewSet(InstanceActions, RegionViewSet):
     """Machines in the region. What takes long answers 202; follow its `operation_id`."""
 
     columns = columns_of(RegionalInstanceOut)

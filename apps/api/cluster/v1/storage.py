@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from apps.api.base import Call, RegionViewSet
 from apps.api.fields import RowOut
-from apps.api.storage import StaffVolumeOut, VolumeFilters
+from apps.api.storage import StaffVolumeOut, VolumeActions, volume_calls
 from apps.core.permissions import Permission
 from apps.networks.models import Network
 from apps.networks.selectors import list_networks
@@ -34,23 +34,10 @@ class NetworkOut(RowOut):
         fields = ("id", "name", "kind", "cidr", "cluster", "description", "created_at")
 
 
-class VolumeViewSet(RegionViewSet):
+class VolumeViewSet(VolumeActions, RegionViewSet):
     """Disks in the region."""
 
-    id_prefix = "vol"
-    filters = VolumeFilters
-    calls = {
-        "list": Call(Permission.VOLUME_READ, StaffVolumeOut, summary="List volumes"),
-        "retrieve": Call(Permission.VOLUME_READ, StaffVolumeOut, summary="Look at a volume"),
-    }
-
-    def list(self, request: Request) -> Response:
-        """Newest first; deleted ones are left out."""
-        return self.page(selectors.list_volumes(actor=self.actor))
-
-    def retrieve(self, request: Request, id: str) -> Response:
-        """One disk."""
-        return self.answer(selectors.find(selectors.list_volumes(actor=self.actor), self.id_of("vol", id)))
+    calls = volume_calls(StaffVolumeOut)
 
 
 class DatastoreViewSet(RegionViewSet):

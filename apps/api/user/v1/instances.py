@@ -8,8 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, TeamViewSet
-from apps.api.fields import In, Nothing, Out, RowOut
-from apps.api.instances import InstanceFilters, InstanceOut, columns_of, item_maker
+from apps.api.fields import In, Out, RowOut
+from apps.api.instances import (
+    InstanceActions,
+    InstanceFilters,
+    InstanceOut,
+    calls_for,
+    columns_of,
+    item_maker,
+)
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.instances import selectors, services
@@ -17,9 +24,6 @@ from apps.instances.models import Sample
 from apps.instances.specs import InstanceSpec
 from apps.teams.models import Workspace
 from apps.teams.selectors.rows import workspace_named
-
-COLUMNS = columns_of(InstanceOut)
-make_item = item_maker(InstanceOut)
 
 DEFAULT_WORKSPACE = "default"
 REFUSALS = (402, 503)
@@ -119,25 +123,20 @@ class ExplanationOut(Out):
         return instance.as_json()
 
 
-class InstanceViewSet(TeamViewSet):
+class InstanceViewSet(InstanceActions, TeamViewSet):
     """Machines of the team. What takes long answers 202; follow its `operation_id`."""
 
-    id_prefix = "ins"
     filters = InstanceFilters
+    columns = columns_of(InstanceOut)
+    make_item = staticmethod(item_maker(InstanceOut))
     calls = {
-        "list": Call(Permission.INSTANCE_READ, InstanceOut, summary="List instances"),
-        "retrieve": Call(Permission.INSTANCE_READ, InstanceOut, summary="Look at an instance"),
+        **calls_for(InstanceOut),
         "create": Call(
             Permission.INSTANCE_CREATE, InstanceOut, WishIn, 202, "Launch an instance", own_errors=REFUSALS
         ),
         "explain": Call(Permission.INSTANCE_READ, ExplanationOut, WishIn, summary="Ask why, or why not"),
         "partial_update": Call(Permission.INSTANCE_UPDATE, InstanceOut, NameIn, summary="Rename an instance"),
         "destroy": Call(Permission.INSTANCE_DELETE, InstanceOut, None, 202, "Delete an instance"),
-        "stop": Call(Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Stop an instance"),
-        "start": Call(
-            Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Start an instance", own_errors=REFUSALS
-        ),
-        "reboot": Call(Permission.INSTANCE_OPERATE, InstanceOut, Nothing, 202, "Reboot an instance"),
         "resize": Call(
             Permission.INSTANCE_UPDATE, InstanceOut, SizeIn, 202, "Resize an instance", own_errors=REFUSALS
         ),
@@ -147,15 +146,6 @@ class InstanceViewSet(TeamViewSet):
             Permission.INSTANCE_ACCESS, TicketOut, TicketIn, 201, "Get a ticket for the serial console"
         ),
     }
-
-    def list(self, request: Request) -> Response:
-        """All that have not been deleted, newest first."""
-        rows = selectors.list_instances(actor=self.actor)
-        return self.page(rows, columns=COLUMNS, as_item=make_item)
-
-    def retrieve(self, request: Request, id: str) -> Response:
-        """Deleted ones are still there to be looked at."""
-        return self._shown(id)
 
     def create(self, request: Request) -> Response:
         """Accepted when rules, money and room allow; otherwise the problem carries an `explanation`."""
@@ -173,27 +163,12 @@ class InstanceViewSet(TeamViewSet):
         """Its host name inside stays."""
         instance = self.unchanged(selectors.get_instance(actor=self.actor, instance_id=self.id_of("ins", id)))
         services.rename_instance(actor=self.actor, instance_id=instance.pk, **self.body())
-        return self._shown(id)
+        return self.retrieve(request, id)
 
     def destroy(self, request: Request, id: str) -> Response:
         """For good, whatever it is doing. It counts as gone once that is proven."""
         services.delete_instance(actor=self.actor, instance_id=self.id_of("ins", id))
-        return self._shown(id)
-
-    @action(detail=True, methods=["post"])
-    def stop(self, request: Request, id: str) -> Response:
-        """The system is asked to shut down, then its power is cut. A stopped machine pays for its disk."""
-        return self._wished(services.stop_instance, id)
-
-    @action(detail=True, methods=["post"])
-    def start(self, request: Request, id: str) -> Response:
-        """Where it was; its place was kept."""
-        return self._wished(services.start_instance, id)
-
-    @action(detail=True, methods=["post"])
-    def reboot(self, request: Request, id: str) -> Response:
-        """It keeps its address and is charged throughout."""
-        return self._wished(services.reboot_instance, id)
+        return self.retrieve(request, id)
 
     @action(detail=True, methods=["post"])
     def resize(self, request: Request, id: str) -> Response:
@@ -205,7 +180,7 @@ class InstanceViewSet(TeamViewSet):
             type_slug=given.get("type"),
             disk_gib=given.get("disk_gib"),
         )
-        return self._shown(id)
+        return self.retrieve(request, id)
 
     @action(detail=True)
     def metrics(self, request: Request, id: str) -> Response:
@@ -226,14 +201,6 @@ class InstanceViewSet(TeamViewSet):
     def _ticket(self, issue: Any, id: str) -> Response:
         asked: dict[str, Any] = {"instance_id": self.id_of("ins", id), **self.body()}
         return self.answer(issue(actor=self.actor, **asked))
-
-    def _wished(self, wish: Any, id: str) -> Response:
-        self.body()
-        wish(actor=self.actor, instance_id=self.id_of("ins", id))
-        return self._shown(id)
-
-    def _shown(self, id: str) -> Response:
-        return self.answer(selectors.get_instance(actor=self.actor, instance_id=self.id_of("ins", id)))
 
     def _wish(self) -> tuple[Workspace, InstanceSpec]:
         given = self.body()
