@@ -149,10 +149,6 @@ def _first_visit(browser: Browser, place: Place, state: Any, path: str) -> dict[
     return figures
 
 
-def _note_size(event: dict[str, Any], loaded: dict[str, int]) -> None:
-    loaded[event["requestId"]] = event["encodedDataLength"]
-
-
 def _note_stream(event: dict[str, Any], streams: set[str]) -> None:
     if event["type"] == "EventSource":
         streams.add(event["requestId"])

@@ -8,7 +8,6 @@ from runner.console import say, warn
 
 DOCUMENTS = ("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core")  # invoices
 BROWSER = ("chromium",)
-MAY_INSTALL = "HOSTEDAI_MAY_INSTALL"
 
 
 def missing(wanted: tuple[str, ...]) -> list[str]:

@@ -40,14 +40,6 @@ class LineOut(RowOut):
         )  # fmt: skip
 
 
-class PartyOut(Out):
-    """Whom an invoice names, as it was when it was issued."""
-
-    name = serializers.CharField()
-    country = serializers.CharField()
-    tax_id = serializers.CharField()
-
-
 class RatedOut(Out):
     """Usage that a line is the sum of: one product at one price on one day."""
 

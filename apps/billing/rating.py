@@ -4,7 +4,7 @@ Lines are cut where the price changes and at midnight UTC. Every amount is round
 decimals, half to even; nothing else is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -134,14 +134,6 @@ def rate_interval(
 
 def total(lines: Iterable[Line]) -> Decimal:
     return sum((line.amount for line in lines), Decimal(0))
-
-
-def split_days(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The interval, cut at every midnight UTC."""
-    while start < end:
-        until = min(end, _midnight_after(start))
-        yield start, until
-        start = until
 
 
 def _midnight_after(at: datetime) -> datetime:

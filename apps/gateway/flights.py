@@ -22,7 +22,6 @@ SLOTS = 4096
 SLOT = 1024
 _TAIL, _TAIL_MOST = 100, 284
 _FACTS = 384
-FACTS_MOST = SLOT - _FACTS
 # outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
 # pieces passed on, tokens of engines before, replica, lease, µs to the first byte of a stream
 _HEAD = struct.Struct("<BBBxHH16sqqIIIIII16s16sI")

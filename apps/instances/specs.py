@@ -15,7 +15,6 @@ from apps.policies.specs import Gate
 NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
 MAX_DISK_GIB = 16_384
-MAX_USER_DATA = 32_768
 _KEY = re.compile(
     r"(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/=]+( [^\r\n]*)?"
 )

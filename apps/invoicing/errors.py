@@ -1,18 +1,12 @@
 """Refusals of invoicing."""
 
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Invalid
 
 
 class NoEntity(Invalid):
     """No legal entity can issue invoices in that currency."""
 
     code = "no_legal_entity"
-
-
-class NotFinal(Conflict):
-    """The invoice has no number yet."""
-
-    code = "invoice_not_final"
 
 
 class TooMuch(Invalid):

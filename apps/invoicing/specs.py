@@ -2,22 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from apps.core.money import ZERO, minor_digits, plain
 
 # Usage of a closed month is still taken for this long; then its invoice is final.
 GRACE = timedelta(hours=1)
-DUE_DAYS = 14
 # An overdue invoice is reminded of so long after it was due, each level once.
 REMINDERS = (timedelta(days=3), timedelta(days=10), timedelta(days=21))
 # An invoice is mailed while it is news; whoever gives an address later finds the old ones in the panel.
 MAIL_WITHIN = timedelta(days=7)
-# How prices and quantities are written on paper; amounts are exact in any case.
-QUANTITY_PLACES = Decimal(1).scaleb(-6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +159,6 @@ def allocate(total: Decimal, weights: list[Decimal], currency: str) -> list[Deci
     return parts
 
 
-def round_to(amount: Decimal, places: Decimal) -> Decimal:
-    return amount.quantize(places, rounding=ROUND_HALF_EVEN)
-
-
 def canonical(content: Any) -> bytes:
     """One text for one content, whoever writes it: sorted keys, amounts without trailing zeros."""
     return json.dumps(
@@ -176,11 +169,6 @@ def canonical(content: Any) -> bytes:
 def chained_hash(previous: str, content: Any) -> str:
     """SHA-256 of the document before and this one."""
     return hashlib.sha256(previous.encode() + b"\n" + canonical(content)).hexdigest()
-
-
-def as_content(line: Line) -> dict[str, Any]:
-    """A line as the hash sees it."""
-    return asdict(line)
 
 
 def _as_text(value: Any) -> str:

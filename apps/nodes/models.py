@@ -26,13 +26,6 @@ class NodeQuerySet(TenantQuerySet):
     def serving(self) -> "NodeQuerySet":
         return self.filter(state__in=SERVING)
 
-    def accepting(self) -> "NodeQuerySet":
-        """Nodes on which something new may be placed."""
-        return self.filter(state=State.READY, health=Health.HEALTHY)
-
-    def needing_attention(self) -> "NodeQuerySet":
-        return self.present().filter(~Q(health=Health.HEALTHY) | ~Q(problem=""))
-
 
 class Node(models.Model):
     """A physical or virtual host of a cluster.

@@ -29,12 +29,6 @@ def operations_of(*, actor: Actor, target_id: str) -> QuerySet[Operation]:
     return Operation.objects.visible_to(actor).filter(target_id=target_id).prefetch_related(steps)
 
 
-def open_operation_of(target_id: str) -> Operation | None:
-    """The one operation that is open on the thing, if any."""
-    found: Operation | None = Operation.objects.open().filter(target_id=target_id).first()
-    return found
-
-
 def list_events(*, actor: Actor) -> QuerySet[Event]:
     """All events the actor may see, newest first."""
     return Event.objects.visible_to(actor).order_by("-seq")

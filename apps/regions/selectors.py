@@ -22,12 +22,6 @@ def find_region(*, actor: Actor, region_id: str) -> Region:
     return found
 
 
-def get_region(*, actor: Actor, slug: str) -> Region:
-    """A region as its staff sees it; raises NotFound."""
-    found: Region = _one(Region.objects.visible_to(actor).filter(slug=slug), _("There is no such region."))
-    return found
-
-
 def list_clusters(*, actor: Actor) -> QuerySet[Any]:
     return Cluster.objects.visible_to(actor).select_related("region", "zone")
 

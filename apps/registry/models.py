@@ -17,7 +17,6 @@ from apps.registry.states import (
     FILE,
     FROZEN,
     MACHINE,
-    SERVED,
     FileState,
     Format,
     Modality,
@@ -237,10 +236,6 @@ class ModelVersion(Tended):
     def scope(self) -> Scope:
         """Where one must hold a permission to change it."""
         return Scope("team", str(self.team_id)) if self.team_id else PLATFORM
-
-    @property
-    def is_served(self) -> bool:
-        return self.state in SERVED
 
 
 class VersionFileQuerySet(TenantQuerySet):

@@ -16,7 +16,6 @@ from apps.registry.errors import BadManifest, BadReference
 
 MIB = 1024 * 1024
 SMALLEST_PART = 8 * MIB
-MOST_PARTS = 10_000
 COMFORTABLE_PARTS = 8_000
 LARGEST_FILE = 4 * 1024**4
 MOST_FILES = 500

@@ -2,6 +2,5 @@
 
 from django.dispatch import Signal
 
-user_confirmed = Signal()  # user: the e-mail address was confirmed for the first time
 user_deactivated = Signal()  # user, actor
 staff_role_changed = Signal()  # user, role, region_id, granted (bool), actor

@@ -38,9 +38,6 @@ class Answer:
     text: str
     wrote: int
 
-    def is_like(self, other: "Answer") -> bool:
-        return (self.status, self.text) == (other.status, other.text)
-
     def differs(self, other: "Answer") -> str:
         """How it is unlike the answer to what is not there."""
         pairs = zip(self.text, other.text, strict=False)

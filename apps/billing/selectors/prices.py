@@ -60,17 +60,6 @@ def quote_by(book: Mapping[str, PriceVersion], rates: Iterable[Rate], *, currenc
     return _quote(merged(rates), book, currency)
 
 
-def quote_in(rates: Iterable[Rate], *, currency: str, at: datetime) -> Quote:
-    """The same in a currency by the standard prices, for visitors and for price tables."""
-    wanted = merged(rates)
-    book = _book(wanted, at).filter(currency=currency, book=STANDARD)
-    return _quote(wanted, {v.product: v for v in book}, currency)
-
-
-def _book(rates: Iterable[Rate], at: datetime) -> "QuerySet[PriceVersion]":
-    return PriceVersion.objects.at(at).filter(product__in=[rate.product for rate in rates])
-
-
 def currency_of(team_id: str) -> str:
     """The currency that the team pays in; it never changes."""
     currency: str | None = Wallet.objects.filter(team_id=team_id).values_list("currency", flat=True).first()

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db.models import Max, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncMonth
-from django.utils.translation import gettext as _
 
 from apps.billing.models import (
     Commitment,
@@ -26,7 +25,6 @@ from apps.billing.models import (
 from apps.billing.selectors import books, wallets
 from apps.core.actor import Actor
 from apps.core.clock import db_now
-from apps.core.errors import NotFound
 from apps.core.money import ZERO
 from apps.core.permissions import Permission
 from apps.teams.models import Team
@@ -74,20 +72,6 @@ def all_commitments(actor: Actor) -> "QuerySet[Commitment]":
     """Every team's commitments, for staff."""
     actor.require(Permission.PRICE_READ)
     found: QuerySet[Commitment] = Commitment.objects.visible_to(actor).select_related("team")
-    return found
-
-
-def find_fee(actor: Actor, fee_id: str) -> Fee:
-    found = all_fees(actor).filter(pk=fee_id).first()
-    if found is None:
-        raise NotFound(_("There is no such fee."))
-    return found
-
-
-def find_list(actor: Actor, list_id: str) -> PriceList:
-    found = price_lists(actor).filter(pk=list_id).first()
-    if found is None:
-        raise NotFound(_("There is no such price list."))
     return found
 
 

@@ -145,12 +145,6 @@ class World:
         with self.store.writing() as db:
             db.execute("UPDATE nodes SET health = ? WHERE world = ? AND name = ?", (health, self.name, node))
 
-    def set_gpu_health(self, node: str, pci_address: str, health: Health) -> None:
-        """What the inventory says about one GPU."""
-        values = (health, self.name, node, pci_address)
-        with self.store.writing() as db:
-            db.execute("UPDATE gpus SET health = ? WHERE world = ? AND node = ? AND pci_address = ?", values)
-
     def plant(self, machine: str) -> None:
         """Put a machine of somebody else here: it carries no tag."""
         statement = (

@@ -43,9 +43,3 @@ def fill_of(pool_ids: Iterable[str]) -> dict[str, PoolFill]:
         held=Count("holds", filter=Q(holds__released_at=None, holds__isnull=False), distinct=True),
     )
     return {pool: PoolFill(cards, slots, held) for pool, cards, slots, held in rows}
-
-
-def holders_of(pool: GpuPool) -> int:
-    """How many machines have something of the pool."""
-    live = GpuHold.objects.filter(slice__device__pool=pool, released_at=None)
-    return live.values("reservation").distinct().count()

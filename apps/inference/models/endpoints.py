@@ -1,6 +1,6 @@
 """Endpoints: what callers name in `model`, what answers for it, and how it grows and shrinks."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
@@ -253,9 +253,3 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_name} #{self.number}"
-
-    def same_as(self, other: "Revision") -> bool:
-        """Whether replicas of both would be alike."""
-        named: tuple[str, ...] = ("version_id", "hardware_id", "context_length", "parallel")
-        values: list[list[Any]] = [[getattr(one, name) for name in named] for one in (self, other)]
-        return values[0] == values[1]

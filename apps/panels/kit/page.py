@@ -19,7 +19,6 @@ class Page(PanelView):
     actions: ClassVar[Sequence[Action]] = ()
     intro: ClassVar[Any] = ""
     live: ClassVar[str] = ""
-    topics: ClassVar[str] = ""
 
     def top(self) -> Sequence[Block]:
         return ()

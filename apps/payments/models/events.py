@@ -75,10 +75,6 @@ class Reconciliation(models.Model):
     def __str__(self) -> str:
         return f"{self.provider} {self.until:%Y-%m-%d}"
 
-    @property
-    def is_clean(self) -> bool:
-        return not self.differences
-
 
 class Explanation(models.Model):
     """Why a movement is told differently by a provider and by us, in somebody's words: for good, once."""

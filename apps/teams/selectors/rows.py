@@ -59,13 +59,6 @@ def place(actor: Actor, team_slug: str, workspace_slug: str) -> Place:
     return Place(found.team, found)
 
 
-def first_place(actor: Actor) -> Place | None:
-    """Where the Console opens when the address names nothing; None for who is in no team."""
-    rows = Workspace.objects.visible_to(actor).select_related("team")
-    found = rows.filter(team__in=sorted(actor.ids("team"))).order_by("team__name", "created_at").first()
-    return Place(found.team, found) if found else None
-
-
 def workspaces(actor: Actor, team: Team) -> QuerySet[Workspace]:
     rows: QuerySet[Workspace] = Workspace.objects.visible_to(actor).filter(team=team)
     return rows

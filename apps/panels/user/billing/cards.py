@@ -27,10 +27,6 @@ from apps.payments.services import AutoWish
 P = Permission
 
 
-def make_default(view: Any, method: PaymentMethod) -> None:
-    services.set_default_method(actor=view.actor, team=view.team, method_id=str(method.pk))
-
-
 DEFAULT = Action(
     "default",
     _("Make default"),
