@@ -67,6 +67,7 @@ class RouteRow(msgspec.Struct, array_like=True, frozen=True):
     slug: str
     is_public: bool
     is_metered: bool
+    only_embeds: bool
     policy: str
     digest: str
     context_length: int

@@ -177,3 +177,14 @@ def test_curl(running: Gateway, engine: Engine, tmp_path: Path):
     assert ran.stdout.endswith("data: [DONE]\n\n")
     assert ran.stdout.count('"content":" t') == 5
     stage.settled()
+
+
+def test_a_model_that_only_embeds_is_not_troubled_by_chats(running: Gateway, engine: Engine):
+    """Its engine would answer 500, and after a few its circuit would be open for everybody."""
+    prices = {"input": "1", "output": "2", "embedding": "3"}
+    stage = make_stage(running, engine.url, prices=prices, modality="embedding").ready()
+    for path in ("/v1/chat/completions", "/v1/completions", "/v1/responses"):
+        answer = stage.post(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_supported")
+    assert not engine.requests
+    assert stage.post("/v1/embeddings", input="Hello").status_code == 200

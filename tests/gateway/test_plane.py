@@ -79,7 +79,9 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
     replica = messages.ReplicaRow(new_id("rep"), "http://127.0.0.1:1", "", 1, False, False, "")
     made.tables.take_keys(messages.Keys([row], []))
     made.tables.take_routes(messages.Routes([messages.RouteRow(
-        new_id("end"), TEAM, ["m"], "m", False, False, "least_outstanding", "", 4096, 1, False, 0, [replica],
+        new_id("end"), TEAM, ["m"], "m", is_public=False, is_metered=False, only_embeds=False,
+        policy="least_outstanding", digest="", context_length=4096, queue_limit=1, can_wake=False,
+        created_at=0, replicas=[replica],
     )]))  # fmt: skip
     (engine,) = made.tables.engines.values()
     connection = Connection(engine)

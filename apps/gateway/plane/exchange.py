@@ -82,6 +82,10 @@ class Exchange(Serving):
         if way is None:
             self.refuse(refusal("model_not_found", f"There is no model `{ask.model[:80]}` for this key."))
             return
+        if way.route.row.only_embeds and kind != "embedding":
+            # Its engines would answer that they are broken, and their circuits would open for everybody.
+            self.refuse(refusal("not_supported"))
+            return
         if way.price is None:
             self.refuse(refusal("no_price"))
             return

@@ -16,6 +16,7 @@ from apps.gateway.messages import ATTO
 from apps.inference.selectors import limits, routes
 from apps.inference.services import endpoints, replicas
 from apps.inference.states import Metering, Visibility
+from apps.registry.states import Modality
 from apps.teams.states import TeamState
 
 MILLION = 1_000_000
@@ -99,6 +100,7 @@ def read_routes() -> list[messages.RouteRow]:
             slug=one.price_slug,
             is_public=one.visibility == Visibility.PUBLIC,
             is_metered=one.metering == Metering.TOKENS,
+            only_embeds=one.modality == Modality.EMBEDDING,
             policy=one.policy,
             digest=one.digest,
             context_length=one.context_length,
