@@ -26,8 +26,11 @@ const units = cfg => ({
   percent: value => (value == null ? "–" : `${Math.round(value)} %`),
   celsius: value => (value == null ? "–" : `${Math.round(value)} °C`),
   bytes, rate: value => (value == null ? "–" : `${bytes(value)}/s`),
-  number: number({ maximumFractionDigits: 1 }),
+  number: value => number(Math.abs(value) < 1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 1 })(value),
 })[cfg.unit || "number"];
+
+// Values without a neighbour: no line is drawn through them, so they get a dot.
+const lonely = values => values.flatMap((value, at) => (value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []));
 
 class UiChart extends HTMLElement {
   connectedCallback() {
@@ -62,7 +65,8 @@ class UiChart extends HTMLElement {
   }
 
   line(series, first) {
-    const paint = colour(`--${series.color}`), base = { label: series.label, points: { show: false }, stroke: paint };
+    const paint = colour(`--${series.color}`), points = { show: true, size: 6, width: 0, fill: paint, filter: (plot, at) => lonely(plot.data[at]) };
+    const base = { label: series.label, points: this.cfg.kind === "bars" ? { show: false } : points, stroke: paint };
     if (this.cfg.kind === "bars") return { ...base, fill: paint, width: 0, paths: uPlot.paths.bars({ size: [0.62, 26], radius: first ? 0.12 : 0, gap: 1 }) };
     if (!series.fill) return { ...base, width: 1.5 };
     return { ...base, width: 1.5, fill: plot => {
