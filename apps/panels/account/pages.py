@@ -22,8 +22,9 @@ from apps.panels.kit.forms import add_refusal, dress
 from apps.panels.kit.shell import theme
 from apps.panels.roles import role_of
 from apps.teams import services as teams
+from apps.teams.models import Team
 from apps.teams.selectors import rows
-from apps.teams.selectors.invitations import preview_invitation
+from apps.teams.selectors.invitations import joined_by, preview_invitation
 from apps.users import services
 from apps.users.selectors import sessions
 
@@ -146,7 +147,7 @@ class TeamCreate(AccountView):
             except DomainError as error:
                 add_refusal(form, error)
             else:
-                return HttpResponseRedirect(f"/console/{team.slug}/{teams.FIRST_WORKSPACE}/")
+                return _to_team(team)
         return self.show({"form": dress(form)}, 422)
 
 
@@ -154,7 +155,9 @@ class InvitationPage(View):
     """What the link in the mail opens: who invites to what, and the way to accept."""
 
     def get(self, request: Any, token: str) -> HttpResponse:
-        return self.page(request, token)
+        # Who signs up by the link is in the team as soon as the address is confirmed, and comes back here.
+        team = joined_by(request.actor, token)
+        return _to_team(team) if team else self.page(request, token)
 
     def post(self, request: Any, token: str) -> HttpResponse:
         if not request.user.is_authenticated:
@@ -164,7 +167,7 @@ class InvitationPage(View):
         except DomainError as error:
             return self.page(request, token, error)
         messages.success(request, _("Welcome to %(team)s.") % {"team": member.team.name})
-        return HttpResponseRedirect(f"/console/{member.team.slug}/{teams.FIRST_WORKSPACE}/")
+        return _to_team(member.team)
 
     def page(self, request: Any, token: str, refusal: DomainError | None = None) -> HttpResponse:
         context: dict[str, Any] = {"theme": theme(request), "refusal": refusal}
@@ -174,3 +177,7 @@ class InvitationPage(View):
             return render(request, "account/invitation.html", {**context, "refusal": error}, status=422)
         context |= {"invitation": invitation, "role": role_of(invitation.role)}
         return render(request, "account/invitation.html", context, status=422 if refusal else 200)
+
+
+def _to_team(team: Team) -> HttpResponse:
+    return HttpResponseRedirect(f"/console/{team.slug}/{teams.FIRST_WORKSPACE}/")

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from django.core import signing
 
 from apps.core import tenancy
+from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.teams.errors import BadInvitation
-from apps.teams.models import Invitation
+from apps.teams.models import Invitation, Team
 from apps.teams.states import TeamState
 
 GOOD_FOR = timedelta(days=7)
@@ -31,8 +32,26 @@ def preview_invitation(token: str) -> Invitation:
         return find_invitation(token)
 
 
+def joined_by(actor: Actor, token: str) -> Team | None:
+    """The team that the link was for, once its invitation is used and the actor is a member there."""
+    with tenancy.everything():
+        try:
+            invitation = _behind(token)
+        except BadInvitation:
+            return None
+        is_in = invitation.team.memberships.filter(user_id=actor.user_id).exists()
+    return invitation.team if invitation.accepted_at and is_in else None
+
+
 def find_invitation(token: str, *, lock: bool = False) -> Invitation:
     """The open invitation behind a link; raises BadInvitation. The caller has opened the scope."""
+    invitation = _behind(token, lock=lock)
+    if not _is_open(invitation, db_now()):
+        raise BadInvitation("This invitation was used or withdrawn, or it has run out.")
+    return invitation
+
+
+def _behind(token: str, *, lock: bool = False) -> Invitation:
     try:
         key, secret = signing.loads(token, salt=_SALT, max_age=GOOD_FOR)
     except (signing.BadSignature, ValueError, TypeError) as error:
@@ -42,8 +61,6 @@ def find_invitation(token: str, *, lock: bool = False) -> Invitation:
     invitation: Invitation | None = rows.filter(pk=key).first()
     if invitation is None or not secrets.compare_digest(invitation.secret_hash, hash_of(secret)):
         raise BadInvitation("This invitation is not valid, or it has run out.")
-    if not _is_open(invitation, db_now()):
-        raise BadInvitation("This invitation was used or withdrawn, or it has run out.")
     return invitation
 
 

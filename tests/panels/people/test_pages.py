@@ -121,6 +121,8 @@ def test_an_invitation_is_made_shown_once_and_accepted_in_the_browser(team: Team
     tenancy.see_everything()
     assert guest.post(link).url == at(team, "")
     assert guest.get(at(team, "members")).status_code == 200
+    assert guest.get(link).url == at(team, "")
+    assert browser_of(UserFactory()).get(link).status_code == 422
     assert Client().get(link).status_code == 422
     assert Client().get("/invitations/nonsense").status_code == 422
 
