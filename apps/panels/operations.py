@@ -210,7 +210,7 @@ class EventList(Resource):
         Column(
             "subject",
             _("To"),
-            lambda one: cells.mono(one.subject),
+            lambda one: cells.mono(short(one.subject)),
             text=lambda one: one.subject,
             to=lambda view, one: page_of(view.place, one.subject),
         ),
@@ -231,6 +231,12 @@ class EventList(Resource):
             text=lambda one: one.at.isoformat(),
         ),
     )
+
+
+def short(subject: str) -> str:
+    """An id by its kind and its end, which differs most: `end_…6m3k9x2d`."""
+    kind, _sign, rest = subject.partition("_")
+    return f"{kind}_…{rest[-8:]}" if len(rest) > 8 else subject
 
 
 def reason_of(data: dict[str, Any]) -> str:

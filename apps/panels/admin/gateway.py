@@ -30,10 +30,13 @@ def ago(one: GatewayWorker) -> str:
     return _now("%(s)s s ago") % {"s": f"{one.snapshot_seconds:.0f}"} if one.snapshot_seconds >= 0 else "–"
 
 
+def address(one: GatewayWorker) -> str:
+    return _now("port %(number)s") % {"number": one.port}
+
+
 WORKER_COLUMNS = (
-    Column("name", _("Worker"), main=True, mono=True),
+    Column("name", _("Worker"), lambda one: cells.two_lines(one.name, address(one)), main=True, mono=True),
     Column("state", _("State"), lambda one: cells.status(one.state, state_of(one), kind=TONES[one.state])),
-    Column("port", _("Port"), num=True, priority=2),
     Column("under_way", _("Under way"), num=True),
     Column("connections", _("Connections"), num=True, priority=2),
     Column("requests", _("Answered"), num=True),
@@ -63,7 +66,7 @@ class GatewayPage(Page):
     title = _("Gateway")
     intro = _("Everything under /v1 goes through these processes.")
     live = "limit. endpoint. replica."
-    links: ClassVar = (Link(_("Set limits"), "limits", Permission.LIMIT_MANAGE),)
+    links: ClassVar = (Link(_("Set limits"), "limits", Permission.LIMIT_MANAGE, icon="gauge"),)
 
     @cached_property
     def workers(self) -> list[GatewayWorker]:

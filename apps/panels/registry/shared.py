@@ -262,7 +262,8 @@ DELETE_MODEL = Action(
 
 def fit_block(view: Any, version: ModelVersion) -> Html:
     """The picture: what each GPU of the catalogue would hold."""
-    context = _asked(view, "context", CONTEXT, LARGEST_CONTEXT)
+    usual = min(CONTEXT, version.context_length or CONTEXT)
+    context = _asked(view, "context", usual, LARGEST_CONTEXT)
     batch = _asked(view, "batch", BATCH, LARGEST_BATCH)
     rows = selectors.fit_table(actor=view.actor, version=version, context=context, batch=batch)
     shown = [_bar(row) for row in rows]

@@ -10,7 +10,7 @@ from apps.catalog.models import InstanceType
 from apps.core.permissions import Permission
 from apps.instances import selectors, services
 from apps.instances.models import Instance
-from apps.panels.kit import FormPage
+from apps.panels.kit import FormPage, Section, cells
 
 
 class RenameFields(forms.Form):
@@ -76,6 +76,22 @@ class Resize(_OfInstance):
     submit = _("Resize")
     tab = "settings"
     form_class = ResizeFields
+    done = _("Accepted: the machine is being changed.")
+    sections = (
+        Section(
+            _("Size"),
+            _("A disk only grows. Another type needs a stopped machine; its GPUs stay what they are."),
+            ("type", "disk_gib"),
+            note=lambda view: view.price_note,
+        ),
+    )
+
+    @property
+    def price_note(self) -> Any:
+        hourly = cells.price(self.instance.hourly, self.instance.currency)
+        return _("It costs %(hourly)s per hour now; from the change on, the new size is charged.") % {
+            "hourly": hourly
+        }
 
     def form(self, data: Any = None) -> forms.Form:
         one = self.instance

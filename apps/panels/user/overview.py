@@ -1,5 +1,6 @@
 """The first page of a workspace: what runs, what it costs, how long the money lasts, what is left to do."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -192,7 +193,7 @@ class Overview(Page):
         columns = [
             Column("name", _("Name"), main=True, to="instance"),
             instances.STATE,
-            instances.GPUS,
+            replace(instances.GPUS, priority=2),
             instances.REGION,
             instances.HOURLY,
         ]

@@ -51,5 +51,6 @@ def _bar(line: UsedLimit, names: dict[str, str]) -> tuple[Any, float, Any, str]:
     )
     metric = line.limit.metric
     name = metric_name(metric)
+    name = name.capitalize() if name.islower() else name  # "vCPUs" stays
     of = f"{amount_of(metric, line.used)} / {amount_of(metric, most)}"
-    return f"{name[:1].upper()}{name[1:]}, {place}", share, of, tone
+    return f"{name}, {place}", share, of, tone

@@ -91,7 +91,7 @@ class TokenUse(_Span, Page):
                     Kpi(_("Requests"), cells.number(sum(row.requests for row in rows))),
                     Kpi(_("Tokens in"), cells.number(asked)),
                     Kpi(_("Tokens out"), cells.number(given)),
-                    Kpi(_("Cost"), cells.money(spent, self.currency, 4)),
+                    Kpi(_("Cost"), cells.price(spent, self.currency)),
                 ]
             )
         ]
