@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.money import ZERO, plain
 from apps.core.permissions import Permission
 from apps.invoicing.models import Invoice
-from apps.invoicing.selectors import invoices
+from apps.invoicing.selectors import content, invoices
 from apps.invoicing.states import InvoiceState, LineKind
 from apps.panels.kit import Column, Events, Facts, Happened, Html, Kpi, Kpis, Note, PanelView, Table, cells
 from apps.payments.states import PaymentState, RefundState
@@ -96,12 +96,14 @@ def sums(invoice: Invoice) -> Kpis:
     currency = invoice.currency
     covered = _now("%(sum)s from the balance") % {"sum": cells.money(invoice.from_balance, currency)}
     due = _now("by %(day)s") % {"day": f"{invoice.due_at:%Y-%m-%d}"} if invoice.amount_due else ""
-    off = _now("%(sum)s granted credit taken off") % {"sum": cells.money(invoice.discount, currency)}
-    off = off if invoice.discount else ""
+    used = month(invoice.period_start)
+    if invoice.discount:
+        off = {"month": used, "sum": cells.money(invoice.discount, currency)}
+        used = _now("%(month)s, less %(sum)s granted credit") % off
     return Kpis(
         [
-            Kpi(_("Usage"), cells.money(invoice.subtotal, currency), note=month(invoice.period_start)),
-            Kpi(_("Tax"), cells.money(invoice.tax, currency), note=off),
+            Kpi(_("Usage"), cells.money(invoice.subtotal, currency), note=used),
+            Kpi(_("Tax"), cells.money(invoice.tax, currency)),
             Kpi(_("Total"), cells.money(invoice.total, currency), note=covered),
             Kpi(_("To be paid"), cells.money(invoice.amount_due, currency), note=due or _("nothing is left")),
         ]
@@ -170,6 +172,14 @@ def facts(invoice: Invoice) -> Facts:
             (_("After"), cells.mono(invoice.previous_hash[:16]) if invoice.previous_hash else None),
         ],
     )
+
+
+def credit_used(invoice: Invoice) -> list[Facts]:
+    """Which granted credit paid part of the period."""
+    rows = [
+        (reason, cells.money(amount, invoice.currency)) for reason, amount in content.credit_used(invoice)
+    ]
+    return [Facts(_("Granted credit used"), rows, sub=month(invoice.period_start))] if rows else []
 
 
 def reminders(invoice: Invoice) -> list[Events]:

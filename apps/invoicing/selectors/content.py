@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from apps.invoicing.models import CreditNote, Invoice, InvoiceLine
@@ -30,6 +31,11 @@ def content_of(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[str, Any]
 def hash_of(invoice: Invoice, lines: Iterable[InvoiceLine]) -> str:
     """The hash that the invoice must carry."""
     return chained_hash(invoice.previous_hash, content_of(invoice, lines))
+
+
+def credit_used(invoice: Invoice) -> list[tuple[str, Decimal]]:
+    """What each grant of credit paid of the period; invoices made before this was kept say nothing."""
+    return [(one["reason"], Decimal(one["amount"])) for one in invoice.snapshot.get("credit", [])]
 
 
 def as_json(invoice: Invoice, lines: Iterable[InvoiceLine]) -> bytes:

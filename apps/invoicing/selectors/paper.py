@@ -111,6 +111,7 @@ def _words(invoice: Invoice) -> dict[str, Any]:
         "from_balance": shown(invoice.from_balance, currency) if invoice.from_balance else "",
         "due": shown(invoice.total - invoice.from_balance, currency),
         "is_due": invoice.total > invoice.from_balance,
+        "credit": [(reason, shown(amount, currency)) for reason, amount in content.credit_used(invoice)],
         "is_reverse": "reverse_charge" in invoice.snapshot["notes"],
     }
 

@@ -14,8 +14,8 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.billing.models import AccountKind, Posting, TransactionKind, Wallet
-from apps.billing.services import posting
+from apps.billing.models import AccountKind, CreditGrant, Posting, TransactionKind, Wallet
+from apps.billing.services import grants, posting
 from apps.billing.services.posting import Entry
 from apps.core.actor import Actor
 from apps.core.clock import db_now
@@ -214,12 +214,22 @@ def _state(
         "customer": customer | {"team": invoice.team_id, "team_name": invoice.team.name},
         "notes": notes,
         "is_inclusive": sums.is_inclusive,
+        "credit": _credit_used(invoice),
     }
     invoice.subtotal, invoice.discount = sums.subtotal, sums.discount
     invoice.tax, invoice.total = sums.tax, sums.total
     invoice.due_receivable, invoice.due_balance = settlement.due_receivable, settlement.due_balance
     invoice.finalized_at = now
     invoice.due_at = now + timedelta(days=entity.payment_days)
+
+
+def _credit_used(invoice: Invoice) -> list[dict[str, str]]:
+    """What each grant paid of the period, as it is known now; for the reader, no sum rests on it."""
+    used = grants.used(team_id=invoice.team_id, start=invoice.period_start, end=invoice.period_end)
+    return [
+        {"reason": grant.reason, "amount": plain(used[str(grant.pk)])}
+        for grant in CreditGrant.objects.filter(pk__in=used)
+    ]
 
 
 def _write_lines(invoice: Invoice, lines: list[Line]) -> list[InvoiceLine]:

@@ -147,7 +147,7 @@ class InvoicePage(OfInvoices, Detail):
     def aside_overview(self) -> list[Any]:
         is_draft = self.object.state == InvoiceState.DRAFT
         files = [] if is_draft else [shown.files(self, self.object), *shown.reminders(self.object)]
-        return [*files, shown.facts(self.object)]
+        return [*files, *shown.credit_used(self.object), shown.facts(self.object)]
 
     def _credited(self) -> list[Any]:
         notes = invoices.credit_notes(self.actor, team_id=self.object.team_id)

@@ -266,7 +266,7 @@ class Finance(Page):
             Kpi(_("Wallets"), counted["wallets"]),
             Kpi(_("Charged now"), counted["running"], _("resources")),
             Kpi(_("Cannot pay"), counted["short"], _("resources"), _("stopped after the grace period")),
-            Kpi(_("Overdue"), counted["overdue"], _("invoices"), _("reminded three times")),
+            Kpi(_("Overdue"), counted["overdue"], _("invoices"), _("reminders go out by themselves")),
         ]
         return [*([Note(parked, "bad")] if counted["parked"] else []), Kpis(items)]
 

@@ -15,6 +15,7 @@ from apps.billing.curves import Tier
 from apps.billing.models import PriceVersion
 from apps.billing.models.prices import STATES
 from apps.billing.selectors import prices
+from apps.billing.services import previews
 from apps.billing.services.prices import NewPrice
 from apps.billing.states import PriceModel
 from apps.core.money import plain
@@ -29,6 +30,8 @@ from apps.panels.kit import (
     Facts,
     Filter,
     FormPage,
+    Kpi,
+    Kpis,
     Link,
     Resource,
     SavedView,
@@ -230,6 +233,7 @@ class PriceNew(FormPage):
     title = _("Set a price")
     form_class = PriceFields
     submit = _("Set the price")
+    preview_label = _("Preview")
     done = _("The price is in the book.")
     sections = (
         Section(
@@ -265,15 +269,40 @@ class PriceNew(FormPage):
         product, currency = asked.get("product", ""), asked.get("currency", "EUR")
         known = prices.price_list(currency=currency, at=timezone.now()).filter(product=product).first()
         price = plain(known.unit_price) if known else None
-        return {"product": product, "currency": currency, "unit_price": price}
+        return {
+            "product": product, "currency": currency, "book": asked.get("book", ""), "unit_price": price,
+        }  # fmt: skip
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Prices")), self.url("prices"))]
 
+    def preview(self, data: dict[str, Any]) -> list[Any]:
+        found, currency = previews.preview(actor=self.actor, new=_wish(data)), data["currency"]
+        gain = found.after - found.before
+        kpis = [
+            Kpi(_("Running resources"), cells.number(found.resources)),
+            Kpi(_("Paid in 30 days"), cells.money(found.before, currency)),
+            Kpi(_("With the new price"), cells.money(found.after, currency)),
+            Kpi(_("Difference"), cells.money(gain, currency)),
+        ]
+        columns = (
+            Column("team", _("Team"), lambda one: one.name, main=True),
+            Column("resources", _("Running"), lambda one: cells.number(one.resources), num=True, priority=2),
+            Column("before", _("Paid in 30 days"), lambda one: cells.money(one.before, currency), num=True),
+            Column("after", _("With the new price"), lambda one: cells.money(one.after, currency), num=True),
+            Column("gain", _("Difference"), lambda one: cells.money(one.after - one.before, currency),
+                   num=True, priority=2),
+        )  # fmt: skip
+        empty = Empty(_("Nobody used it in the last 30 days"), icon="users")
+        return [Kpis(kpis), Table(_("Who is concerned"), columns, found.teams, empty)]
+
     def save(self, data: dict[str, Any]) -> str:
-        given = {name: value for name, value in data.items() if value not in (None, "", ())}
-        version = services.schedule_price(actor=self.actor, new=NewPrice(**given))
+        version = services.schedule_price(actor=self.actor, new=_wish(data))
         return self.url("price", pk=version.pk)
+
+
+def _wish(data: dict[str, Any]) -> NewPrice:
+    return NewPrice(**{name: value for name, value in data.items() if value not in (None, "", ())})
 
 
 def find(actor: Any, place: Any, text: str) -> list[palette.Hit]:

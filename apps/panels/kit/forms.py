@@ -15,9 +15,11 @@ from apps.core.errors import DomainError, NotFound
 from apps.core.ids import new_id
 from apps.operations.services.idempotency import once
 from apps.operations.specs import Answer
+from apps.panels.kit.blocks import Block
 from apps.panels.kit.views import PanelView
 
 TOKEN = "form_token"  # noqa: S105 - a field's name
+PREVIEW = "preview"  # the name of the button that only looks
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,17 @@ class FormPage(PanelView):
     sections: ClassVar[Sequence[Section]] = ()
     submit: ClassVar[Any] = ""
     done: ClassVar[Any] = ""
+    preview_label: ClassVar[Any] = ""  # of a button that shows `preview` and saves nothing
     intro: ClassVar[Any] = ""
     danger: ClassVar[bool] = False
     template_name: ClassVar[str] = "kit/form.html"
 
     def save(self, data: dict[str, Any]) -> Any:
         """Call the service with what the form has cleaned."""
+        raise NotImplementedError
+
+    def preview(self, data: dict[str, Any]) -> Sequence[Block]:
+        """What saving would do, shown above the form."""
         raise NotImplementedError
 
     def initial(self) -> dict[str, Any]:
@@ -93,6 +100,8 @@ class FormPage(PanelView):
         if not form.is_valid():
             return self.show(form, status=422)
         try:
+            if self.preview_label and PREVIEW in request.POST:
+                return self.show(form, preview=self.preview(form.cleaned_data))
             answer = self._once(form)
         except NotFound:
             raise
@@ -121,7 +130,7 @@ class FormPage(PanelView):
         said = hashlib.sha256(repr(sorted(self.request.POST.lists())).encode()).hexdigest()
         return once(owner=owner, key=token[:255], fingerprint=said, act=act)
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+    def show(self, form: forms.Form, status: int = 200, preview: Sequence[Block] = ()) -> HttpResponse:
         dress(form)
         return self.render(
             self.template_name,
@@ -129,6 +138,7 @@ class FormPage(PanelView):
                 "form": form,
                 "parts": list(self._parts(form)),
                 "errors": list(_errors(form)),
+                "preview": preview,
                 "token": self.request.POST.get(TOKEN) or new_id("form"),
                 "cancel_url": self.cancel_url(),
                 **self.context(),

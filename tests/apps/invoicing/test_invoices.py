@@ -146,6 +146,18 @@ def test_granted_credit_is_taken_off_before_tax_once(paid):
     assert sound()
 
 
+def test_it_says_which_granted_credit_paid_for_the_month(paid):
+    for amount, reason in ((D(5), "welcome"), (D(50), "research")):
+        wallets.grant_credit(actor=SYSTEM, team=paid, amount=amount, reason=reason)
+    use(paid, hours=10, start=20)
+    close()
+    invoice = invoice_of(paid)
+    assert content.credit_used(invoice) == [("welcome", D(5)), ("research", D("7.345"))]
+    assert b"research" in paper.json_of(invoice)
+    assert paper.pdf(invoice).startswith(b"%PDF")
+    assert sound()
+
+
 def test_a_final_invoice_cannot_be_changed(paid):
     close()
     invoice = invoice_of(paid)

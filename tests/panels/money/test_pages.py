@@ -157,6 +157,7 @@ def test_staff_book_a_payment_once_and_set_a_limit(team: Team, staff: Client) ->
 def test_staff_schedule_and_withdraw_a_price(team: Team, staff: Client) -> None:
     form = text_of(staff.get("/admin/prices/new?product=type:small&currency=EUR"))
     assert "1 running resource pays the new price" in form
+    assert 'value="research"' in text_of(staff.get("/admin/prices/new?book=research"))
     later = timezone.now() + timedelta(days=3)
     wish = {
         "product": "type:small",
@@ -164,6 +165,11 @@ def test_staff_schedule_and_withdraw_a_price(team: Team, staff: Client) -> None:
         "unit_price": "4",
         "valid_from": f"{later:%Y-%m-%dT%H:%M}",
     }
+    seen = staff.post("/admin/prices/new", wish | {"preview": "1"})
+    assert seen.status_code == 200
+    assert team.name in text_of(seen)
+    assert staff.post("/admin/prices/new", wish | {"preview": "1", "product": "gold"}).status_code == 422
+    assert not PriceVersion.objects.filter(unit_price=4).exists()
     assert staff.post("/admin/prices/new", wish).status_code == 302
     assert staff.post("/admin/prices/new", wish).status_code == 422
     made = PriceVersion.objects.get(unit_price=4)

@@ -95,7 +95,7 @@ class InvoicePage(OfInvoices, Detail):
         return [shown.lines_table(self, self.object), shown.workspaces_table(self.object)]
 
     def aside_overview(self) -> list[Any]:
-        return [shown.files(self, self.object), shown.facts(self.object)]
+        return [shown.files(self, self.object), *shown.credit_used(self.object), shown.facts(self.object)]
 
 
 class InvoiceUsage(OfInvoices, Page):
