@@ -293,7 +293,7 @@ class PriceNew(FormPage):
             Column("gain", _("Difference"), lambda one: cells.money(one.after - one.before, currency),
                    num=True, priority=2),
         )  # fmt: skip
-        empty = Empty(_("Nobody used it in the last 30 days"), icon="users")
+        empty = Empty(_("Nobody who pays by this list used it in the last 30 days"), icon="users")
         return [Kpis(kpis), Table(_("Who is concerned"), columns, found.teams, empty)]
 
     def save(self, data: dict[str, Any]) -> str:

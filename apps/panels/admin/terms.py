@@ -100,9 +100,10 @@ class AllTerms(OfTerms, Page):
                 none,
                 buttons=lambda one: actions.buttons(self, (END_FEE,), one),
             ),
+            self._lists(),
         ]
 
-    def aside(self) -> list[Any]:
+    def _lists(self) -> Table:
         rows = terms.price_lists(self.actor)[:50]
         columns = (
             Column(
@@ -114,7 +115,7 @@ class AllTerms(OfTerms, Page):
             Column("slug", _("Short name"), lambda one: cells.mono(one.slug)),
         )
         empty = Empty(_("No list yet"), _("All teams pay the standard prices."), icon="tag")
-        return [Table(_("Price lists"), columns, list(rows), empty)]
+        return Table(_("Price lists"), columns, list(rows), empty)
 
 
 # ------------------------------------------------------------ price lists
