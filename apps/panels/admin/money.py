@@ -115,7 +115,6 @@ class LedgerList(Resource):
             text=lambda one: one.team.name if one.team else "",
         ),
         Column("description", _("What"), priority=2),
-        Column("reference", _("Reference"), lambda one: cells.mono(one.reference), priority=3),
         Column(
             "amount",
             _("Amount"),
@@ -123,6 +122,7 @@ class LedgerList(Resource):
             num=True,
             text=lambda one: plain(sum((p.amount for p in one.postings.all() if p.amount > 0), start=0)),
         ),
+        Column("reference", _("Reference"), lambda one: cells.mono(one.reference), priority=3),
     )
 
     def rows(self) -> QuerySet[Any]:
