@@ -4,13 +4,13 @@ from django.urls import NoReverseMatch
 
 from apps.panels.kit.places import Place
 
-# Kinds that are never quite gone, so that what was written about them long ago leads somewhere; invoices are
-# not among them because invitations share their prefix.
+# Kinds that are never quite gone, so that what was written about them long ago leads somewhere.
 ROUTES = {
     "clu": "cluster",
     "end": "endpoint",
     "gpu": "gpu",
     "ins": "instance",
+    "inv": "invoice",
     "irn": "invoice-run",
     "mdl": "model",
     "mdv": "model-version",

@@ -143,7 +143,7 @@ class InvitationQuerySet(TenantQuerySet):
 class Invitation(models.Model):
     """An offer to join, good once and for a while; of its secret only the hash is kept."""
 
-    id = IdField("inv", primary_key=True)
+    id = IdField("ivt", primary_key=True)
     team = models.ForeignKey(Team, models.CASCADE, related_name="invitations")
     email = models.EmailField(_("e-mail address"))
     role = models.CharField(_("role"), max_length=32, choices=[(r, r) for r in TEAM_ROLES])

@@ -116,7 +116,7 @@ class InvitedOut(Out):
 class InvitationViewSet(TeamViewSet):
     """Open invitations. Only who owns the address can accept, once, within a week."""
 
-    id_prefix = "inv"
+    id_prefix = "ivt"
     calls = {
         "list": Call(P.MEMBER_READ, InvitationOut, summary="List open invitations"),
         "create": Call(P.MEMBER_MANAGE, InvitedOut, InvitationIn, 201, summary="Invite somebody"),
@@ -140,7 +140,7 @@ class InvitationViewSet(TeamViewSet):
         return self.answer(invited)
 
     def destroy(self, request: Request, id: str) -> Response:
-        invitation = rows.invitation(self.actor, self.id_of("inv", id))
+        invitation = rows.invitation(self.actor, self.id_of("ivt", id))
         services.revoke_invitation(actor=self.actor, invitation=invitation)
         return self.answer()
 

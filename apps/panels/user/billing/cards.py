@@ -1,5 +1,6 @@
 """Saved cards and the automatic top-up."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -7,6 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.panels.kit import (
     Action,
@@ -135,7 +137,10 @@ class AutoTopUp(OfTeam, FormPage):
         found = rows.auto_top_up(self.actor, team_id=self.team.pk)
         if found is None:
             return {"threshold": 10, "amount": 50, "monthly_most": 500}
-        return {name: getattr(found, name) for name in AutoFields.base_fields}
+        return {
+            name: Decimal(plain(value)) if isinstance(value := getattr(found, name), Decimal) else value
+            for name in AutoFields.base_fields
+        }
 
     def save(self, data: dict[str, Any]) -> str:
         services.save_auto_top_up(actor=self.actor, team=self.team, wish=AutoWish(**data))
