@@ -152,7 +152,7 @@ class Route:
     def outstanding(self) -> int:
         return sum(engine.outstanding for engine in self.engines)
 
-    def pick(self, tried: set[str], affinity: bytes, region: str) -> Engine | None:
+    def pick(self, tried: frozenset[str], affinity: bytes, region: str) -> Engine | None:
         """The engine for the next request, none of those that were tried; None when there is none."""
         fit = self.first
         for one in fit:

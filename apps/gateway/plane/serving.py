@@ -15,8 +15,8 @@ from apps.gateway.plane.upstream import Connection, connect
 
 MOST_TRIES = 4
 _perf = time.perf_counter
+_NOBODY: frozenset[str] = frozenset()
 # Answers of an engine that are no answer to the caller's question: another engine is asked.
-_NOBODY: set[str] = set()
 _TROUBLE = frozenset({401, 403, 408, 425, 429})
 # The engine is well and cannot do this: embeddings of a chat model, say.
 _LACKS = 501
@@ -26,47 +26,11 @@ class Serving:
     """The half of a request that faces the engines; `exchange` has the half that faces the caller."""
 
     __slots__ = (
-        *(
-            "_began",
-            "_body",
-            "_connection",
-            "_heard",
-            "_held",
-            "_kind",
-            "_most",
-            "_price",
-            "_rest",
-            "_retried",
-        ),
-        *(
-            "_said_at",
-            "_slot",
-            "_status",
-            "_tried",
-            "_type",
-            "_waits",
-            "_way",
-            "ask",
-            "client",
-            "engine",
-            "head",
-        ),
-        *(
-            "first_body",
-            "headers",
-            "is_chunked",
-            "is_over",
-            "is_stream",
-            "key",
-            "path",
-            "plane",
-            "receipt",
-            "relay",
-            "request_id",
-            "route",
-        ),
-        "resumed",
-    )
+        "_began", "_body", "_connection", "_heard", "_held", "_kind", "_most", "_price", "_rest", "_retried",
+        "_said_at", "_slot", "_status", "_tried", "_type", "_waits", "_way", "ask", "client", "engine",
+        "first_body", "head", "headers", "is_chunked", "is_over", "is_stream", "key", "path", "plane",
+        "receipt", "relay", "request_id", "resumed", "route",
+    )  # fmt: skip
 
     # Known once the other half has done its work.
     ask: asks.Ask
@@ -91,7 +55,7 @@ class Serving:
         self.relay: Whole | Stream | None = None
         self.resumed: resume.Resumed | None = None
         self.key: Key | None = None
-        self._tried: set[str] = _NOBODY
+        self._tried = _NOBODY
         self.headers = b""
         self._heard = 0.0
         self._waits = 0.0
@@ -248,7 +212,7 @@ class Serving:
         assert engine is not None
         self._leave_engine()
         engine.breaker.fail()
-        self._tried = {*self._tried, engine.row.id}
+        self._tried |= {engine.row.id}
         self.plane.metrics.add("engine_failures", engine.row.id)
         relay = self.relay
         if not isinstance(relay, Stream) or not relay.has_sent:
