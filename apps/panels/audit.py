@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.audit.models import Record
 from apps.core.permissions import Permission
-from apps.panels.kit import Column, Empty, Filter, Happened, Resource, SavedView, cells
+from apps.panels.kit import Column, Empty, Filter, Happened, Resource, SavedView, cells, moment
 from apps.panels.subjects import page_of
 from apps.panels.words import readable
 
@@ -65,12 +65,5 @@ class AuditList(Resource):
         Column("who", _("Who"), who_of, sort="actor_label", text=lambda one: one.actor_label),
         Column("data", _("Particulars"), lambda one: cells.muted(detail_of(one)), priority=3, text=detail_of),
         Column("request_id", _("Request"), priority=3, mono=True),
-        Column(
-            "at",
-            _("When"),
-            lambda one: cells.when(one.at),
-            sort="at",
-            num=True,
-            text=lambda one: one.at.isoformat(),
-        ),
+        moment("at", _("When"), "at", num=True),
     )

@@ -21,6 +21,7 @@ from apps.panels.kit import (
     SavedView,
     Table,
     cells,
+    moment,
 )
 from apps.regions import services
 from apps.regions.models import Cluster
@@ -66,15 +67,7 @@ NODES = Column(
     num=True,
     text=lambda one: one.node_count,
 )
-SEEN = Column(
-    "seen",
-    _("Last seen"),
-    lambda one: cells.when(one.last_seen_at),
-    sort="last_seen_at",
-    num=True,
-    priority=2,
-    text=lambda one: one.last_seen_at,
-)
+SEEN = moment("seen", _("Last seen"), "last_seen_at", num=True, priority=2)
 
 
 class ClusterList(Resource):

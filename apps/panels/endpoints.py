@@ -17,7 +17,7 @@ from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Figures, Lately, lately
 from apps.inference.services import endpoints, replicas
 from apps.inference.states import COMING, LIVE, Desired, EndpointState, Metering, ReplicaState
-from apps.panels.kit import Action, Column, Detail, Empty, Filter, Resource, SavedView, actions, cells
+from apps.panels.kit import Action, Column, Detail, Empty, Filter, Resource, SavedView, actions, cells, moment
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
 
@@ -146,15 +146,7 @@ def _tokens(one: Endpoint) -> int:
     return total.input + total.output
 
 
-AGE = Column(
-    "created",
-    _("Age"),
-    lambda one: cells.ago(one.created_at),
-    sort="created_at",
-    num=True,
-    priority=3,
-    text=lambda one: one.created_at.isoformat(),
-)
+AGE = moment("created", _("Age"), "created_at", cells.ago, num=True, priority=3)
 _STATES = [one for one in EndpointState.choices if one[0] != EndpointState.DELETED]
 STATE_FILTER = Filter("state", _("Status"), _STATES)
 REGION_FILTER = Filter("region", _("Region"), _regions, field="region_id")
@@ -226,7 +218,7 @@ REPLICA_WHERE = Column("node", _("Where"), node_of, priority=2, text=node_of)
 REPLICA_REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
 REPLICA_MESSAGE = Column("message", _("Message"), lambda one: one.message, priority=3)
 REPLICA_SINCE = Column("since", _("Ready for"), since_of, sort="started_at", num=True)
-REPLICA_SEEN = Column("seen", _("Last seen"), lambda one: cells.when(one.last_seen_at), num=True, priority=3)
+REPLICA_SEEN = moment("seen", _("Last seen"), "last_seen_at", sort=(), num=True, priority=3)
 
 
 class ReplicaList(Resource):

@@ -11,7 +11,19 @@ from apps.gpupools.models import GpuDevice, GpuPool
 from apps.gpupools.selectors.cards import list_gpus, list_pools
 from apps.gpupools.services import devices
 from apps.gpupools.states import HONESTY, DeviceHealth, Isolation, PoolState
-from apps.panels.kit import Action, Column, Detail, Empty, Facts, Filter, Note, Resource, SavedView, cells
+from apps.panels.kit import (
+    Action,
+    Column,
+    Detail,
+    Empty,
+    Facts,
+    Filter,
+    Note,
+    Resource,
+    SavedView,
+    cells,
+    moment,
+)
 
 P = Permission
 
@@ -78,14 +90,7 @@ COLUMNS = (
         priority=2,
         text=lambda gpu: gpu.pool.slug if gpu.pool else "",
     ),
-    Column(
-        "seen",
-        _("Last seen"),
-        lambda gpu: cells.when(gpu.last_seen_at),
-        num=True,
-        priority=3,
-        text=lambda gpu: gpu.last_seen_at,
-    ),
+    moment("seen", _("Last seen"), "last_seen_at", sort=(), num=True, priority=3),
 )
 
 

@@ -13,7 +13,7 @@ from apps.core.permissions import Permission
 from apps.instances import services
 from apps.instances.models import Instance
 from apps.instances.states import MOVING, Desired, Health, State
-from apps.panels.kit import Action, Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.kit import Action, Column, Empty, Filter, Resource, SavedView, cells, moment
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
 
@@ -129,15 +129,7 @@ HOURLY = Column(
     num=True,
     text=lambda one: one.hourly,
 )
-AGE = Column(
-    "created",
-    _("Age"),
-    lambda one: cells.ago(one.created_at),
-    sort="created_at",
-    num=True,
-    priority=2,
-    text=lambda one: one.created_at.isoformat(),
-)
+AGE = moment("created", _("Age"), "created_at", cells.ago, num=True, priority=2)
 
 
 class InstanceList(Resource):

@@ -29,6 +29,7 @@ from apps.panels.kit import (
     SavedView,
     Section,
     cells,
+    moment,
 )
 from apps.teams import services
 from apps.teams.models import ApiKey, Team
@@ -105,31 +106,9 @@ class KeyList(Resource):
             priority=3,
             text=lambda key: " ".join(key.scopes),
         ),
-        Column(
-            "expires",
-            _("Ends"),
-            lambda key: cells.when(key.expires_at),
-            sort="expires_at",
-            priority=2,
-            text=lambda key: key.expires_at and key.expires_at.isoformat(),
-        ),
-        Column(
-            "used",
-            _("Last used"),
-            lambda key: cells.when(key.last_used_at),
-            sort="last_used_at",
-            num=True,
-            text=lambda key: key.last_used_at and key.last_used_at.isoformat(),
-        ),
-        Column(
-            "created",
-            _("Made"),
-            lambda key: cells.when(key.created_at),
-            sort="created_at",
-            num=True,
-            priority=3,
-            text=lambda key: key.created_at.isoformat(),
-        ),
+        moment("expires", _("Ends"), "expires_at", priority=2),
+        moment("used", _("Last used"), "last_used_at", num=True),
+        moment("created", _("Made"), "created_at", num=True, priority=3),
     )
 
     def rows(self) -> QuerySet[Any]:

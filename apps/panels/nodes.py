@@ -41,6 +41,7 @@ from apps.panels.kit import (
     Tab,
     Table,
     cells,
+    moment,
 )
 
 P = Permission
@@ -185,15 +186,7 @@ COLUMNS = (
         text=lambda node: node.memory_mib_used,
     ),
     Column("rack", _("Rack"), sort="rack", mono=True, priority=3),
-    Column(
-        "seen",
-        _("Last seen"),
-        lambda node: cells.when(node.last_seen_at),
-        sort="last_seen_at",
-        num=True,
-        priority=2,
-        text=lambda node: node.last_seen_at,
-    ),
+    moment("seen", _("Last seen"), "last_seen_at", num=True, priority=2),
 )
 
 

@@ -24,6 +24,7 @@ from apps.panels.kit import (
     Step,
     Steps,
     cells,
+    moment,
 )
 from apps.panels.subjects import page_of
 
@@ -125,14 +126,7 @@ class OperationList(Resource):
             priority=2,
             text=lambda one: seconds_of(one),
         ),
-        Column(
-            "started",
-            _("Started"),
-            lambda one: cells.when(one.created_at),
-            sort="created_at",
-            num=True,
-            text=lambda one: one.created_at.isoformat(),
-        ),
+        moment("started", _("Started"), "created_at", num=True),
     )
 
 
@@ -222,14 +216,7 @@ class EventList(Resource):
             priority=2,
         ),
         Column("seq", _("Number"), lambda one: one.seq, num=True, priority=3, sort="seq"),
-        Column(
-            "at",
-            _("When"),
-            lambda one: cells.when(one.at),
-            num=True,
-            sort="seq",
-            text=lambda one: one.at.isoformat(),
-        ),
+        moment("at", _("When"), "at", num=True, sort="seq"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.panels.kit import Column, cells
+from apps.panels.kit import Column, cells, moment
 from apps.panels.roles import role_of
 
 PERSON = Column(
@@ -24,12 +24,4 @@ WHERE = Column(
 GRANTED_BY = Column(
     "by", _("Granted by"), lambda one: one.granted_by, priority=3, text=lambda one: one.granted_by
 )
-SINCE = Column(
-    "since",
-    _("Since"),
-    lambda one: cells.when(one.created_at),
-    sort="created_at",
-    num=True,
-    priority=2,
-    text=lambda one: one.created_at.isoformat(),
-)
+SINCE = moment("since", _("Since"), "created_at", num=True, priority=2)

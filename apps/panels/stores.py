@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.permissions import Permission
 from apps.networks.models import Network
 from apps.networks.selectors import list_networks
-from apps.panels.kit import Column, Empty, Filter, Resource, SavedView, cells
+from apps.panels.kit import Column, Empty, Filter, Resource, SavedView, cells, moment
 from apps.storage.models import Datastore, Snapshot, Volume
 from apps.storage.selectors import list_datastores, list_snapshots, list_volumes
 from apps.storage.states import SnapshotState, VolumeState
@@ -23,15 +23,7 @@ REGION = Column(
     priority=2,
     text=lambda one: one.region.slug,
 )
-CREATED = Column(
-    "created",
-    _("Created"),
-    lambda one: cells.when(one.created_at),
-    sort="created_at",
-    num=True,
-    priority=2,
-    text=lambda one: one.created_at,
-)
+CREATED = moment("created", _("Created"), "created_at", num=True, priority=2)
 
 
 def state_of(one: Any) -> Any:

@@ -31,6 +31,7 @@ from apps.panels.kit import (
     Section,
     Table,
     cells,
+    moment,
 )
 
 P = Permission
@@ -249,8 +250,7 @@ NOTE_COLUMNS = (
     Column("number", _("Number"), main=True, sort="serial"),
     Column("invoice", _("Invoice"), lambda one: one.invoice.number, text=lambda one: one.invoice.number),
     Column("team", _("Team"), _team, sort="team__name", text=_team, priority=2),
-    Column("issued", _("Issued"), lambda one: cells.exact(one.issued_at), sort="issued_at", priority=2,
-           text=lambda one: one.issued_at.isoformat()),
+    moment("issued", _("Issued"), "issued_at", cells.exact, priority=2),
     Column("reason", _("Reason"), priority=3),
     Column("total", _("Total"), shown.money_cell("total"), sort="total", num=True,
            text=shown.money_text("total")),

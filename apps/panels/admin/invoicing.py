@@ -36,6 +36,7 @@ from apps.panels.kit import (
     Steps,
     Table,
     cells,
+    moment,
 )
 
 P = Permission
@@ -62,8 +63,7 @@ class RunList(OfInvoices, Resource):
         Column("state", _("State"), shown.state_of, text=lambda one: one.state),
         Column("progress", _("Invoices"), _progress, num=True, text=lambda one: one.invoices_made),
         Column("parked", _("Parked"), num=True, priority=2),
-        Column("finished", _("Finished"), lambda one: cells.when(one.finished_at), priority=3,
-               text=lambda one: one.finished_at.isoformat() if one.finished_at else ""),
+        moment("finished", _("Finished"), "finished_at", sort=(), priority=3),
     )  # fmt: skip
 
     def rows(self) -> QuerySet[Any]:

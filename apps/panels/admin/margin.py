@@ -16,7 +16,7 @@ from apps.billing.selectors import margin
 from apps.billing.selectors.margin import MarginRow, Span
 from apps.billing.services import costs
 from apps.billing.services.costs import CostWish
-from apps.core.money import ZERO, plain
+from apps.core.money import ZERO
 from apps.core.permissions import Permission
 from apps.panels.admin.money import CURRENCIES
 from apps.panels.kit import (
@@ -35,6 +35,7 @@ from apps.panels.kit import (
     Series,
     Table,
     cells,
+    money,
 )
 from apps.panels.money import product_name
 from apps.regions.selectors import list_regions
@@ -208,14 +209,7 @@ class CostList(OfCosts, Resource):
             priority=3,
             text=lambda one: one.reference,
         ),
-        Column(
-            "amount",
-            _("Amount"),
-            lambda one: cells.money(one.amount, one.currency),
-            sort="amount",
-            num=True,
-            text=lambda one: plain(one.amount),
-        ),
+        money("amount", _("Amount"), "amount"),
     )
 
     def rows(self) -> QuerySet[Any]:

@@ -31,6 +31,7 @@ from apps.panels.kit import (
     Table,
     actions,
     cells,
+    moment,
 )
 from apps.panels.money import GROUPS, UsageFile, UsagePage, kind_of, product_name
 from apps.payments.selectors import rows as payments
@@ -98,15 +99,7 @@ class LedgerList(Resource):
     links = (Link(_("Accounts"), "billing", Permission.BILLING_READ, icon="scale", primary=False),)
     empty = Empty(_("No transaction yet"), _("Payments and usage are booked here."), icon="receipt")
     columns = (
-        Column(
-            "booked",
-            _("Booked"),
-            lambda one: cells.exact(one.booked_at),
-            sort="booked_at",
-            main=True,
-            to="ledger-entry",
-            text=lambda one: one.booked_at.isoformat(),
-        ),
+        moment("booked", _("Booked"), "booked_at", cells.exact, main=True, to="ledger-entry"),
         Column("kind", _("Kind"), lambda one: kind_of(one.kind), text=lambda one: one.kind),
         Column(
             "team",

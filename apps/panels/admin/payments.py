@@ -27,6 +27,7 @@ from apps.panels.kit import (
     Section,
     Table,
     cells,
+    moment,
 )
 from apps.payments import services
 from apps.payments.models import Dispute, Payment, Refund, WebhookEvent
@@ -113,8 +114,7 @@ class PaymentList(OfPayments, Resource):
     columns = (
         Column("reference", _("Reference"), main=True, to="payment"),
         Column("team", _("Team"), _team, sort="team__name", text=_team),
-        Column("asked", _("Asked"), lambda one: cells.when(one.created_at), sort="created_at", priority=2,
-               text=lambda one: one.created_at.isoformat()),
+        moment("asked", _("Asked"), "created_at", priority=2),
         Column("how", _("How"), lambda one: one.get_provider_display(), priority=2,
                text=lambda one: one.provider),
         Column("state", _("State"), shown.state_of, sort="state", text=lambda one: one.state),
@@ -289,8 +289,7 @@ class DisputeList(OfPayments, Resource):
         Column("team", _("Team"), _team, sort="team__name", text=_team),
         Column("state", _("State"), shown.state_of, sort="state", text=lambda one: one.state),
         Column("reason", _("Reason"), priority=2),
-        Column("opened", _("Opened"), lambda one: cells.when(one.created_at), sort="created_at", priority=2,
-               text=lambda one: one.created_at.isoformat()),
+        moment("opened", _("Opened"), "created_at", priority=2),
         Column("amount", _("Amount"), shown.money_cell("amount"), num=True, text=shown.money_text("amount")),
     )  # fmt: skip
 
@@ -315,10 +314,8 @@ class MessageList(OfPayments, Resource):
         Column("type", _("Type"), sort="type", main=True),
         Column("object", _("About"), lambda one: cells.mono(one.object_id), text=lambda one: one.object_id),
         Column("deliveries", _("Times"), sort="deliveries", num=True, priority=2),
-        Column("received", _("Received"), lambda one: cells.when(one.received_at), sort="received_at",
-               text=lambda one: one.received_at.isoformat()),
-        Column("processed", _("Looked into"), lambda one: cells.when(one.processed_at), priority=2,
-               text=lambda one: one.processed_at.isoformat() if one.processed_at else ""),
+        moment("received", _("Received"), "received_at"),
+        moment("processed", _("Looked into"), "processed_at", sort=(), priority=2),
         Column("problem", _("Problem"), priority=3),
     )  # fmt: skip
 

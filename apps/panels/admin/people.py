@@ -29,6 +29,7 @@ from apps.panels.kit import (
     Tab,
     Table,
     cells,
+    moment,
     palette,
 )
 from apps.panels.roles import PLATFORM_CHOICES, REGION_CHOICES, role_of
@@ -112,23 +113,8 @@ class UserList(Resource):
             priority=2,
             text=lambda user: user.team_count,
         ),
-        Column(
-            "seen",
-            _("Last sign-in"),
-            lambda user: cells.when(user.last_login),
-            sort="last_login",
-            num=True,
-            text=lambda user: user.last_login and user.last_login.isoformat(),
-        ),
-        Column(
-            "created",
-            _("Signed up"),
-            lambda user: cells.when(user.created_at),
-            sort="created_at",
-            num=True,
-            priority=3,
-            text=lambda user: user.created_at.isoformat(),
-        ),
+        moment("seen", _("Last sign-in"), "last_login", num=True),
+        moment("created", _("Signed up"), "created_at", num=True, priority=3),
     )
 
     def rows(self) -> QuerySet[Any]:

@@ -38,6 +38,7 @@ from apps.panels.kit import (
     Section,
     Table,
     cells,
+    moment,
     palette,
 )
 from apps.panels.money import product_name
@@ -69,22 +70,8 @@ COLUMNS = (
     price_columns.PRICE,
     price_columns.UNIT,
     price_columns.MONTH,
-    Column(
-        "from",
-        _("From"),
-        lambda one: cells.exact(one.valid_from),
-        sort="valid_from",
-        priority=2,
-        text=lambda one: one.valid_from.isoformat(),
-    ),
-    Column(
-        "until",
-        _("Until"),
-        lambda one: cells.exact(one.valid_until),
-        sort="valid_until",
-        priority=2,
-        text=lambda one: one.valid_until.isoformat() if one.valid_until else "",
-    ),
+    moment("from", _("From"), "valid_from", cells.exact, priority=2),
+    moment("until", _("Until"), "valid_until", cells.exact, priority=2),
     Column("by", _("Set by"), lambda one: one.created_by, priority=3, text=lambda one: one.created_by),
 )
 

@@ -25,6 +25,7 @@ from apps.panels.kit import (
     Resource,
     SavedView,
     cells,
+    moment,
 )
 
 RELEASE = Action(
@@ -77,14 +78,7 @@ class QuarantineList(Resource):
             text=lambda one: one.reason,
         ),
         Column("state", _("State"), state_of, sort="state", text=lambda one: one.state),
-        Column(
-            "received",
-            _("Received"),
-            lambda one: cells.when(one.received_at),
-            sort="received_at",
-            priority=2,
-            text=lambda one: one.received_at.isoformat(),
-        ),
+        moment("received", _("Received"), "received_at", priority=2),
     )
 
     def rows(self) -> QuerySet[Any]:

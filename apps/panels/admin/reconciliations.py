@@ -10,7 +10,19 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.panels.admin.payments import OfPayments
-from apps.panels.kit import Column, Detail, Empty, FormPage, Kpi, Kpis, Resource, Section, Table, cells
+from apps.panels.kit import (
+    Column,
+    Detail,
+    Empty,
+    FormPage,
+    Kpi,
+    Kpis,
+    Resource,
+    Section,
+    Table,
+    cells,
+    moment,
+)
 from apps.payments import services
 from apps.payments.models import Reconciliation
 from apps.payments.selectors import providers, rows
@@ -34,8 +46,7 @@ class ReconciliationList(OfPayments, Resource):
         Column("booked", _("Fees booked"), num=True, priority=2),
         Column("differences", _("Differences"), lambda one: len(one.differences), num=True,
                text=lambda one: len(one.differences)),
-        Column("done", _("Done"), lambda one: cells.when(one.created_at), sort="created_at", priority=3,
-               text=lambda one: one.created_at.isoformat()),
+        moment("done", _("Done"), "created_at", priority=3),
     )  # fmt: skip
 
     def rows(self) -> QuerySet[Any]:

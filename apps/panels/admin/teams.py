@@ -28,6 +28,7 @@ from apps.panels.kit import (
     Tab,
     Table,
     cells,
+    moment,
     palette,
 )
 from apps.panels.money import money_of
@@ -120,15 +121,7 @@ class TeamList(Resource):
             text=lambda team: team.member_count,
         ),
         Column("currency", _("Currency"), sort="currency", priority=3),
-        Column(
-            "created",
-            _("Made"),
-            lambda team: cells.when(team.created_at),
-            sort="created_at",
-            num=True,
-            priority=2,
-            text=lambda team: team.created_at.isoformat(),
-        ),
+        moment("created", _("Made"), "created_at", num=True, priority=2),
     )
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:

@@ -33,6 +33,7 @@ from apps.panels.kit import (
     Table,
     actions,
     cells,
+    moment,
 )
 from apps.panels.money import product_name
 from apps.panels.terms import commitment_columns, fee_columns, progress_row
@@ -135,14 +136,7 @@ class PriceListList(OfTerms, Resource):
         Column("name", _("Name"), sort="name", main=True, to="price-list"),
         Column("slug", _("Short name"), sort="slug", mono=True),
         Column("description", _("For whom"), priority=2),
-        Column(
-            "made",
-            _("Made"),
-            lambda one: cells.when(one.created_at),
-            sort="created_at",
-            priority=3,
-            text=lambda one: one.created_at.isoformat(),
-        ),
+        moment("made", _("Made"), "created_at", priority=3),
     )
 
     def rows(self) -> QuerySet[Any]:

@@ -13,7 +13,6 @@ from apps.billing.models import Voucher
 from apps.billing.selectors import terms
 from apps.billing.services import grants
 from apps.billing.services.grants import NewVoucher
-from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.panels.account.recent import confirm_first
 from apps.panels.admin.money import CURRENCIES
@@ -34,6 +33,8 @@ from apps.panels.kit import (
     Section,
     Table,
     cells,
+    moment,
+    money,
 )
 
 P = Permission
@@ -87,31 +88,10 @@ class VoucherList(OfVouchers, Resource):
         Column("hint", _("Begins with"), lambda one: cells.mono(f"{one.hint}-…"), text=lambda one: one.hint),
         Column("state", _("State"), _state, text=lambda one: str(one.uses_left)),
         Column("left", _("Uses left"), lambda one: cells.number(one.uses_left), sort="uses_left", num=True),
-        Column(
-            "until",
-            _("Until"),
-            lambda one: cells.when(one.valid_until),
-            sort="valid_until",
-            priority=2,
-            text=lambda one: one.valid_until.isoformat() if one.valid_until else "",
-        ),
+        moment("until", _("Until"), "valid_until", priority=2),
         Column("lasts", _("Credit lasts"), _lasts, priority=3, text=lambda one: str(one.credit_days or "")),
-        Column(
-            "made",
-            _("Made"),
-            lambda one: cells.when(one.created_at),
-            sort="created_at",
-            priority=3,
-            text=lambda one: one.created_at.isoformat(),
-        ),
-        Column(
-            "amount",
-            _("Worth"),
-            lambda one: cells.money(one.amount, one.currency),
-            sort="amount",
-            num=True,
-            text=lambda one: plain(one.amount),
-        ),
+        moment("made", _("Made"), "created_at", priority=3),
+        money("amount", _("Worth"), "amount"),
     )
 
     def rows(self) -> QuerySet[Any]:

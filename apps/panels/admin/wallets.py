@@ -10,10 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing import services
 from apps.billing.models import Wallet
 from apps.billing.selectors import wallets
-from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.panels.admin.money import CURRENCIES
-from apps.panels.kit import Column, Empty, Filter, FormPage, Resource, SavedView, Section, cells
+from apps.panels.kit import Column, Empty, Filter, FormPage, Resource, SavedView, Section, cells, money
 from apps.teams.selectors import rows as teams
 
 
@@ -45,40 +44,10 @@ class WalletList(Resource):
             to="team",
             text=lambda one: one.team.name,
         ),
-        Column(
-            "balance",
-            _("Balance"),
-            lambda one: cells.money(one.balance, one.currency),
-            sort="balance",
-            num=True,
-            text=lambda one: plain(one.balance),
-        ),
-        Column(
-            "held",
-            _("Held"),
-            lambda one: cells.money(one.held, one.currency),
-            sort="held",
-            num=True,
-            priority=2,
-            text=lambda one: plain(one.held),
-        ),
-        Column(
-            "limit",
-            _("Credit limit"),
-            lambda one: cells.money(one.credit_limit, one.currency),
-            sort="credit_limit",
-            num=True,
-            priority=3,
-            text=lambda one: plain(one.credit_limit),
-        ),
-        Column(
-            "left",
-            _("Free to spend"),
-            lambda one: cells.money(one.left, one.currency),
-            sort="left",
-            num=True,
-            text=lambda one: plain(one.left),
-        ),
+        money("balance", _("Balance"), "balance"),
+        money("held", _("Held"), "held", priority=2),
+        money("limit", _("Credit limit"), "credit_limit", priority=3),
+        money("left", _("Free to spend"), "left"),
         Column("currency", _("Currency"), priority=3),
     )
 

@@ -20,7 +20,7 @@ from apps.panels.kit.blocks import (
     Steps,
     Table,
 )
-from apps.panels.kit.columns import Column, Empty, Filter, Link, SavedView
+from apps.panels.kit.columns import Column, Empty, Filter, Link, SavedView, moment, money
 from apps.panels.kit.detail import Detail, Tab
 from apps.panels.kit.forms import FormPage, Section
 from apps.panels.kit.page import Page
@@ -30,5 +30,5 @@ from apps.panels.kit.views import PanelView
 __all__ = [
     "Action", "Chart", "Code", "Column", "Copies", "Detail", "Empty", "Events", "Facts", "Filter", "FormPage",
     "Happened", "Html", "InlineForm", "Kpi", "Kpis", "Link", "Note", "Page", "PanelView", "Resource",
-    "SavedView", "Section", "Series", "Shares", "Step", "Steps", "Tab", "Table", "cells",
+    "SavedView", "Section", "Series", "Shares", "Step", "Steps", "Tab", "Table", "cells", "moment", "money",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.panels import keys
-from apps.panels.kit import Action, Column, Empty, FormPage, Link, Resource, Section, cells
+from apps.panels.kit import Action, Column, Empty, FormPage, Link, Resource, Section, moment
 from apps.users import selectors, services
 from apps.users.models import SshKey
 
@@ -46,14 +46,7 @@ class SshKeyList(Resource):
         Column("name", _("Name"), sort="name", main=True),
         Column("kind", _("Kind"), sort="kind", mono=True, priority=2),
         Column("fingerprint", _("Fingerprint"), mono=True, priority=2),
-        Column(
-            "created",
-            _("Added"),
-            lambda key: cells.when(key.created_at),
-            sort="created_at",
-            num=True,
-            text=lambda key: key.created_at.isoformat(),
-        ),
+        moment("created", _("Added"), "created_at", num=True),
     )
 
     def rows(self) -> QuerySet[Any]:

@@ -13,7 +13,7 @@ from apps.billing.services.budgeting import BudgetWish
 from apps.billing.states import BudgetAction, BudgetLevel, BudgetPeriod
 from apps.core.clock import db_now
 from apps.core.permissions import Permission
-from apps.panels.kit import Action, Column, Empty, Filter, FormPage, Link, Resource, Section, cells
+from apps.panels.kit import Action, Column, Empty, Filter, FormPage, Link, Resource, Section, cells, moment
 from apps.teams.selectors import rows
 
 WHOLE_TEAM = "team:"
@@ -61,8 +61,7 @@ class BudgetList(Resource):
         Column("level", _("For"), lambda one: one.get_level_display(), sort="level", priority=2),
         Column("subject", _("Of"), lambda one: one.subject_label, sort="subject_label", priority=2),
         Column("action", _("Then"), lambda one: one.get_action_display(), sort="action", priority=2),
-        Column("created", _("Set"), lambda one: cells.when(one.created_at), sort="created_at", num=True,
-               priority=3, text=lambda one: one.created_at.isoformat()),
+        moment("created", _("Set"), "created_at", num=True, priority=3),
     )  # fmt: skip
 
     def rows(self) -> QuerySet[Any]:

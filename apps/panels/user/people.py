@@ -22,6 +22,7 @@ from apps.panels.kit import (
     SavedView,
     Section,
     cells,
+    moment,
 )
 from apps.panels.roles import TEAM_CHOICES, role_of
 from apps.teams import services
@@ -74,15 +75,7 @@ class MemberList(Resource):
             text=lambda one: one.user.email,
         ),
         Column("role", _("Role"), lambda one: role_of(one.role), sort="role"),
-        Column(
-            "joined",
-            _("Joined"),
-            lambda one: cells.when(one.created_at),
-            sort="created_at",
-            num=True,
-            priority=2,
-            text=lambda one: one.created_at.isoformat(),
-        ),
+        moment("joined", _("Joined"), "created_at", num=True, priority=2),
     )
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:

@@ -10,16 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.money import plain
 from apps.core.permissions import Permission
-from apps.panels.kit import (
-    Action,
-    Column,
-    Empty,
-    FormPage,
-    Link,
-    Resource,
-    Section,
-    cells,
-)
+from apps.panels.kit import Action, Column, Empty, FormPage, Link, Resource, Section, cells, moment
 from apps.panels.user.billing.common import OfTeam
 from apps.payments import services
 from apps.payments.models import PaymentMethod
@@ -72,8 +63,7 @@ class MethodList(OfTeam, Resource):
         Column("expires", _("Expires"), mono=True),
         Column("default", _("Default"), lambda one: cells.yes_no(one.is_default),
                text=lambda one: one.is_default),
-        Column("added", _("Added"), lambda one: cells.when(one.created_at), sort="created_at", priority=2,
-               text=lambda one: one.created_at.isoformat()),
+        moment("added", _("Added"), "created_at", priority=2),
     )  # fmt: skip
 
     def rows(self) -> QuerySet[Any]:

@@ -26,6 +26,7 @@ from apps.panels.kit import (
     Resource,
     Section,
     cells,
+    moment,
 )
 from apps.panels.user.billing.common import SUM, OfTeam, way_field
 from apps.payments import services
@@ -111,8 +112,7 @@ class PaymentList(OfTeam, Resource):
     )
     columns = (
         Column("reference", _("Reference"), main=True, to="payment"),
-        Column("asked", _("Asked"), lambda one: cells.when(one.created_at), sort="created_at", priority=2,
-               text=lambda one: one.created_at.isoformat()),
+        moment("asked", _("Asked"), "created_at", priority=2),
         Column("how", _("How"), lambda one: str(one.method) if one.method else one.get_provider_display(),
                priority=2, text=lambda one: one.provider),
         Column("purpose", _("For"),

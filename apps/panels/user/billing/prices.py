@@ -26,6 +26,7 @@ from apps.panels.kit import (
     Shares,
     Table,
     cells,
+    moment,
 )
 from apps.panels.money import product_name
 from apps.panels.terms import commitment_columns, fee_columns, progress_row
@@ -96,14 +97,7 @@ class Prices(OfPrices, Resource):
         price_columns.DAY,
         price_columns.MONTH,
         Column("own", _("Whose"), own_tag, priority=2, text=lambda one: one.book),
-        Column(
-            "until",
-            _("Until"),
-            lambda one: cells.exact(one.valid_until),
-            sort="valid_until",
-            priority=3,
-            text=lambda one: one.valid_until.isoformat() if one.valid_until else "",
-        ),
+        moment("until", _("Until"), "valid_until", cells.exact, priority=3),
     )
 
     def crumbs(self) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ from apps.panels.kit import (
     Table,
     cells,
     csvfile,
+    moment,
 )
 from apps.panels.money import kind_of, signed
 from apps.panels.user.billing.common import OfTeam
@@ -168,13 +169,7 @@ class Entries(OfTeam, Resource):
     filters = (Filter("kind", _("Kind"), TransactionKind.choices),)
     empty = Empty(_("No entry yet"), _("Payments and usage show up here."), icon="receipt")
     columns = (
-        Column(
-            "booked",
-            _("Booked"),
-            lambda one: cells.exact(one.booked_at),
-            sort="booked_at",
-            text=lambda one: one.booked_at.isoformat(),
-        ),
+        moment("booked", _("Booked"), "booked_at", cells.exact),
         Column("kind", _("Kind"), lambda one: kind_of(one.kind), sort="kind", text=lambda one: one.kind),
         Column("description", _("What"), main=True),
         Column("reference", _("Reference"), lambda one: cells.mono(one.reference), priority=3),
