@@ -1,8 +1,10 @@
 """A private libvirt: daemon, network and guests in namespaces of their own; the machine stays as it was.
 
 `Hypervisor(folder).start()` runs libvirtd in a network, mount and process namespace. Its socket can be
-reached from outside, and so can its guests, over one route through a pair of virtual interfaces. Whatever
-happens to the caller, the kernel ends everything inside with the namespace: nothing is left over.
+reached from outside, and so can its guests, over one route through a pair of virtual interfaces. Guests open
+connections to the internet only: slirp4netns opens them anew as a program of the machine would, so that not a
+rule of the machine changes. Whatever happens to the caller, the kernel ends everything inside with the
+namespace: nothing is left over.
 """
 
 import fcntl
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +27,7 @@ from runner.processes import Identity, end, identify, is_alive, spawn, tail, wai
 
 APT_PACKAGES = (  # for the daemon and its guests, for building libvirt-python, for the tiny image
     *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "dnsmasq-base"),
-    *("iptables", "iproute2", "genisoimage", "libvirt-dev", "pkg-config", "gcc", "libc6-dev"),
+    *("iptables", "iproute2", "slirp4netns", "genisoimage", "libvirt-dev", "pkg-config", "gcc", "libc6-dev"),
     *("e2fsprogs", "grub-pc-bin", "grub-common"),
 )
 PROGRAMS = (
@@ -35,6 +38,8 @@ PROGRAMS = (
     "dnsmasq",
     "iptables",
     "ip",
+    "nsenter",
+    "slirp4netns",
     "unshare",
     "genisoimage",
 )
@@ -46,16 +51,41 @@ PRIVATE = {
     "cache": "/var/cache/libvirt",
     "log": "/var/log/libvirt",
 }
-NETWORK, BRIDGE, UPLINK = "default", "guests", "uplink"
+NETWORK, BRIDGE, UPLINK, OUTSIDE = "default", "guests", "uplink", "outside"
 RECORD = "namespace.pid"
 RANGES = ("10.64.0.0/10", "198.18.0.0/15", "172.16.0.0/12", "192.168.0.0/16")
 SECONDS = 120.0
-NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+# What guests may not open: the networks that the machine may be part of, its neighbours' and its provider's.
+NOT_OUTSIDE = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+    *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"),
+)
+NAMESERVER = "10.0.2.3"  # slirp4netns', who asks the machine's own
+MACHINE = 9  # the descriptor by which those inside know the machine's network
+NAMESPACES = (
+    *("sh", "-c", f'exec "$@" {MACHINE}</proc/self/ns/net', "sh"),
+    *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
+)
+DAEMONS = (
+    ("libvirtd", "-f", "/etc/libvirt/libvirtd.conf", "-p", "/run/libvirt/libvirtd.pid"),
+    (
+        *(
+            "nsenter",
+            f"--net=/proc/1/fd/{MACHINE}",
+            "slirp4netns",
+            "--configure",
+            "--disable-host-loopback",
+        ),
+        *("--enable-sandbox", "--enable-seccomp", "1", OUTSIDE),
+    ),
+)
 PROBE = f"""\
 ip link add name {BRIDGE} type bridge
 ip link add name {UPLINK} type veth peer name probe
 ip tuntap add mode tap name tap0
 iptables -w -A FORWARD -o {UPLINK} -m conntrack --ctstate NEW,INVALID -j DROP
+iptables -w -A FORWARD -o {OUTSIDE} -j REJECT
+iptables -w -t nat -A POSTROUTING -o {OUTSIDE} -j MASQUERADE
 """
 ENTRY = """\
 import ipaddress, pathlib, sys
@@ -88,7 +118,7 @@ NETWORK_XML = """\
   <forward mode='open'/>
   <bridge name='{bridge}' stp='off' delay='0'/>
   <mac address='{mac}'/>
-  <dns enable='no'/>
+  <dns><forwarder addr='{nameserver}'/></dns>
   <ip address='{gateway}' netmask='255.255.255.128'>
     <dhcp><range start='{first}' end='{last}'/></dhcp>
   </ip>
@@ -126,6 +156,11 @@ class Hypervisor:
         """What a client opens."""
         return f"qemu+unix:///system?socket={self.socket}"
 
+    @property
+    def interface(self) -> str:
+        """The machine's end of the link to the namespace; the same for a folder always."""
+        return "hai" + hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
+
     def config(self) -> dict[str, str]:
         """The config of a cluster of kind `libvirt` that is this daemon."""
         return {"uri": self.uri(), "network": NETWORK, "storage_dir": str(self.storage)}
@@ -152,7 +187,7 @@ class Hypervisor:
         (self.folder / RECORD).write_text(f"{identity.pid} {identity.started}")
         is_up = False
         try:
-            _connect(identity, _interface(self.folder), subnet)
+            _connect(identity, self.interface, subnet)
             wait_until(lambda: self._answers() or not is_alive(identity), seconds=SECONDS)
             is_up = is_alive(identity) and self._answers()
         finally:
@@ -185,7 +220,7 @@ class Hypervisor:
 
     def has_interface(self) -> bool:
         """Whether the link to the namespace is there."""
-        return _interface(self.folder) in _interfaces()
+        return self.interface in _interfaces()
 
     def restart_daemon(self) -> None:
         """Kill libvirtd alone, as a crash would; it is started anew, and guests live on."""
@@ -232,6 +267,7 @@ def environment(host: Hypervisor) -> dict[str, str]:
 
 def supervise(folder: Path, subnet: ipaddress.IPv4Network) -> None:
     """Be the first process inside: put parts of the folder where libvirt looks, keep libvirtd going."""
+    os.set_inheritable(MACHINE, False)
     _do("mount", "--make-rprivate", "/")
     for name, place in PRIVATE.items():
         Path(place).mkdir(parents=True, exist_ok=True)
@@ -243,17 +279,35 @@ def supervise(folder: Path, subnet: ipaddress.IPv4Network) -> None:
     _do("ip", "address", "add", f"{subnet[254]}/30", "dev", UPLINK)
     _do("ip", "link", "set", UPLINK, "up")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    # Guests answer but open nothing: neither to the machine nor beyond.
+    _guard(subnet)
+    running = {_begin(command): command for command in DAEMONS}
+    while True:
+        command = running.pop(os.wait()[0], None)  # whatever is orphaned in here is ours to bury
+        if command:
+            time.sleep(1)
+            running[_begin(command)] = command
+
+
+def _begin(command: Sequence[str]) -> int:
+    program = shutil.which(command[0], path=SEARCH) or command[0]
+    return os.posix_spawn(program, list(command), _environment())
+
+
+def _guard(subnet: ipaddress.IPv4Network) -> None:
+    """Guests answer the machine but open nothing to it; to the internet they go under one address."""
     rule = ("-o", UPLINK, "-m", "conntrack", "--ctstate", "NEW,INVALID", "-j", "DROP")
     _do("iptables", "-w", "-A", "FORWARD", *rule)
     _do("iptables", "-w", "-A", "INPUT", "-i", BRIDGE, "-p", "tcp", "-j", "DROP")
-    daemon = shutil.which("libvirtd", path=SEARCH) or "libvirtd"
-    options = ["-f", "/etc/libvirt/libvirtd.conf", "-p", "/run/libvirt/libvirtd.pid"]
-    while True:
-        pid = os.posix_spawn(daemon, ["libvirtd", *options], _environment())
-        while os.wait()[0] != pid:  # whatever is orphaned in here is ours to bury
-            pass
-        time.sleep(1)
+    for network in (*NOT_OUTSIDE, *_own_addresses()):
+        _do("iptables", "-w", "-A", "FORWARD", "-o", OUTSIDE, "-d", network, "-j", "REJECT")
+    out = ("-s", str(_guests(subnet)), "-o", OUTSIDE, "-j", "MASQUERADE")
+    _do("iptables", "-w", "-t", "nat", "-A", "POSTROUTING", *out)
+
+
+def _own_addresses() -> list[str]:
+    """What the machine itself is called in its own network: a guest's way out starts there, as if trusted."""
+    listed = _do("nsenter", f"--net=/proc/1/fd/{MACHINE}", "ip", "-4", "-o", "address", "show")
+    return [line.split()[3].partition("/")[0] for line in listed.splitlines()]
 
 
 def _connect(inside: Identity, name: str, subnet: ipaddress.IPv4Network) -> None:
@@ -314,17 +368,13 @@ def _write_config(folder: Path, subnet: ipaddress.IPv4Network) -> None:
     (folder / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=host))
     (folder / "etc" / "qemu.conf").write_text(QEMU_CONF)
     mac = "52:54:00:" + digest[:3].hex(":")
-    places = {"gateway": subnet[1], "first": subnet[10], "last": subnet[120]}
+    places = {"nameserver": NAMESERVER, "gateway": subnet[1], "first": subnet[10], "last": subnet[120]}
     networks = folder / "etc" / "qemu" / "networks"
     text = NETWORK_XML.format(name=NETWORK, bridge=BRIDGE, mac=mac, **places)
     (networks / f"{NETWORK}.xml").write_text(text)
     link = networks / "autostart" / f"{NETWORK}.xml"
     link.unlink(missing_ok=True)
     link.symlink_to(f"/etc/libvirt/qemu/networks/{NETWORK}.xml")
-
-
-def _interface(folder: Path) -> str:
-    return "hai" + hashlib.sha256(str(folder).encode()).hexdigest()[:10]
 
 
 def _interfaces() -> set[str]:

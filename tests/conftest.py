@@ -53,7 +53,7 @@ def hypervisor() -> Iterator[libvirt.Hypervisor]:
     finally:
         host.stop()
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         shutil.rmtree(folder, ignore_errors=True)
 
 

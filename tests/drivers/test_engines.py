@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from apps.drivers.engines import EngineSpec, ModelFile, Phase
+from apps.drivers.engines import LOG_MOST, EngineSpec, ModelFile, Phase
 from apps.drivers.errors import NoCapacity, Rejected
 from apps.drivers.registry import driver_for
 from tests.drivers.lab import INSTALLATION, wait_for
@@ -109,6 +109,18 @@ def test_what_is_gone_can_be_launched_again(driver):
     assert serving(driver).phase is Phase.SERVING
 
 
+def test_the_log_tells_what_an_engine_did_and_none_of_its_secrets(driver):
+    assert driver.read_log(NAME) == ""
+    serving(driver)
+    said = wait_for(lambda: driver.read_log(NAME), until=lambda said: "serving" in said, what="its lines")
+    assert "loading" in said
+    assert all(line.isprintable() for line in said.splitlines())
+    assert "key-of-the-engine" not in said
+    assert driver.read_log(NAME).startswith(said.splitlines()[0])
+    wait_gone(driver, NAME)
+    assert driver.read_log(NAME) == ""
+
+
 # ------------------------------------------------------------------ processes of this host
 
 
@@ -175,6 +187,37 @@ def test_a_killed_engine_is_seen_to_have_ended_and_starts_again(local):
     assert seen_as(local, Phase.EXITED).phase is Phase.EXITED
     second = serving(local)
     assert second.phase is first.phase
+
+
+def test_the_log_of_a_local_engine_says_why_it_ended(local, tmp_path):
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"no model at all")
+    local.launch_engine(spec_of(broken))
+    seen_as(local, Phase.EXITED)
+    assert "ended: The engine cannot load this model." in local.read_log(NAME)
+
+
+def test_a_long_log_is_shown_by_its_end_in_whole_lines_without_secrets_or_places(local):
+    serving(local)
+    log = local.engines / NAME / "engine.log"
+    secrets = ["key-of-the-engine", "https://s3/x?X-Amz-Credential=AKIAABCDEFGHIJKLMNOP&X-Amz-Signature=cafe00"]
+    with log.open("ab") as out:
+        for number in range(4000):
+            out.write(f"line {number} \x1b[31m{secrets[number % 2]}\x1b[0m {local.cache}/a\n".encode())
+    lines = local.read_log(NAME).splitlines()
+    assert lines[-1] == "line 3999 https://s3/x?X-Amz-Credential=***&X-Amz-Signature=*** models/a"
+    assert lines[-2] == "line 3998 *** models/a"
+    assert lines[0].startswith("line ")
+    assert sum(map(len, lines)) <= LOG_MOST
+
+
+def test_a_log_does_not_grow_for_ever(local):
+    serving(local)
+    log = local.engines / NAME / "engine.log"
+    with log.open("ab") as out:
+        out.write(b"x" * 99 + b"\n" + b"y" * 2_000_000 + b"\nlast\n")
+    wait_for(lambda: log.stat().st_size, until=lambda size: size < 1_000_000, what="the log shortened")
+    assert "last" in local.read_log(NAME)
 
 
 def test_a_host_runs_as_many_engines_as_it_may(local):

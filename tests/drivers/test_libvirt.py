@@ -3,7 +3,11 @@
 import os
 import shutil
 import signal
+import socketserver
+import subprocess
 import tempfile
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from apps.drivers.registry import driver_for
 from runner import libvirt, paths, services
 from tests.drivers.lab import WELCOME, wait_for
 
+WORLD, NEIGHBOUR = "203.0.113.7", "10.254.253.7"  # the first stands for the internet (RFC 5737)
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(600)]
 
 
@@ -47,6 +52,38 @@ def test_a_guest_fills_its_disk_and_cannot_open_connections_to_the_host(libvirt_
     assert lab.run(
         "timeout 5 nc -w 3 $(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p') 22 || echo refused"
     ) == ("refused")
+
+
+@contextmanager
+def everywhere(hypervisor, addresses):
+    """A door at those addresses of the machine; gives its port and a list of those who came."""
+    callers = []
+
+    class Door(socketserver.BaseRequestHandler):
+        def handle(self):
+            callers.append(self.client_address[0])
+            self.request.sendall(b"come in")
+
+    for address in addresses:
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", hypervisor.interface], check=True)
+    try:
+        with socketserver.TCPServer(("", 0), Door) as server:
+            threading.Thread(target=server.serve_forever).start()
+            yield server.server_address[1], callers
+            server.shutdown()
+    finally:
+        for address in addresses:
+            subprocess.run(["ip", "address", "del", f"{address}/32", "dev", hypervisor.interface], check=True)
+
+
+def test_a_guest_reaches_the_world_under_one_address_but_no_private_network(libvirt_lab, hypervisor):
+    lab = libvirt_lab
+    lab.booted()
+    with everywhere(hypervisor, [WORLD, NEIGHBOUR]) as (port, callers):
+        assert lab.run(f"timeout 30 nc -w 20 {WORLD} {port} </dev/null || echo refused") == "come in"
+        assert callers
+        assert lab.observe().address not in callers
+        assert lab.run(f"timeout 30 nc -w 20 {NEIGHBOUR} {port} </dev/null || echo refused") == "refused"
 
 
 def test_deletion_leaves_no_file(libvirt_lab):
