@@ -1,21 +1,16 @@
 """Machines."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from hostedai_sdk.errors import Failed, NotFound, TooLong
+from hostedai_sdk.named import Named
 from hostedai_sdk.shapes import Instance
-from hostedai_sdk.transport import Transport
-
-ENDED = {"failed", "deleted", "interrupted"}
 
 
-class Instances:
+class Instances(Named[Instance]):
     """`cloud.instances`."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._api = transport
+    path, prefix, noun = "instances", "ins_", "instance"
 
     def launch(
         self,
@@ -34,21 +29,6 @@ class Instances:
         made: Instance = self._api.post("instances", wish)
         return made
 
-    def list(self) -> Sequence[Instance]:
-        """All that have not been deleted, newest first."""
-        return [*self._api.pages("instances")]
-
-    def get(self, name: str) -> Instance:
-        """One machine, by its id or its name."""
-        if name.startswith("ins_"):
-            found: Instance = self._api.get(f"instances/{name}")
-            return found
-        for one in self._api.pages("instances", {"name": name}):
-            if one["name"] == name:
-                named: Instance = one
-                return named
-        raise NotFound(404, {"code": "not_found", "detail": f"There is no instance called {name}."})
-
     def start(self, name: str) -> Instance:
         """Start a stopped machine."""
         return self._ask(name, "start")
@@ -57,24 +37,11 @@ class Instances:
         """Stop it; only its disk is charged then."""
         return self._ask(name, "stop")
 
-    def delete(self, name: str) -> Instance:
-        """Remove it and its disk for good."""
-        gone: Instance = self._api.delete(f"instances/{self.get(name)['id']}")
-        return gone
-
     def wait(self, name: str, state: str, *, seconds: float = 600.0) -> Instance:
-        """Look until the machine is in that state; HostedaiError when it never will be or time is up."""
-        deadline = time.monotonic() + seconds
-        while True:
-            one = self.get(name)
-            if one["state"] == state:
-                return one
-            if one["state"] in ENDED:
-                raise Failed(f"{one['name']} is {one['state']}. {one['message']}".strip())
-            if time.monotonic() > deadline:
-                raise TooLong(f"{one['name']} is still {one['state']}.")
-            time.sleep(1)
+        """Look until the machine is in that state. Raises Failed when it never will be, TooLong when time is
+        up."""
+        return self._wait(name, state, seconds)
 
-    def _ask(self, name: str, verb: str) -> Instance:
-        asked: Instance = self._api.post(f"instances/{self.get(name)['id']}/{verb}")
-        return asked
+    def is_lost(self, one: Instance) -> bool:
+        """It has come to an end, by itself or by somebody's wish."""
+        return one["state"] in {"failed", "deleted", "interrupted"}
