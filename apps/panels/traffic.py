@@ -1,5 +1,7 @@
 """What went on at an endpoint, as figures and charts."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from django.utils.translation import gettext as _now
@@ -35,33 +37,34 @@ def requests(found: Traffic, links: Any) -> Chart:
 
 
 def latency(found: Traffic) -> Chart:
-    shown = [one.figures for one in found.buckets]
-    said = {"half": seconds(found.total.median), "most": seconds(found.total.p95)}
-    return Chart(
-        "latency",
-        _("Seconds per answer"),
-        found.times,
-        [
-            Series(_("Half"), [one.median for one in shown], "s2"),
-            Series(_("95 %"), [one.p95 for one in shown], "s4"),
-        ],
-        _now("Half of the whole answers came within %(half)s, 95 %% within %(most)s.") % said,
-        empty=NOBODY,
-    )
+    said = _now("Half of the whole answers came within %(half)s, 95 %% within %(most)s.")
+    return _spread("latency", _("Seconds per answer"), found, attrgetter("median", "p95"), said)
 
 
 def first_bytes(found: Traffic) -> Chart:
-    shown = [one.figures for one in found.buckets]
-    said = {"half": seconds(found.total.first_median), "most": seconds(found.total.first_p95)}
+    said = _now("Half of the streams began within %(half)s, 95 %% within %(most)s.")
+    pick = attrgetter("first_median", "first_p95")
+    return _spread("first-bytes", _("Seconds to the first token"), found, pick, said)
+
+
+def _spread(
+    name: str,
+    title: Any,
+    found: Traffic,
+    pick: Callable[[Figures], tuple[float | None, float | None]],
+    said: str,
+) -> Chart:
+    shown = [pick(one.figures) for one in found.buckets]
+    half, most = pick(found.total)
     return Chart(
-        "first-bytes",
-        _("Seconds to the first token"),
+        name,
+        title,
         found.times,
         [
-            Series(_("Half"), [one.first_median for one in shown], "s2"),
-            Series(_("95 %"), [one.first_p95 for one in shown], "s4"),
+            Series(_("Half"), [half for half, _most in shown], "s2"),
+            Series(_("95 %"), [most for _half, most in shown], "s4"),
         ],
-        _now("Half of the streams began within %(half)s, 95 %% within %(most)s.") % said,
+        said % {"half": seconds(half), "most": seconds(most)},
         empty=NOBODY,
     )
 
