@@ -8,6 +8,7 @@ import structlog
 from django.db import connection
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.urls import resolve
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
@@ -115,23 +116,17 @@ def _rendered(request: Any, words: Words) -> HttpResponse | None:
 
 
 def _place(request: Any) -> Place | None:
-    """The place that the address names, else the first that the person may open."""
+    """The place that the address names, else the one the person was at last or may open first."""
     panel, *rest = request.path.strip("/").split("/")
     names = PARTS.get(panel, ())
     bare = bare_place(request.actor)
     try:
         return place_in(bare, panel, request.actor, dict(zip(names, [*rest, "", ""], strict=False)))
     except Http404:
-        return _first_place(bare, request.actor)
+        return _first_place(bare, request)
 
 
-def _first_place(bare: Place, actor: Actor) -> Place | None:
-    for panel, _name, _line, _url in panels_of(bare, actor):
-        address = {}
-        if panel == "console":
-            first = bare.workspaces[0]
-            address = {"team": first.team.slug, "workspace": first.slug}
-        elif panel == "cluster":
-            address = {"region": bare.regions[0].slug}
-        return place_in(bare, panel, actor, address)
+def _first_place(bare: Place, request: Any) -> Place | None:
+    for panel, _name, _line, url in panels_of(bare, request.actor, request.COOKIES):
+        return place_in(bare, panel, request.actor, resolve(url).kwargs)
     return None

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.views.generic import View
 
-from apps.core.actor import PLATFORM
-from apps.panels.kit.places import Place, panels_of, regions_of, workspaces_of
+from apps.panels.kit.places import address_of, bare_place, last_or_first, panels_of
 from apps.panels.kit.shell import account_links, theme
 from apps.panels.public import landing
 
@@ -19,10 +19,7 @@ class Home(View):
     def get(self, request: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return landing(request)
-        place = Place(
-            "", PLATFORM, workspaces=workspaces_of(request.actor), regions=regions_of(request.actor)
-        )
-        panels = panels_of(place, request.actor)
+        panels = panels_of(bare_place(request.actor), request.actor, request.COOKIES)
         if panels:
             return HttpResponseRedirect(panels[0][3])
         return self.nothing(request)
@@ -35,3 +32,19 @@ class Home(View):
             create = ""
         context = {"create_url": create, "account_links": account_links(), "theme": theme(request)}
         return render(request, "home/nothing.html", context)
+
+
+class Door(View):
+    """The address of a panel without a team or region: on to where one was last, else to the first."""
+
+    panel = ""
+
+    def get(self, request: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        bare = bare_place(request.actor)
+        found = bare.workspaces if self.panel == "console" else bare.regions
+        if not found:
+            return HttpResponseRedirect(reverse("home"))
+        one = last_or_first(found, request.COOKIES.get(f"last_{self.panel}", ""))
+        return HttpResponseRedirect(reverse(f"{self.panel}:home", kwargs=address_of(one)))

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from apps.panels.account import pages
-from apps.panels.home import Home
+from apps.panels.home import Door, Home
 from apps.panels.kit.palette import Palette
 from apps.panels.live import Live
 from apps.panels.public import Status
@@ -19,6 +19,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("palette", Palette.as_view(), name="palette"),
     path("tasks", Tasks.as_view(), name="tasks"),
     path("events", Live.as_view(), name="events"),
+    path("console/", Door.as_view(panel="console"), name="console"),
+    path("cluster/", Door.as_view(panel="cluster"), name="cluster"),
     path("console/<slug:team>/<slug:workspace>/", include("apps.panels.user.urls")),
     path("admin/", include("apps.panels.admin.urls")),
     path("cluster/<slug:region>/", include("apps.panels.cluster.urls")),

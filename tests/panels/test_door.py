@@ -7,14 +7,17 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from apps.core.actor import SYSTEM
+from apps.core.permissions import Role
 from apps.nodes.models import Node
 from apps.nodes.states import Health
 from apps.panels import errors
 from apps.teams.models import Team
+from apps.users.services import grant_staff_role
 from tests.factories.billing import make_price
 from tests.factories.supply import make_supply
 from tests.factories.teams import TeamFactory, admin_of
-from tests.factories.users import UserFactory
+from tests.factories.users import UserFactory, region_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +34,33 @@ def test_a_visitor_sees_the_landing_page_and_a_person_goes_to_the_panel() -> Non
     assert landing.status_code == 200
     assert b"/accounts/signup/" in landing.content
     assert signed_in(admin_of(team)).get("/").headers["Location"] == f"/console/{team.slug}/default/"
+
+
+@pytest.mark.parametrize("panel", ["console", "cluster"])
+def test_the_bare_address_of_a_panel_leads_to_where_one_was_last(panel: str) -> None:
+    assert Client().get(f"/{panel}/").headers["Location"] == f"/accounts/login/?next=/{panel}/"
+    person, first, last = person_of_two(panel)
+    client = signed_in(person)
+    assert client.get(f"/{panel}", follow=True).redirect_chain[-2][0] == first
+    assert client.get(last, follow=True).status_code == 200
+    assert client.get(f"/{panel}/").headers["Location"] == last
+    client.cookies[f"last_{panel}"] = "no-longer/mine"
+    assert client.get(f"/{panel}/").headers["Location"] == first
+    assert signed_in(UserFactory()).get(f"/{panel}/").headers["Location"] == "/"
+
+
+def person_of_two(panel: str) -> tuple[Any, str, str]:
+    """Somebody with two teams or two regions, and the addresses of both."""
+    if panel == "console":
+        person = UserFactory()
+        first, last = (TeamFactory(name=name, owner=person) for name in ("Aalto", "Zuse"))
+        return person, f"/console/{first.slug}/default/", f"/console/{last.slug}/default/"
+    first, last = sorted((make_supply().region for _ in range(2)), key=lambda one: one.slug)
+    person = region_staff(Role.REGION_OPERATOR, first)
+    grant_staff_role(
+        actor=SYSTEM, user=person, role=Role.REGION_OPERATOR, region_id=last.pk, region_slug=last.slug
+    )
+    return person, f"/cluster/{first.slug}/", f"/cluster/{last.slug}/"
 
 
 def test_the_landing_page_shows_what_a_gpu_costs_and_whether_one_is_free() -> None:

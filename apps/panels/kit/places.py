@@ -1,12 +1,13 @@
 """Where a page stands: which panel, whose rows, and where its links lead."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -14,6 +15,7 @@ from apps.core.actor import PLATFORM, Actor, Scope, region_scope
 from apps.regions.models import Region
 from apps.teams.models import Team, Workspace
 
+One = TypeVar("One", Workspace, Region)
 ADDRESS_PARTS = ("team", "workspace", "region")
 PARTS = {"console": ("team", "workspace"), "cluster": ("region",), "admin": ()}  # of each panel's addresses
 
@@ -114,12 +116,31 @@ def regions_of(actor: Actor) -> tuple[Region, ...]:
     return tuple(regions.filter(pk__in=sorted(held)))
 
 
-def panels_of(place: Place, actor: Actor) -> list[tuple[str, str, str, str]]:
+def address_of(one: Workspace | Region) -> dict[str, str]:
+    """What stands in the address of a workspace's or a region's pages."""
+    if isinstance(one, Region):
+        return {"region": one.slug}
+    return {"team": one.team.slug, "workspace": one.slug}
+
+
+def remember(response: HttpResponse, place: Place) -> None:
+    """Keep in the browser where in its panel the person was last."""
+    if place.address:
+        kept = "/".join(place.address.values())
+        response.set_cookie(f"last_{place.panel}", kept, max_age=365 * 86_400, samesite="Lax", httponly=True)
+
+
+def last_or_first(found: Sequence[One], kept: str) -> One:
+    """Of these, the one the person was at last, if it is still among them."""
+    return next((one for one in found if "/".join(address_of(one).values()) == kept), found[0])
+
+
+def panels_of(place: Place, actor: Actor, cookies: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     """Each panel the actor may open: key, name, a line about it, address."""
     found = []
     if place.workspaces:
-        first = place.workspace or place.workspaces[0]
-        address = {"team": first.team.slug, "workspace": first.slug}
+        first = place.workspace or last_or_first(place.workspaces, cookies.get("last_console", ""))
+        address = address_of(first)
         found.append(("console", _("Console"), first.team.name, reverse("console:home", kwargs=address)))
     if actor.is_staff:
         found.append(("admin", _("Admin"), _("All regions"), reverse("admin:home")))

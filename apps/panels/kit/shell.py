@@ -27,7 +27,7 @@ def context(view: Any) -> dict[str, Any]:
         "place": place,
         "panel": place.panel,
         "panel_name": place.region.slug if place.region else _(PANEL_NAMES[place.panel]),
-        "panels": panels_of(place, view.actor),
+        "panels": panels_of(place, view.actor, view.request.COOKIES),
         "nav_groups": nav.groups(place, view.actor, here),
         "theme": theme(view.request),
         "banner": _banner(view),

@@ -22,7 +22,7 @@ from apps.core.errors import DomainError, NotFound, NotPermitted
 from apps.core.permissions import Permission
 from apps.operations.streams import Position
 from apps.panels.kit import nav, shell
-from apps.panels.kit.places import ADDRESS_PARTS, Place, place_for
+from apps.panels.kit.places import ADDRESS_PARTS, Place, place_for, remember
 from apps.panels.kit.requests import PanelRequest
 from apps.teams.models import Team, Workspace
 
@@ -115,6 +115,7 @@ class PanelView(DjangoView):
         frame = {"title": self.title, "crumbs": self.crumbs(), **shell.context(self), **self.frame()}
         response = render(self.request, template, {**frame, "view": self, **context}, status=status)
         patch_vary_headers(response, ["HX-Request", "HX-Target"])
+        remember(response, self.place)
         return response
 
     def render_part(self, template: str, context: dict[str, Any]) -> HttpResponse:
