@@ -20,7 +20,8 @@ class KeyRow(msgspec.Struct, array_like=True, frozen=True):
     """A key that is known; `refusal` is the code of why it may not be used now, empty when it may.
 
     `models` is None when all are allowed. `requests` and `tokens` are the limits of the four levels, per
-    minute and per day; -1 is none. `book` names the price list of the team.
+    minute and per day; -1 is none. `book` names the price list of the team. `is_apart` when a budget narrower
+    than the team's limits what it spends: then its money is leased apart from that of the team's other keys.
     """
 
     hash: bytes
@@ -35,6 +36,7 @@ class KeyRow(msgspec.Struct, array_like=True, frozen=True):
     tokens: tuple[int, int, int, int]
     book: str
     currency: str
+    is_apart: bool = False
 
 
 class PriceRow(msgspec.Struct, array_like=True, frozen=True):
@@ -105,7 +107,8 @@ class Policy(Message):
 
 
 class Want(Message):
-    """A worker asks for money to spend: `need` at least, better `amount`."""
+    """A worker asks for money to spend: `need` at least, better `amount`. For a key that is apart, or for all
+    others of the team: then workspace and key are empty."""
 
     team_id: str
     workspace_id: str

@@ -16,6 +16,9 @@ import pytest
 from redis import Redis
 
 from apps.billing.models import TokenRequest, Wallet
+from apps.billing.services import budgeting
+from apps.billing.services.budgeting import BudgetWish
+from apps.core.actor import SYSTEM
 from apps.core.ids import encode
 from apps.gateway.steward.outside import RECALL
 from apps.teams.models import ApiKey
@@ -197,11 +200,17 @@ def test_what_a_killed_gateway_leaves_is_settled_once_however_often_it_is_found(
     assert Wallet.objects.get(team=stage.team).balance == 100 - row.amount
 
 
-def test_many_callers_on_one_budget_get_all_of_it_and_no_more(folder: Path, transactional_db: None):
-    """Sixty-four callers, four keys, two workers, money for a third of them: as many are answered as the
-    money pays for, one more with fewer tokens, and nobody is refused while that can be paid."""
+@pytest.mark.parametrize("balance", ["0.05", "7"])
+def test_many_callers_on_one_budget_get_all_of_it_and_no_more(
+    folder: Path, transactional_db: None, balance: str
+):
+    """Sixty-four callers, four keys, two workers, money for a third of them, be it the balance or a budget of
+    their workspace: as many are answered as the money pays for, one more with fewer tokens, and nobody is
+    refused while that can be paid."""
     with engines.running(Plan(tokens=1000, wait_at=0)) as engine, gateway(folder, workers=2) as running:
-        stage = make_stage(running, engine.url, balance="0.05")
+        stage = make_stage(running, engine.url, balance=balance)
+        if balance != "0.05":
+            _limit_workspace(stage, Decimal("0.05"))
         keys = [stage.secret, *(key_of(stage.team, "inference:use").secret for _key in range(3))]
         for key in ApiKey.objects.filter(team=stage.team):
             lift(key, stage.workspace)
@@ -231,10 +240,16 @@ def test_many_callers_on_one_budget_get_all_of_it_and_no_more(folder: Path, tran
         assert fewer.json()["usage"]["completion_tokens"] == told == (rest - prompt) // OUTPUT
         spent = sum(row.amount for row in stage.settled(int(fit) + 1))
         assert spent == fit * cost(1000) + cost(told)
-        assert Wallet.objects.get(team=stage.team).balance == Decimal("0.05") - spent
+        assert Wallet.objects.get(team=stage.team).balance == Decimal(balance) - spent
         # What was held and not used can be spent again, to the last useful call.
         spend_the_rest(stage)
-        assert 0 <= Wallet.objects.get(team=stage.team).balance < Decimal("0.0005")
+        left = Wallet.objects.get(team=stage.team).balance - Decimal(balance) + Decimal("0.05")
+        assert 0 <= left < Decimal("0.0005")
+
+
+def _limit_workspace(stage: Stage, amount: Decimal) -> None:
+    wanted = BudgetWish("Lab", "workspace", "month", amount, "block", stage.workspace.pk)
+    budgeting.set_budget(actor=SYSTEM, team=stage.team, wish=wanted)
 
 
 def test_a_hold_shrinks_when_the_engine_has_told_how_long_the_prompt_is(running: Gateway, engine: Engine):

@@ -144,7 +144,7 @@ def test_leases_grow_with_the_pace_and_are_asked_for_early() -> None:
 
     def grant() -> int:
         want = outside.said.pop()
-        lease = messages.Granted(*teller.ids, new_id("lse"), want.amount, 600.0, "")
+        lease = messages.Granted(*teller.purse, new_id("lse"), want.amount, 600.0, "")
         teller.granted(lease)
         return int(want.amount)
 
@@ -164,6 +164,6 @@ def test_who_is_short_does_not_ask_early() -> None:
     held: list[Any] = []
     teller.hold(10, 10, lambda got, _code: held.append(got))
     outside.said.clear()
-    teller.granted(messages.Granted(*teller.ids, new_id("lse"), 30, 600.0, ""))
+    teller.granted(messages.Granted(*teller.purse, new_id("lse"), 30, 600.0, ""))
     assert [teller.take(10) is None for _each in range(3)] == [False, False, True]
     assert not outside.said

@@ -41,13 +41,16 @@ _HOLD = "SELECT team_id, workspace_id, key_id, amount FROM billing_hold WHERE re
 def lease(
     *,
     team_id: str,
-    workspace_id: str,
+    workspace_id: str | None,
     key_id: str | None,
     holder: str,
     amount: Decimal,
     now: datetime,
 ) -> Lease:
-    """Set this much aside, or what is left if that is less; raises NoHeadroom when nothing is."""
+    """Set this much aside, or what is left if that is less; raises NoHeadroom when nothing is.
+
+    Without workspace and key it is for all that no budget narrower than the team's limits.
+    """
     wallet = lock_wallet(team_id)
     currency = wallet.currency if wallet else ""
     wanted = min(amount, max(wallet.free, ZERO)) if wallet else ZERO
@@ -60,7 +63,7 @@ def lease(
     values: dict[str, Any] = {
         "lease": made.id,
         "team": decode("team", team_id),
-        "workspace": decode("wks", workspace_id),
+        "workspace": decode("wks", workspace_id) if workspace_id else None,
         "key": decode("key", key_id) if key_id else None,
         "holder": holder[:80],
         "amount": wanted,

@@ -1,6 +1,6 @@
 """What the gateway says to billing: what tokens cost, let me spend so much, this is what was used.
 
-`price_table` once per change, `lease`/`renew`/`release` per key and minute, `settle` per batch.
+`price_table` once per change, `lease`/`renew`/`release` per team or key and minute, `settle` per batch.
 """
 
 from collections.abc import Iterable, Sequence

@@ -16,7 +16,7 @@ from apps.gateway.plane.metrics import Metrics
 from apps.gateway.plane.redis import Redis
 from apps.gateway.plane.refusals import Refusal
 from apps.gateway.plane.tables import Key, Tables
-from apps.gateway.plane.tellers import Teller
+from apps.gateway.plane.tellers import Purse, Teller
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [(one + other).encode() for one in _LETTERS for other in _LETTERS]
@@ -105,7 +105,7 @@ class Plane:
         self.ids = Ids()
         self.clients: set[Caller] = set()
         self.exchanges: set[Request] = set()
-        self.tellers: dict[str, Teller] = {}
+        self.tellers: dict[Purse, Teller] = {}
         self.receipts: dict[int, Request] = {}
         self.peer_token = b""
         self.trusted_proxies = 0
@@ -121,10 +121,9 @@ class Plane:
         return self.link.send(message)
 
     def teller_of(self, key: Key) -> Teller:
-        row = key.row
-        teller = self.tellers.get(row.id)
+        teller = self.tellers.get(key.purse)
         if teller is None:
-            teller = self.tellers[row.id] = Teller((row.team_id, row.workspace_id, row.id), self.send)
+            teller = self.tellers[key.purse] = Teller(key.purse, self.send)
         return teller
 
     def tidy(self, *, idle_seconds: float) -> None:
@@ -133,7 +132,7 @@ class Plane:
         for teller in list(self.tellers.values()):
             teller.tidy(now, idle_seconds=idle_seconds)
             if teller.is_idle:
-                del self.tellers[teller.ids[2]]
+                del self.tellers[teller.purse]
 
     @staticmethod
     def now_us() -> int:

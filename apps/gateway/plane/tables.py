@@ -51,6 +51,7 @@ class Key:
         "is_plain",
         "models",
         "networks",
+        "purse",
         "row",
         "spend",
         "ways",
@@ -61,6 +62,7 @@ class Key:
         self.models = frozenset(row.models) if row.models is not None else None
         self.networks = [ipaddress.ip_network(one) for one in row.networks]
         self.is_plain = not (row.refusal or row.expires_at is not None or self.networks)  # may always be used
+        self.purse = (row.team_id, row.workspace_id, row.id) if row.is_apart else (row.team_id, "", "")
         self.check = self.spend = b""  # the limits' commands, made once
         self.ways: dict[str, Way] = {}
 

@@ -1,7 +1,8 @@
 """Money that a worker may spend without asking: leases, and the part of them that each request holds.
 
-A teller serves one key. A request holds the most it can cost; when it is over, what it did not use returns to
-its lease. A lease that is spent is given back once nothing holds any of it.
+A teller serves all keys of a team but those that a narrower budget limits, which have one each. A request
+holds the most it can cost; when it is over, what it did not use returns to its lease. A lease that is spent
+is given back once nothing holds any of it.
 """
 
 import time
@@ -69,17 +70,18 @@ class Held:
 
 
 NOTHING = Held(None, 0)
+Purse = tuple[str, str, str]  # team, and workspace and key where these have a budget
 # Gets what is held (perhaps less than was wanted), or the code of a refusal.
 Answered = Callable[[Held | None, str], None]
 
 
 class Teller:
-    """One key's money in this worker."""
+    """The money of one purse in this worker."""
 
-    __slots__ = ("_asking", "_is_short", "_needed", "_send", "_waiting", "_wanted", "ids", "leases")
+    __slots__ = ("_asking", "_is_short", "_needed", "_send", "_waiting", "_wanted", "leases", "purse")
 
-    def __init__(self, ids: tuple[str, str, str], send: Callable[[AnyMessage], bool]):
-        self.ids = ids
+    def __init__(self, purse: Purse, send: Callable[[AnyMessage], bool]):
+        self.purse = purse
         self._send = send
         self.leases: list[Lease] = []
         self._waiting: deque[tuple[int, int, Answered]] = deque()
@@ -133,7 +135,7 @@ class Teller:
             seconds = max(time.monotonic() - last.began_at, AHEAD_SECONDS / MOST_GROWTH)
             amount = max(amount, int((last.amount - last.left) * (AHEAD_SECONDS / seconds)))
         self._needed, self._wanted = need, amount
-        self._asking = self._send(messages.Want(*self.ids, need, amount))
+        self._asking = self._send(messages.Want(*self.purse, need, amount))
         return self._asking
 
     def granted(self, message: messages.Granted) -> None:

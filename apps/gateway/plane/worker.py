@@ -120,14 +120,14 @@ class Worker:
         tellers = self.plane.tellers
         match message:
             case messages.Granted():
-                teller = tellers.get(message.key_id)
+                teller = tellers.get((message.team_id, message.workspace_id, message.key_id))
                 if teller is not None:
                     teller.granted(message)
             case messages.Renewed():
                 for teller in tellers.values():
                     teller.renewed(message)
             case messages.Recall():
-                mine = [teller for teller in tellers.values() if teller.ids[0] == message.team_id]
+                mine = [teller for teller in tellers.values() if teller.purse[0] == message.team_id]
                 kept = {lease: attos for teller in mine for lease, attos in teller.recall().items()}
                 self.plane.send(messages.Recalled(message.team_id, kept))
 

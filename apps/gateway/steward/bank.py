@@ -42,8 +42,8 @@ def grant(account: Account, want: messages.Want) -> messages.Granted:
     try:
         made = tokens.lease(
             team_id=want.team_id,
-            workspace_id=want.workspace_id,
-            key_id=want.key_id,
+            workspace_id=want.workspace_id or None,
+            key_id=want.key_id or None,
             holder=account.name,
             amount=decimal_of(want.amount, up=True),
             now=now,

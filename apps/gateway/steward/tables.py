@@ -24,7 +24,10 @@ _T = TypeVar("_T")
 
 _KEYS = """
     SELECT k.id, k.hash, k.scopes, k.allowed_networks, k.models, extract(epoch FROM k.expires_at)::float8,
-           k.team_id, coalesce(k.workspace_id, w.id), m.role, t.state, wallet.currency
+           k.team_id, coalesce(k.workspace_id, w.id), m.role, t.state, wallet.currency,
+           EXISTS (SELECT FROM billing_budget b WHERE b.team_id = k.team_id AND b.removed_at IS NULL
+                      AND b.action <> 'notify' AND b.level <> 'team'
+                      AND b.subject_id IN (k.id, k.user_id, coalesce(k.workspace_id, w.id)))
       FROM teams_apikey k
       JOIN users_user u ON u.id = k.user_id
       LEFT JOIN teams_team t ON t.id = k.team_id
@@ -58,7 +61,7 @@ def read_keys(books: Mapping[str, str]) -> dict[bytes, messages.KeyRow]:
 
 
 def _key(row: tuple[Any, ...], effective: limits.Effective, books: Mapping[str, str]) -> messages.KeyRow:
-    key, digest, scopes, networks, models, expires_at, team, workspace, role, state, currency = row
+    key, digest, scopes, networks, models, expires_at, team, workspace, role, state, currency, is_apart = row
     key_id = encode("key", key)
     team_id = encode("team", team) if team else ""
     workspace_id = encode("wks", workspace) if workspace else ""
@@ -76,6 +79,7 @@ def _key(row: tuple[Any, ...], effective: limits.Effective, books: Mapping[str, 
         tokens=daily,
         book=books.get(team_id, ""),
         currency=currency or "",
+        is_apart=is_apart,
     )
 
 
