@@ -231,7 +231,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="hostedai <no-reply@l
 SERVER_EMAIL = parseaddr(DEFAULT_FROM_EMAIL)[1]
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGES = [("en", "English (United States)"), ("en-gb", "English (United Kingdom)")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_I18N = True

@@ -17,6 +17,7 @@ from django.views.generic import View
 from apps.audit.selectors import own_records
 from apps.core.actor import Actor
 from apps.core.errors import DomainError
+from apps.panels.account.adapter import speak
 from apps.panels.audit import action_of
 from apps.panels.kit.forms import add_refusal, dress
 from apps.panels.kit.shell import theme
@@ -78,13 +79,7 @@ class Profile(AccountView):
         services.update_profile(actor=self.actor, **form.cleaned_data)
         messages.success(request, _("Your profile is saved."))
         response = HttpResponseRedirect(reverse("account-profile"))
-        response.set_cookie(
-            settings.LANGUAGE_COOKIE_NAME,
-            form.cleaned_data["language"],
-            max_age=365 * 86_400,
-            samesite="Lax",
-            secure=settings.SESSION_COOKIE_SECURE,
-        )
+        speak(response, form.cleaned_data["language"])
         return response
 
     def leave(self, team_id: str) -> HttpResponse:

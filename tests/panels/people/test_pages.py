@@ -280,12 +280,19 @@ class TestOneself:
     def test_the_profile_is_changed(self, team: Team, browser: Client) -> None:
         assert browser.get("/account").status_code == 200
         assert browser.get("/account/security").status_code == 200
-        form = {"name": "Ada", "language": "de", "time_zone": "Europe/Berlin"}
+        form = {"name": "Ada", "language": "en-gb", "time_zone": "Europe/Berlin"}
         answer = browser.post("/account", form)
         assert answer.status_code == 302
-        assert answer.cookies["django_language"].value == "de"
+        assert answer.cookies["django_language"].value == "en-gb"
         assert admin_of(team).name == "Ada"
         assert browser.post("/account", {**form, "time_zone": "Mars"}).status_code == 422
+
+    def test_another_browser_speaks_as_one_wished(self, team: Team, browser: Client) -> None:
+        user = admin_of(team)
+        browser.post("/account", {"name": "Ada", "language": "en-gb", "time_zone": "UTC"})
+        other = Client()
+        other.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
+        assert b'<html lang="en-gb"' in other.get("/account").content
 
     def test_one_session_is_ended_from_another(self, team: Team) -> None:
         user = admin_of(team)
