@@ -1,14 +1,16 @@
 """The audit log as all three panels show it; each panel subclasses with its own name."""
 
+from functools import cache
 from typing import Any
 
+from django.apps import apps
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.models import Record
 from apps.core.permissions import Permission
 from apps.panels.kit import Column, Empty, Filter, Happened, Resource, SavedView, cells, moment
 from apps.panels.subjects import page_of
-from apps.panels.words import readable
+from apps.panels.words import readable, spoken
 
 KINDS = (
     ("user", _("People")),
@@ -32,13 +34,28 @@ def who_of(record: Record) -> Any:
 
 
 def what_of(record: Record) -> Any:
-    return cells.two_lines(record.target_label or "–", record.target_type)
+    return cells.two_lines(record.target_label or "–", kind_of(record.target_type))
+
+
+@cache
+def kind_of(name: str) -> str:
+    """What a page calls the things of a model: `apikey` is an “API key”."""
+    found = (one for one in apps.get_models() if one._meta.model_name == name)
+    return next((spoken(str(one._meta.verbose_name)) for one in found), name)
 
 
 def detail_of(record: Record) -> str:
     """The particulars in a line; the CSV file has them too."""
-    said = [f"{name}: {value}" for name, value in record.data.items() if value not in ("", None, [])]
+    said = [
+        f"{spoken(name)}: {_plain(value)}"
+        for name, value in record.data.items()
+        if value not in ("", None, [])
+    ]
     return ", ".join(said)[:160]
+
+
+def _plain(value: Any) -> str:
+    return " ".join(str(one) for one in value) if isinstance(value, list) else str(value)
 
 
 class AuditList(Resource):
@@ -63,7 +80,14 @@ class AuditList(Resource):
             to=lambda view, one: page_of(view.place, one.target_id),
         ),
         Column("who", _("Who"), who_of, sort="actor_label", text=lambda one: one.actor_label),
-        Column("data", _("Particulars"), lambda one: cells.muted(detail_of(one)), priority=3, text=detail_of),
+        Column(
+            "data",
+            _("Particulars"),
+            lambda one: cells.muted(detail_of(one)),
+            wrap=True,
+            priority=3,
+            text=detail_of,
+        ),
         Column("request_id", _("Request"), priority=3, mono=True),
         moment("at", _("When"), "at", num=True),
     )

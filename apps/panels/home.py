@@ -1,5 +1,6 @@
 """The front door: visitors see what there is, each person is sent to their panel."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
@@ -11,6 +12,8 @@ from django.views.generic import View
 from apps.panels.kit.places import address_of, bare_place, last_or_first, panels_of
 from apps.panels.kit.shell import account_links, theme
 from apps.panels.public import landing
+from apps.regions.models import Region
+from apps.teams.models import Workspace
 
 
 class Home(View):
@@ -43,7 +46,7 @@ class Door(View):
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         bare = bare_place(request.actor)
-        found = bare.workspaces if self.panel == "console" else bare.regions
+        found: Sequence[Workspace | Region] = bare.workspaces if self.panel == "console" else bare.regions
         if not found:
             return HttpResponseRedirect(reverse("home"))
         one = last_or_first(found, request.COOKIES.get(f"last_{self.panel}", ""))

@@ -40,6 +40,18 @@ from apps.teams.specs import KeyWish
 ENDED = Q(revoked_at__isnull=False) | Q(expires_at__lte=Now())
 LASTING = (("30", _("30 days")), ("90", _("90 days")), ("365", _("A year")), ("", _("No end")))
 INFERENCE_FIELDS = ("models", "requests_per_minute", "tokens_per_day")
+ACCESS = (
+    ("models", _("Ask models, nothing else")),
+    ("reading", _("Look at everything, change nothing")),
+    ("all", _("Everything I may")),
+    ("chosen", _("What I choose")),
+)
+TRIES = (  # what a new key may try first: permission, address, whose
+    (Permission.INFERENCE_USE, "/v1/models"),
+    (Permission.INSTANCE_READ, "/api/{audience}/v1/instances"),
+    (Permission.OPERATION_READ, "/api/{audience}/v1/operations"),
+    (Permission.REGION_READ, "/api/{audience}/v1/regions"),
+)
 OVERLAPS = (
     ("0", _("At once")),
     ("1", _("After an hour")),
@@ -101,12 +113,13 @@ class KeyList(Resource):
         Column("workspace", _("Workspace"), lambda key: key.workspace or _("All"), priority=3),
         Column(
             "scopes",
-            _("May"),
-            lambda key: _("%(n)s things") % {"n": len(key.scopes)},
+            _("Permissions"),
+            lambda key: len(key.scopes),
+            num=True,
             priority=3,
             text=lambda key: " ".join(key.scopes),
         ),
-        moment("expires", _("Ends"), "expires_at", priority=2),
+        moment("expires", _("Expires"), "expires_at", priority=2),
         moment("used", _("Last used"), "last_used_at", num=True),
         moment("created", _("Made"), "created_at", num=True, priority=3),
     )
@@ -152,14 +165,14 @@ class SecretPage(FormPage):
         return response
 
     def show_secret(self, issued: IssuedKey) -> HttpResponse:
-        audience = "user" if issued.key.team_id else "admin"
-        address = self.request.build_absolute_uri(f"/api/{audience}/v1/operations")
-        curl = f'curl -H "Authorization: Bearer $HOSTEDAI_KEY" {address}'
         blocks = [
             Note(_("Copy the key now. It is shown this once and kept nowhere."), "warn"),
             Copies(_("Your new key"), [(issued.key.name, issued.secret)]),
-            Code("try", _("Try it"), [("curl", curl)]),
         ]
+        if path := first_try(issued.key):
+            address = self.request.build_absolute_uri(path)
+            curl = f'export HOSTEDAI_KEY=hai_live_…\ncurl -H "Authorization: Bearer $HOSTEDAI_KEY" {address}'
+            blocks.append(Code("try", _("Try it"), [("curl", curl)]))
         return self.render(
             "kit/page.html",
             {"top": [], "main": blocks, "aside": [], "links": self.links_after(), "title": _("Your new key")},
@@ -169,11 +182,18 @@ class SecretPage(FormPage):
         return [{"label": _("I have it"), "url": self.url("api-keys"), "icon": "check", "primary": True}]
 
 
+def first_try(key: ApiKey) -> str:
+    """An address that this key may ask."""
+    audience = "user" if key.team_id else "admin"
+    return next((path.format(audience=audience) for need, path in TRIES if need in key.scopes), "")
+
+
 class KeyFields(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What uses it: “backup script”."))
     workspace = forms.ChoiceField(label=_("Workspace"), required=False)
-    scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
-    lasting = forms.ChoiceField(label=_("Ends after"), choices=LASTING, required=False, initial="90")
+    access = forms.ChoiceField(label=_("It may"), choices=ACCESS, widget=forms.RadioSelect, required=False)
+    scopes = forms.MultipleChoiceField(label=_("Chosen"), widget=forms.CheckboxSelectMultiple, required=False)
+    lasting = forms.ChoiceField(label=_("Expires after"), choices=LASTING, required=False, initial="90")
     allowed_networks = forms.CharField(
         label=_("Only from"),
         required=False,
@@ -191,6 +211,26 @@ class KeyFields(forms.Form):
     tokens_per_day = forms.IntegerField(
         label=_("Tokens per day"), required=False, min_value=0, help_text=_("Empty: as usual.")
     )
+
+    def offer(self, held: frozenset[str]) -> None:
+        """Let it choose among the permissions that its maker holds."""
+        self.held = held
+        self.fields["scopes"].choices = permissions.choices(held)  # type: ignore[attr-defined]
+        offered = [one for one in ACCESS if one[0] != "models" or Permission.INFERENCE_USE in held]
+        self.fields["access"].choices = offered  # type: ignore[attr-defined]
+        self.fields["access"].initial = offered[0][0]
+
+    def clean(self) -> dict[str, Any]:
+        """What was chosen in a word, as the permissions it stands for."""
+        data: dict[str, Any] = super().clean() or {}
+        chosen = {
+            "models": {Permission.INFERENCE_USE.value},
+            "reading": {one for one in self.held if one.endswith(":read")},
+            "all": set(self.held),
+        }.get(data.get("access", ""), set(data.get("scopes", ())))
+        if not chosen and "scopes" not in self.errors:
+            self.add_error("scopes", _("Choose what it may do."))
+        return {**data, "scopes": chosen}
 
     def limits(self) -> Limits:
         data = self.cleaned_data
@@ -217,7 +257,9 @@ class KeyNew(SecretPage):
         Section(
             _("Identity"), _("Who sees it in the audit log knows what it is for."), ("name", "workspace")
         ),
-        Section(_("Permissions"), _("Never more than you hold yourself, now and later."), ("scopes",)),
+        Section(
+            _("Permissions"), _("Never more than you hold yourself, now and later."), ("access", "scopes")
+        ),
         Section(_("Limits"), _("A stolen key is worth less."), ("lasting", "allowed_networks")),
         Section(
             _("Inference"),
@@ -226,11 +268,14 @@ class KeyNew(SecretPage):
         ),
     )
 
+    def initial(self) -> dict[str, Any]:
+        """From an endpoint's page: a key for its model."""
+        return {"models": self.request.GET.get("model", "")}
+
     def form(self, data: Any = None) -> forms.Form:
         form = super().form(data)
         team = team_here(self)
-        held = rows.grantable(self.actor, team)
-        form.fields["scopes"].choices = permissions.choices(held)  # type: ignore[attr-defined]
+        form.offer(rows.grantable(self.actor, team))  # type: ignore[attr-defined]
         if team is None:
             for name in ("workspace", *INFERENCE_FIELDS):
                 del form.fields[name]

@@ -10,7 +10,7 @@ from apps.inference.selectors import limits as in_force
 from apps.inference.services import limits
 from apps.inference.specs import Limits
 from apps.inference.states import LimitLevel
-from apps.panels.kit import FormPage, Section
+from apps.panels.kit import FormPage, Section, cells
 from apps.teams.selectors import rows
 
 
@@ -53,8 +53,10 @@ class SubjectLimits(FormPage):
         numbers = {
             "requests": _("any number of")
             if usual.requests_per_minute is None
-            else usual.requests_per_minute,
-            "tokens": _("any number of") if usual.tokens_per_day is None else usual.tokens_per_day,
+            else cells.number(usual.requests_per_minute),
+            "tokens": _("any number of")
+            if usual.tokens_per_day is None
+            else cells.number(usual.tokens_per_day),
         }
         words = _("As usual: %(requests)s requests per minute, %(tokens)s tokens per day.") % numbers
         return f"{self.subject()} · {words}"

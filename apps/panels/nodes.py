@@ -237,7 +237,7 @@ OCCUPANTS = (
     Column("team", _("Team"), lambda one: one.team),
     Column("state", _("State"), lambda one: cells.status(one.state)),
     Column("gpus", _("GPUs"), lambda one: one.gpus or cells.NONE, num=True),
-    Column("consequence", _("If drained"), lambda one: one.consequence or cells.NONE, priority=2),
+    Column("consequence", _("If drained"), lambda one: one.consequence or cells.NONE, wrap=True),
 )
 
 

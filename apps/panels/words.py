@@ -102,10 +102,20 @@ EVENTS: dict[str, Any] = {
 }
 
 
+SHORT = {"api": "API", "gpu": "GPU", "ssh": "SSH", "mfa": "MFA", "cpu": "CPU"}
+
+
+def spoken(words: str) -> str:
+    """`api key` as “API key”."""
+    return " ".join(SHORT.get(word, word) for word in words.replace("_", " ").split())
+
+
 def readable(name: str) -> str:
     """`instance.snapshot_delete` as “Instance: snapshot delete”."""
-    head, _dot, rest = name.replace("_", " ").partition(".")
-    return f"{head.capitalize()}: {rest}" if rest else head.capitalize()
+    head, _dot, rest = name.partition(".")
+    head, rest = spoken(head), spoken(rest)
+    head = head[:1].upper() + head[1:]
+    return f"{head}: {rest}" if rest else head
 
 
 def kind(name: str) -> Any:

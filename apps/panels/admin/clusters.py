@@ -85,7 +85,8 @@ class JsonField(forms.JSONField):
     default_error_messages = {"object": _("Write a JSON object: { … }.")}
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"widget": forms.Textarea(attrs={"rows": 10, "spellcheck": "false"}), **options})
+        attrs = {"rows": 10, "spellcheck": "false", "autocomplete": "off"}
+        super().__init__(**{"widget": forms.Textarea(attrs=attrs), **options})
 
     def clean(self, value: Any) -> Any:
         given = super().clean(value)

@@ -16,9 +16,9 @@ from apps.panels.kit import cells
 class Column:
     """`cell(row)` renders HTML or text (see kit.cells); without it the attribute `name` is shown.
 
-    `sort` is the ORM path (or several) to order by. `priority` 2 and 3 leave narrow screens first.
-    `text(row)` is what the CSV file says; by default the attribute `name`. `to` is a route of the
-    panel that the cell links to, given the row's `pk`, or `to(view, row)` an address.
+    `sort` is the ORM path (or several) to order by. `priority` 2 and 3 leave narrow tables first.
+    `wrap` is for sentences. `text(row)` is what the CSV file says; by default the attribute `name`.
+    `to` is a route of the panel that the cell links to, given the row's `pk`, or `to(view, row)` an address.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Column:
     num: bool = False
     main: bool = False
     mono: bool = False
+    wrap: bool = False
     priority: int = 1
     text: Callable[[Any], Any] | None = None
     to: str | Callable[[Any, Any], str] = ""
@@ -39,6 +40,7 @@ class Column:
             ("num", self.num),
             ("main", self.main),
             ("mono", self.mono),
+            ("wrap", self.wrap),
             (f"p{self.priority}", self.priority > 1),
         ]
         return " ".join(name for name, on in parts if on)

@@ -15,7 +15,7 @@ from apps.core.actor import PLATFORM, Actor, Scope, region_scope
 from apps.regions.models import Region
 from apps.teams.models import Team, Workspace
 
-One = TypeVar("One", Workspace, Region)
+One = TypeVar("One", bound=Workspace | Region)
 ADDRESS_PARTS = ("team", "workspace", "region")
 PARTS = {"console": ("team", "workspace"), "cluster": ("region",), "admin": ()}  # of each panel's addresses
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.core import tenancy
-from apps.core.permissions import Permission, Role
+from apps.core.permissions import GRANTS, Permission, Role
 from apps.panels import permissions
 from apps.teams.models import ApiKey, Membership, Team
 from apps.teams.selectors.actors import actor_for_key
@@ -157,6 +157,25 @@ def test_an_api_key_is_shown_on_the_answer_and_never_again(team: Team, browser: 
         assert cursor.fetchone() == (0,)
     tenancy.see_everything()
     assert actor_for_key(found[0].decode(), "203.0.113.9").workspace_id == workspace_of(team).pk
+
+
+@pytest.mark.parametrize(
+    ("access", "held", "first"),
+    [
+        ("models", {"inference:use"}, "/v1/models"),
+        ("reading", {one for one in Permission if one.endswith(":read")}, "/api/user/v1/instances"),
+        ("all", set(GRANTS[Role.TEAM_ADMIN]), "/v1/models"),
+    ],
+)
+def test_what_a_key_may_is_chosen_in_a_word_and_what_it_tries_first_is_allowed(
+    team: Team, browser: Client, access: str, held: set[str], first: str
+) -> None:
+    page = browser.post(at(team, "api-keys/new"), {"name": "x", "access": access, "scopes": ["team:read"]})
+    key = ApiKey.objects.get()
+    assert set(key.scopes) == held & set(GRANTS[Role.TEAM_ADMIN])
+    address = re.search(r"http://testserver(/\S+)", page.content.decode().partition('id="try')[2])
+    assert address
+    assert address[1].startswith(first)
 
 
 def test_a_form_asks_for_what_it_needs(team: Team, browser: Client) -> None:
@@ -334,7 +353,8 @@ def test_every_permission_has_a_name_and_stands_in_one_group() -> None:
 
 
 def test_keys_are_offered_what_one_holds_in_words(team: Team, browser: Client) -> None:
-    page = browser.get(at(team, "api-keys/new")).content.decode()
+    page = browser.get(at(team, "api-keys/new?model=tiny")).content.decode()
+    assert 'value="tiny"' in page
     assert "Launch machines" in page
     assert 'value="instance:create"' in page
     assert "Give staff roles" not in page
