@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from apps.api.base import ApiViewSet, Call
 from apps.api.fields import In, MoneyField, Nothing, Out, RowOut, TypedIdField
 from apps.core.permissions import Permission
-from apps.inference.models import Endpoint, Hardware, Replica, Revision
+from apps.inference.models import Endpoint, EngineLog, Hardware, Replica, Revision
 from apps.inference.selectors import reading
 from apps.inference.services import replicas
 from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
@@ -244,6 +244,20 @@ class ReplicaOut(RowOut):
             "last_seen_at",
             "released_at",
         )
+
+
+class EngineLogOut(RowOut):
+    """The last lines that a replica's engine wrote, as they were at `read_at`; secrets are masked."""
+
+    replica_id = TypedIdField("rep")
+    is_following = serializers.SerializerMethodField(help_text="Whether newer lines may come; ask again.")
+
+    class Meta:
+        model = EngineLog
+        fields = ("replica_id", "text", "read_at", "is_following")
+
+    def get_is_following(self, log: EngineLog) -> bool:
+        return log.replica.released_at is None
 
 
 class StaffReplicaOut(ReplicaOut):

@@ -13,6 +13,7 @@ from apps.drivers.base import Listing
 
 # The kinds of clusters whose driver can.
 SERVING_KINDS = ("local", "sim")
+LOG_MOST = 64 * 1024  # characters of an engine's log that are ever shown
 
 
 class Phase(StrEnum):
@@ -94,6 +95,11 @@ class CanServe(ABC):
     @abstractmethod
     def count_open(self, name: str) -> int | None:
         """How many requests it answers or keeps waiting; None when it cannot say."""
+
+    @abstractmethod
+    def read_log(self, name: str) -> str:
+        """The last lines it wrote, oldest first, at most `LOG_MOST` characters: plain text without secrets;
+        "" when it has said nothing or is gone."""
 
     @abstractmethod
     def list_engines(self) -> Listing:

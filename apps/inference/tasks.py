@@ -5,6 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.inference import reconcilers
+from apps.inference.services import logs
 from apps.operations.schedule import periodic
 
 
@@ -16,6 +17,11 @@ def reconcile(*, replica_id: str, **_: object) -> None:
 @shared_task(name="inference.steer", queue="inference", acks_late=True)
 def steer(*, endpoint_id: str, **_: object) -> None:
     reconcilers.steer_endpoint(endpoint_id=endpoint_id)
+
+
+@shared_task(name="inference.read_log", queue="inference", acks_late=True)
+def read_log(*, replica_id: str, **_: object) -> None:
+    reconcilers.read_log(replica_id=replica_id)
 
 
 # Rows have leases of their own: a poller that died must not keep the next one from looking.
@@ -32,6 +38,16 @@ def steer_due() -> None:
 @periodic("inference.watch", every=timedelta(seconds=5), ttl=timedelta(seconds=30))
 def watch() -> None:
     reconcilers.watch_replicas()
+
+
+@periodic("inference.logs", every=timedelta(seconds=2), ttl=timedelta(seconds=15))
+def read_asked() -> None:
+    reconcilers.read_asked()
+
+
+@periodic("inference.forget", every=timedelta(hours=1))
+def forget() -> None:
+    logs.forget_logs()
 
 
 @periodic("inference.strays", every=timedelta(minutes=5), ttl=timedelta(minutes=5))

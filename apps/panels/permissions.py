@@ -35,6 +35,7 @@ GROUPS: tuple[tuple[Any, dict[Permission, Any]], ...] = (
             P.ENDPOINT_CREATE: _("Launch endpoints"),
             P.ENDPOINT_UPDATE: _("Change and scale endpoints"),
             P.ENDPOINT_OPERATE: _("Wake them and replace replicas"),
+            P.ENDPOINT_LOGS: _("Read what their engines write"),
             P.ENDPOINT_DELETE: _("Delete endpoints"),
             P.LIMIT_READ: _("See rate limits"),
             P.LIMIT_MANAGE: _("Set rate limits"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.core.permissions import Role
+from apps.inference import reconcilers
 from apps.inference.models import Endpoint
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
@@ -65,6 +66,19 @@ def test_a_team_launches_scales_updates_and_deletes(stage: Stage, team: Any) -> 
     assert team("delete", here, status=202)["operation_id"]
     assert work_off(endpoint, seconds=10).state == "deleted"
     assert team("get", BASE)["items"] == []
+
+
+def test_a_team_reads_what_its_engines_write(stage: Stage, team: Any, admin: Any) -> None:
+    (replica,) = replicas(stage.ready())
+    address = f"/api/user/v1/replicas/{replica.pk}/log"
+    assert team("get", address)["text"] == ""
+    reconcilers.read_asked()
+    said = team("get", address)
+    assert "serving" in said["text"]
+    assert (said["replica_id"], said["is_following"]) == (str(replica.pk), True)
+    assert said["read_at"]
+    assert replica.secret not in json.dumps(said)
+    team("get", "/api/user/v1/replicas/rep_0000000000000000000000000a/log", status=404)
 
 
 def test_what_is_wrong_is_said_by_field(stage: Stage, team: Any) -> None:

@@ -200,7 +200,10 @@ def test_the_log_of_a_local_engine_says_why_it_ended(local, tmp_path):
 def test_a_long_log_is_shown_by_its_end_in_whole_lines_without_secrets_or_places(local):
     serving(local)
     log = local.engines / NAME / "engine.log"
-    secrets = ["key-of-the-engine", "https://s3/x?X-Amz-Credential=AKIAABCDEFGHIJKLMNOP&X-Amz-Signature=cafe00"]
+    secrets = [
+        "key-of-the-engine",
+        "https://s3/x?X-Amz-Credential=AKIAABCDEFGHIJKLMNOP&X-Amz-Signature=cafe00",
+    ]
     with log.open("ab") as out:
         for number in range(4000):
             out.write(f"line {number} \x1b[31m{secrets[number % 2]}\x1b[0m {local.cache}/a\n".encode())

@@ -9,7 +9,7 @@ from apps.billing.services import budgeting, wallets
 from apps.billing.services.budgeting import BudgetWish
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
-from apps.inference.models import Endpoint, Hardware, Replica, Revision
+from apps.inference.models import Endpoint, EngineLog, Hardware, Replica, Revision
 from apps.inference.services import limits
 from apps.inference.specs import Limits
 from apps.instances.models import Instance
@@ -122,7 +122,8 @@ def make_endpoint(team: Team, supply: Supply) -> None:
         model_name=f"{team.slug}-model 1", digest="sha256:0", hardware=hardware, context_length=1,
     )  # fmt: skip
     Endpoint.objects.filter(pk=endpoint.pk).update(revision=revision)
-    Replica.objects.create(
+    replica = Replica.objects.create(
         endpoint=endpoint, team_id=team.pk, region=supply.region, cluster=supply.cluster, revision=revision,
         kind="local", state="ready", api_key="none", due_at=None,
     )  # fmt: skip
+    EngineLog.objects.create(replica=replica, team_id=team.pk, text=f"{team.slug} serves\n")

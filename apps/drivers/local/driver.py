@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 
 from apps.drivers.base import Checked, Driver, Listing, MachineRef
 from apps.drivers.configs import LocalConfig
-from apps.drivers.engines import CanServe, Engine, EngineSpec, Phase
+from apps.drivers.engines import LOG_MOST, CanServe, Engine, EngineSpec, Phase
 from apps.drivers.errors import NoCapacity, Rejected, Transient
+from apps.drivers.masking import plain
 
 LIBRARY = "xllamacpp"
 PROGRAM = Path(__file__).with_name("engine.py")
@@ -124,6 +125,16 @@ class LocalDriver(Driver, CanServe):
         lines = [line for line in text.splitlines() if line.startswith(wanted)]
         return sum(int(float(line.split()[1])) for line in lines) if lines else None
 
+    def read_log(self, name: str) -> str:
+        with _disk():
+            found = self._find(name)
+            if found is None:
+                return ""
+            said = _last_lines([found.folder / "engine.log.1", found.folder / "engine.log"])
+        queries = [urlsplit(file["source"]).query for file in found.spec.get("files", ())]
+        here = f"{self.config.folder}/"  # where it stands on its host is for nobody to know
+        return plain(said.replace(here, ""), [found.spec.get("api_key", ""), *queries])
+
     def list_engines(self) -> Listing:
         with _disk():
             names = sorted(entry.name for entry in os.scandir(self.engines)) if self.engines.is_dir() else []
@@ -213,6 +224,19 @@ def _read(file: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return said
+
+
+def _last_lines(files: list[Path]) -> str:
+    """The end of what stands in the files together; a line that would be cut is left out."""
+    said = b""
+    for file in reversed(files):
+        with suppress(FileNotFoundError), file.open("rb") as opened:
+            size = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, size - LOG_MOST - 1))
+            said = opened.read() + said
+    if len(said) > LOG_MOST:
+        said = said[-LOG_MOST - 1 :].partition(b"\n")[2]
+    return said.decode(errors="replace")
 
 
 def _write(file: Path, said: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ import xllamacpp
 PIECE = 1 << 20
 PATIENCE = 60.0  # seconds in which an answer of the store must go on
 PR_SET_NO_NEW_PRIVS = 38
+LOG_MOST = 1 << 20  # bytes of the log; as many again are kept of what was before
+VERBOSITY = 3  # what it loads and how long each request took; never what was asked or answered
 
 
 class Refused(Exception):
@@ -70,15 +72,42 @@ def main(folder: Path) -> None:
     told.phase("fetching", progress=0.0)
     confine()
     hold_leash(os.environ.pop("HOSTEDAI_LEASH", ""))
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    threading.Thread(target=bound_log, args=(folder / "engine.log",), daemon=True).start()
+    signal.signal(signal.SIGTERM, leave)
     spec = json.loads((folder / "spec.json").read_text())
     try:
+        say(f"fetching {len(spec['files'])} files, {sum(file['size'] for file in spec['files'])} bytes")
         model = fetch(spec, told)
+        say(f"loading {model.name}: {spec['parallel']} requests of {spec['context_length']} tokens at once")
         told.phase("loading", progress=1.0)
         serve(spec, model, told)
     except (Refused, OSError, http.client.HTTPException) as error:
+        say(f"ended: {error}")
         told.phase("exited", failure=str(error))
         sys.exit(1)
+
+
+def say(text: str) -> None:
+    """A line for whoever reads the log."""
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n"
+    with contextlib.suppress(OSError):
+        os.write(1, line.encode(errors="replace"))
+
+
+def leave(*_signal: object) -> None:
+    say("asked to end")
+    os._exit(0)
+
+
+def bound_log(log: Path) -> None:
+    """Keep the log from growing for ever. It is emptied, not replaced: everybody here writes at its end."""
+    while True:
+        time.sleep(1.0)
+        with contextlib.suppress(OSError):
+            if os.fstat(1).st_size > LOG_MOST:
+                shutil.copyfile(log, log.with_name(f".{log.name}"))
+                log.with_name(f".{log.name}").replace(log.with_name(f"{log.name}.1"))
+                os.ftruncate(1, 0)
 
 
 def hold(lock: int) -> bool:
@@ -219,7 +248,7 @@ def serve(spec: dict[str, Any], model: Path, told: Told) -> None:
     wanted.api_keys = [spec["api_key"]]
     wanted.use_jinja = True
     wanted.ui = False
-    wanted.verbosity = 0
+    wanted.verbosity = VERBOSITY
     wanted.cache_ram_mib = 0
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = spec["threads"]
     if spec["modality"] == "embedding":
@@ -230,6 +259,7 @@ def serve(spec: dict[str, Any], model: Path, told: Told) -> None:
         server = xllamacpp.Server(wanted)
     except RuntimeError as error:
         raise Refused("The engine cannot load this model.") from error
+    say("serving")
     told.phase("serving", progress=1.0, url=server.listening_address)
     while True:  # the server has threads of its own
         signal.pause()

@@ -2,6 +2,8 @@
 
 import sqlite3
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from random import Random
 from typing import ClassVar
 
 from apps.drivers.base import Listing
@@ -12,6 +14,8 @@ from apps.drivers.sim.mapping import ref_of
 from apps.drivers.sim.world import ArmedFault, Fault, World
 
 PORT_FROM = 20_000
+TELLS_EVERY = 10  # virtual seconds between two lines about its load
+TELLS_LAST = 60  # so many of them are shown
 
 
 class SimEngines(CanServe):
@@ -79,6 +83,11 @@ class SimEngines(CanServe):
             row = self._engine(self.world.store.reading(), name)
             return None if row is None or row["is_silent"] else int(row["open"])
 
+    def read_log(self, name: str) -> str:
+        with self._call("read_log", name):
+            row = self._engine(self.world.store.reading(), name)
+            return "" if row is None else _log_of(row, self.config.seed, self.world.now())
+
     def list_engines(self) -> Listing:
         with self._call("list_engines") as faults:
             kinds = {fault.kind for fault in faults}
@@ -122,3 +131,20 @@ def _phase(row: sqlite3.Row, now: float) -> Phase:
     if row["loaded_at"] > now:
         return Phase.LOADING
     return Phase.SILENT if row["is_silent"] else Phase.SERVING
+
+
+def _log_of(row: sqlite3.Row, seed: int, now: float) -> str:
+    """What such an engine would have said: the same whenever it is asked for."""
+    lines = [(row["created_at"], "INFO simulated engine: loading the model")]
+    if row["exited"]:
+        lines.append((row["loaded_at"], f"ERROR {row['failure'] or 'the engine ended'}"))
+    elif row["loaded_at"] <= now:
+        lines.append((row["loaded_at"], "INFO serving"))
+        last = int((now - row["loaded_at"]) // TELLS_EVERY)
+        for tick in range(max(1, last - TELLS_LAST + 1), last + 1):
+            dice = Random(f"{seed}/{row['name']}/{tick}")  # noqa: S311 - repeatable on purpose
+            load = f"INFO {dice.uniform(20, 180):.1f} tokens/s, running {dice.randint(0, 3)}, waiting 0"
+            lines.append((row["loaded_at"] + tick * TELLS_EVERY, load))
+    if row["removing_at"] is not None:
+        lines.append((row["removing_at"], "INFO asked to end"))
+    return "".join(f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ} {said}\n" for at, said in lines)

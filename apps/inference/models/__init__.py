@@ -1,7 +1,17 @@
-"""Endpoints, their revisions and replicas, and the hardware they may run on."""
+"""Endpoints, their revisions, replicas and engines' logs, and the hardware they may run on."""
 
 from apps.inference.models.endpoints import Endpoint, EndpointQuerySet, Hardware, Revision
 from apps.inference.models.limits import RateLimit
+from apps.inference.models.logs import EngineLog
 from apps.inference.models.replicas import Replica, ReplicaQuerySet
 
-__all__ = ["Endpoint", "EndpointQuerySet", "Hardware", "RateLimit", "Replica", "ReplicaQuerySet", "Revision"]
+__all__ = [
+    "Endpoint",
+    "EndpointQuerySet",
+    "EngineLog",
+    "Hardware",
+    "RateLimit",
+    "Replica",
+    "ReplicaQuerySet",
+    "Revision",
+]

@@ -1,10 +1,13 @@
 """Making engines agree with the rows: replicas brought along, endpoints steered, engines watched."""
 
+from apps.inference.reconcilers.logs import read_asked, read_log
 from apps.inference.reconcilers.passes import reconcile_due, reconcile_replica
 from apps.inference.reconcilers.steering import steer_due, steer_endpoint
 from apps.inference.reconcilers.sweeps import sweep_clusters, watch_replicas
 
 __all__ = [
+    "read_asked",
+    "read_log",
     "reconcile_due",
     "reconcile_replica",
     "steer_due",

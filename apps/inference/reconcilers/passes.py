@@ -10,6 +10,7 @@ from apps.drivers.engines import CanServe, Engine, EngineSpec, ModelFile, Phase
 from apps.drivers.errors import BadCredentials, DriverError, Transient
 from apps.inference.models import Replica, Revision
 from apps.inference.plans.replicas import Act, Sight, Situation, Step, plan
+from apps.inference.reconcilers.logs import read_log
 from apps.inference.services import lifecycle
 from apps.inference.services.lifecycle import Turn
 from apps.inference.states import ENDED, Desired, ReplicaState
@@ -118,6 +119,8 @@ class ReplicaPass(Pass):
             case Act.LAUNCH:
                 driver.launch_engine(spec_of(row))
             case Act.DELETE | Act.KILL:
+                if row.asked_at is None:
+                    read_log(replica_id=str(row.pk))  # its last words go with it
                 driver.delete_engine(row.engine_name, force=what == Act.KILL)
         row.asked_at = row.asked_at or self.turn.now
 

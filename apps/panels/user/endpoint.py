@@ -38,6 +38,7 @@ from apps.panels.kit import (
 )
 from apps.panels.kit.forms import dress
 from apps.panels.user import endpoint_forms as forms
+from apps.panels.user import engine_log
 
 EVENTS_SHOWN = 60
 _TONES = {"ready": "ok", "failed": "bad", "preempted": "bad", "degraded": "warn", "unhealthy": "warn"}
@@ -115,6 +116,7 @@ class EndpointPage(endpoints.EndpointDetail):
         Tab("overview", _("Overview")),
         Tab("traffic", _("Traffic"), Permission.USAGE_READ),
         Tab("replicas", _("Replicas")),
+        Tab("logs", _("Logs"), Permission.ENDPOINT_LOGS),
         Tab("scale", _("Scale and updates"), Permission.ENDPOINT_UPDATE),
         Tab("events", _("Events")),
     )
@@ -251,6 +253,9 @@ class EndpointPage(endpoints.EndpointDetail):
     def _revisions(self) -> Table:
         rows = list(reading.list_revisions(actor=self.actor, endpoint_id=str(self.object.pk))[:20])
         return Table(_("Revisions"), REVISION_COLUMNS, rows, Empty(_("No revision yet"), "", icon="history"))
+
+    def main_logs(self) -> list[Any]:
+        return [engine_log.block(self)]
 
     def main_scale(self) -> list[Any]:
         one = self.object

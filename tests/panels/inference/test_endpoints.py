@@ -14,7 +14,8 @@ from apps.billing.models import TokenRequest
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
 from apps.core.permissions import Role
-from apps.inference.models import Endpoint
+from apps.inference import reconcilers
+from apps.inference.models import Endpoint, Replica
 from apps.users.services import grant_staff_role
 from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
 from tests.factories.teams import admin_of, member_of
@@ -117,6 +118,37 @@ def test_every_tab_of_an_endpoint_shows_its_own(stage: Stage, browser: Client) -
     assert replica.pk[-8:] in text_of(browser.get(f"{page}?tab=replicas"))
     assert "Try a canary" in text_of(browser.get(f"{page}?tab=scale"))
     assert "Replica ready" in text_of(browser.get(f"{page}?tab=events"))
+
+
+def test_logs_are_shown_followed_and_downloaded(stage: Stage, browser: Client) -> None:
+    endpoint, other = stage.ready(slug="my-chat"), stage.ready()
+    (replica,), (foreign,) = replicas(endpoint), replicas(other)
+    page = at(stage, f"endpoints/{endpoint.pk}")
+    first = browser.get(f"{page}?tab=logs").content.decode()
+    assert "Nothing yet" in first
+    assert reconcilers.read_asked() == 1
+    shown = browser.get(f"{page}?tab=logs&replica={replica.pk}").content.decode()
+    assert f'src="{page}/log?replica={replica.pk}"' in shown
+    text = browser.get(f"{page}/log?replica={replica.pk}")
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "INFO serving" in text.content.decode()
+    assert browser.get(f"{page}/log").content == text.content
+    assert "INFO serving" in shown
+    for not_of_it in (str(foreign.pk), "rep_x", ""):
+        assert browser.get(f"{page}/log?replica={not_of_it}").status_code == 404
+    viewer = Client()
+    viewer.force_login(member_of(stage.team, Role.TEAM_VIEWER))
+    assert "Logs" not in text_of(viewer.get(page))
+    assert viewer.get(f"{page}/log?replica={replica.pk}").status_code == 404
+
+
+def test_an_endpoint_without_an_engine_has_no_logs(stage: Stage, browser: Client) -> None:
+    endpoint = stage.launch(scale={"least": 0, "idle_seconds": 60})
+    Replica.objects.filter(endpoint=endpoint).update(state="failed", released_at=db_now(), absence={})
+    gone = text_of(browser.get(at(stage, f"endpoints/{endpoint.pk}?tab=logs")))
+    assert "It ended" in gone
+    Replica.objects.filter(endpoint=endpoint).delete()
+    assert "No engine now" in text_of(browser.get(at(stage, f"endpoints/{endpoint.pk}?tab=logs")))
 
 
 def test_the_forms_of_an_endpoint_do_what_they_say(stage: Stage, browser: Client) -> None:

@@ -13,6 +13,7 @@ from apps.api.endpoints import (
     CanaryIn,
     EndpointFilters,
     EndpointOut,
+    EngineLogOut,
     HardwareOut,
     RecipeIn,
     ReplicaActions,
@@ -29,7 +30,7 @@ from apps.api.fields import Nothing
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.inference.selectors import reading
-from apps.inference.services import endpoints, making, rollouts
+from apps.inference.services import endpoints, logs, making, rollouts
 from apps.inference.specs import ScaleRules
 from apps.teams.selectors.rows import workspace_named
 
@@ -149,7 +150,15 @@ class EndpointViewSet(TeamViewSet):
 class ReplicaViewSet(ReplicaActions, TeamViewSet):
     """The engines that answer for the team's endpoints."""
 
-    calls = replica_calls(ReplicaOut)
+    calls = {
+        **replica_calls(ReplicaOut),
+        "log": Call(Permission.ENDPOINT_LOGS, EngineLogOut, summary="Read what its engine writes"),
+    }
+
+    @action(detail=True)
+    def log(self, request: Request, id: str) -> Response:
+        """The last lines, 64 kB at most. To follow it ask every other second, with `If-None-Match`."""
+        return self.answer(logs.follow_log(actor=self.actor, replica_id=self.id_of("rep", id)))
 
 
 class HardwareViewSet(TeamViewSet):
