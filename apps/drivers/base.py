@@ -113,8 +113,19 @@ class SnapshotRef:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuUse:
+    """What a card of a machine does at the moment, in percent of what it could."""
+
+    busy: float
+    memory: float
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
-    """Running totals from the hypervisor; they restart at zero when the machine does."""
+    """Running totals from the hypervisor; they restart at zero when the machine does.
+
+    `gpus` is what each of its cards does, always in the same order; empty where nobody can tell.
+    """
 
     at: float  # seconds since 1970, UTC
     cpu_ns: int
@@ -124,6 +135,7 @@ class Counters:
     disk_write_bytes: int
     memory_used_mib: int
     memory_total_mib: int
+    gpus: tuple[GpuUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

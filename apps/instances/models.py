@@ -205,6 +205,8 @@ class Sample(models.Model):
     disk_write_bytes = models.BigIntegerField()
     memory_used_mib = models.PositiveIntegerField()
     memory_total_mib = models.PositiveIntegerField()
+    gpu_busy = ArrayField(models.FloatField(), default=list)  # in percent, one for each of its cards
+    gpu_memory = ArrayField(models.FloatField(), default=list)
 
     objects = SampleQuerySet.as_manager()
 
@@ -216,6 +218,44 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_id} {self.at.isoformat()}"
+
+
+class HourOfUse(models.Model):
+    """How much of what it has a machine used in an hour (UTC), in percent; summed up from its samples.
+
+    `seconds` is how long it was measured; `gpu_seconds` the same of its cards, 0 where nobody could tell.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="+", db_index=False)
+    team_id = IdField("team", editable=False)
+    region_id = IdField("reg", editable=False)
+    type_id = IdField("typ", editable=False)  # what it was then
+    hour = models.DateTimeField()
+    seconds = models.FloatField()
+    cpu_mean = models.FloatField()
+    cpu_most = models.FloatField()
+    memory_mean = models.FloatField()
+    memory_most = models.FloatField()
+    gpu_seconds = models.FloatField(default=0)
+    gpu_mean = models.FloatField(default=0)
+    gpu_most = models.FloatField(default=0)  # of the busiest card
+    gpu_memory_most = models.FloatField(default=0)  # of the fullest card
+    gpus_at_work = models.PositiveSmallIntegerField(default=0)  # cards that were not idle throughout
+
+    objects = SampleQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["instance", "hour"], name="instances_hour_once")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["team_id", "hour"], name="instances_hour_team"),
+            models.Index(fields=["hour"], name="instances_hour_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instance_id} {self.hour.isoformat()}"
 
 
 class Stray(models.Model):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.instances import reconcilers, services
-from apps.instances.services import watching
+from apps.instances.services import measuring, watching
 from apps.operations.schedule import periodic
 
 
@@ -38,4 +38,5 @@ def clear_draining() -> None:
 @periodic("instances.forget", every=timedelta(minutes=10))
 def forget() -> None:
     services.forget_tickets()
+    measuring.sum_up()  # before what it is made of is thinned
     watching.thin_samples()

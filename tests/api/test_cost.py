@@ -13,6 +13,7 @@ from apps.core.permissions import Role
 from apps.users.services import grant_staff_role
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.billing import make_price
+from tests.factories.instances import make_hours, make_stage
 from tests.factories.supply import make_supply
 from tests.factories.teams import TeamFactory
 from tests.factories.users import UserFactory
@@ -170,6 +171,27 @@ def test_advice_says_what_would_be_saved_and_from_which_days(team):
         ("48", "24", "24")
     }
     assert team_caller(TeamFactory()).get(f"{USER}/cost/advice").json()["items"] == []
+
+
+def test_advice_about_machines_says_what_was_measured(tmp_path):
+    stage = make_stage(tmp_path)
+    stage.running()
+    idle, large = stage.running(), stage.running(type="cpu-4")
+    make_hours(idle, hours=26, hourly="0.11")
+    make_hours(large, hours=73, hourly="0.20", cpu_most=30, memory_most=40)
+    call = team_caller(stage.team)
+    items = call.get(f"{USER}/cost/advice").json()["items"]
+    assert [(one["kind"], one["subject"], one["instead"], one["measured_hours"]) for one in items] == [
+        ("idle", idle.pk, "", "26"), ("too_large", large.pk, "type:cpu-2", "73"),
+    ]  # fmt: skip
+    assert [one["saving"] for one in items] == ["76.32", "69.12"]
+    assert items[1]["peaks"] == {"cpu": "30", "memory": "40"}
+    [row] = items[0]["rows"]
+    assert (row["resource_id"], row["unit_hours"], row["amount"], row["instead"]) == (
+        idle.pk, "10", "1.1", "0.04",
+    )  # fmt: skip
+    blind = team_caller(stage.team, "usage:read").get(f"{USER}/cost/advice")
+    assert blind.json()["items"] == []  # who may not see machines is told nothing of them
 
 
 def test_a_voucher_is_made_by_staff_and_entered_by_a_team(team, staff):

@@ -9,11 +9,13 @@ from typing import Any
 
 from django.db.models import F
 
+from apps.billing.models import UsageDay
 from apps.billing.services import wallets
 from apps.catalog.models import InstanceType
 from apps.core.actor import SYSTEM, Actor
+from apps.core.clock import db_now
 from apps.instances import reconcilers, services
-from apps.instances.models import Instance
+from apps.instances.models import HourOfUse, Instance
 from apps.instances.specs import InstanceSpec
 from apps.regions.reconcilers import driver_of
 from apps.teams.models import Team, Workspace
@@ -91,3 +93,20 @@ def expire_lease(instance: Instance) -> None:
     Instance.objects.filter(pk=instance.pk).update(
         lease_until=F("created_at") - timedelta(hours=1), due_at=F("created_at")
     )
+
+
+def make_hours(instance: Instance, *, hours: int, hourly: str, **use: Any) -> None:
+    """Let it have been measured for so many hours up to now, and been paid for yesterday."""
+    now = db_now()
+    last = now.replace(minute=0, second=0, microsecond=0)
+    of = {"instance": instance, "team_id": instance.team_id, "region_id": instance.region_id}
+    of |= {"type_id": instance.type_id, "seconds": 3600, "cpu_mean": 1, "cpu_most": 2}
+    of |= {"memory_mean": 10, "memory_most": 12, **use}
+    HourOfUse.objects.bulk_create(
+        HourOfUse(hour=last - timedelta(hours=back + 1), **of) for back in range(hours)
+    )
+    UsageDay.objects.create(
+        team_id=instance.team_id, workspace_id=instance.workspace_id, resource_id=instance.pk,
+        product=instance.type.product, day=now.date() - timedelta(days=1),
+        seconds=36000, unit_seconds=36000, amount=Decimal(hourly) * 10,
+    )  # fmt: skip

@@ -216,7 +216,10 @@ class SimDriver(
             row = self._must_find(self.world.store.reading(), name)
             self._require_node(self.world.store.reading(), row["node"])
             now = self.world.now()
-            return counters_of(row, now) if row["is_on"] and row["settled_at"] <= now else None
+            if not row["is_on"] or row["settled_at"] > now:
+                return None
+            loads = self._rows("SELECT * FROM loads WHERE world = ? AND machine = ?", name)
+            return counters_of(row, now, cards=len(self._gpus_of(name)), load=loads[0] if loads else None)
 
     def inventory(self) -> Inventory:
         with self._call("inventory") as faults:

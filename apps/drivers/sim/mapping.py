@@ -1,5 +1,6 @@
 """From the rows of a simulated cloud to the words of the contract; touches nothing."""
 
+import json
 import math
 import sqlite3
 import zlib
@@ -7,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from apps.drivers.base import Counters, GpuInfo, Health, MachineRef, NodeInfo, Power
+from apps.drivers.base import Counters, GpuInfo, GpuUse, Health, MachineRef, NodeInfo, Power
 
 
 def power_of(row: sqlite3.Row, now: float) -> Power:
@@ -41,24 +42,41 @@ def host_key_of(name: str, created_at: float) -> str:
     return f"ssh-ed25519 {b64encode(blob).decode()}"
 
 
-def counters_of(row: sqlite3.Row, now: float) -> Counters:
-    """Totals that only grow, at a pace that swings with a period of its own for each machine."""
+def counters_of(row: sqlite3.Row, now: float, *, cards: int, load: sqlite3.Row | None) -> Counters:
+    """Totals that only grow: at the pace of the load that was set, or at one that swings with a period of
+    its own for each machine."""
     up = max(0.0, now - row["settled_at"])
+    if load is not None:
+        gpus = tuple(GpuUse(busy, memory) for busy, memory in json.loads(load["gpus"]))
+        return _counters(row, now, work=load["cpu"] * up, share=load["memory"], gpus=gpus)
     mood = zlib.crc32(row["name"].encode())
     level, period = 0.15 + mood % 50 / 100, 240 + mood % 900
     swing = period / (2 * math.pi)
     work = level * (
         up + 0.6 * swing * (1 - math.cos(up / swing))
     )  # the integral of a rate that is never negative
-    share = 0.25 + 0.4 * level + 0.1 * math.sin(up / swing)
-    boot = min(up, 20.0)
+    wave = math.sin(up / swing)
+    share = 0.25 + 0.4 * level + 0.1 * wave
+    card = GpuUse(busy=round(100 * level * (1.2 + 0.3 * wave), 1), memory=round(100 * share, 1))
+    gpus = (card,) * cards
+    return _counters(
+        row, now, work=work + 0.5 * min(up, 20.0), share=share * min(1.0, 0.3 + up / 30), gpus=gpus
+    )
+
+
+def _counters(
+    row: sqlite3.Row, now: float, *, work: float, share: float, gpus: tuple[GpuUse, ...]
+) -> Counters:
+    """`work` is in seconds of all its processors; what is read and sent goes with it."""
+    boot = min(max(0.0, now - row["settled_at"]), 20.0)
     return Counters(
         at=now,
-        cpu_ns=int(row["vcpus"] * 1e9 * (work + 0.5 * boot)),
+        cpu_ns=int(row["vcpus"] * 1e9 * work),
         net_rx_bytes=int(work * 900_000 + boot * 20_000),
         net_tx_bytes=int(work * 350_000 + boot * 4_000),
         disk_read_bytes=int(work * 1_500_000 + boot * 12_000_000),
         disk_write_bytes=int(work * 800_000 + boot * 500_000),
-        memory_used_mib=int(row["memory_mib"] * share * min(1.0, 0.3 + up / 30)),
+        memory_used_mib=int(row["memory_mib"] * share),
         memory_total_mib=row["memory_mib"],
+        gpus=gpus,
     )

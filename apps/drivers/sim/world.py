@@ -4,17 +4,18 @@ Drivers, tests and the demo open the same world by naming the same file; all pro
 """
 
 import fnmatch
+import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from random import Random
 
-from apps.drivers.base import Health
+from apps.drivers.base import GpuUse, Health
 from apps.drivers.configs import SimConfig, SimNodes
 from apps.drivers.sim.schema import Store
 
@@ -155,6 +156,15 @@ class World:
         statement += " VALUES (?, ?, '', '', 0, '', 1, 512, 1, 1, 512, ?, '', ?, 1, ?, ?, ?)"
         with self.writing() as (db, now):
             db.execute(statement, (self.name, machine, machine, self.next_address(db), now, now, now))
+
+    def set_load(self, machine: str, *, cpu: float, memory: float, gpus: Sequence[GpuUse] = ()) -> None:
+        """What the machine uses from now on: shares (0 to 1) of processors and memory, and of each card."""
+        used = json.dumps([(one.busy, one.memory) for one in gpus])
+        with self.store.writing() as db:
+            statement = (
+                "INSERT OR REPLACE INTO loads (world, machine, cpu, memory, gpus) VALUES (?, ?, ?, ?, ?)"
+            )
+            db.execute(statement, (self.name, machine, cpu, memory, used))
 
     # The truth, for oracles.
 

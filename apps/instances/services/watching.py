@@ -110,4 +110,6 @@ def _sample(row: Instance, counters: Counters, now: datetime) -> Sample:
         disk_write_bytes=counters.disk_write_bytes,
         memory_used_mib=counters.memory_used_mib,
         memory_total_mib=counters.memory_total_mib,
+        gpu_busy=[card.busy for card in counters.gpus],
+        gpu_memory=[card.memory for card in counters.gpus],
     )

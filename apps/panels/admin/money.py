@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
@@ -298,13 +299,23 @@ class Finance(Page):
         address = f"{self.url('ledger')}?account={row.kind}&currency={row.currency}"
         return cells.two_lines(cells.link(label, address), note)
 
+    def _why(self, meter: Any) -> Any:
+        """What holds it up; of what has no price, with the way to give it one from that moment on."""
+        product, gap, at = meter.parked_because.partition(" has no price at ")
+        if not gap:
+            return meter.parked_because or cells.when(meter.short_since)
+        asked = urlencode({"product": product, "currency": meter.currency, "from": at})
+        return cells.two_lines(
+            meter.parked_because, cells.link(_("Set a price"), f"{self.url('price-new')}?{asked}")
+        )
+
     def _meters(self, state: str, title: Any) -> Table:
         columns = (
             Column("name", _("Resource"), lambda one: cells.two_lines(one.resource_name, one.pk), main=True),
             Column(
                 "team", _("Team"), lambda one: cells.link(one.team.name, self.url("team", pk=one.team_id))
             ),
-            Column("why", _("Why"), lambda one: one.parked_because or cells.when(one.short_since)),
+            Column("why", _("Why"), self._why),
             Column(
                 "hourly",
                 _("Per hour"),

@@ -1,5 +1,6 @@
 """The price book in the Admin panel: versions, changes to come, history."""
 
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -193,7 +194,9 @@ class PriceFields(forms.Form):
     valid_from = forms.DateTimeField(
         label=_("From"),
         required=False,
-        help_text=_("A minute from now when left empty. Another moment lies in the future."),
+        help_text=_(
+            "A minute from now when left empty. Only the first price of a product may lie in the past."
+        ),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
     )
     note = forms.CharField(label=_("Note"), max_length=200, required=False)
@@ -211,6 +214,14 @@ class PriceFields(forms.Form):
             except (ValueError, ArithmeticError):
                 raise forms.ValidationError(_("A tier is a bound and a price.")) from None
         return tuple(tiers)
+
+
+def _minute(text: str) -> datetime | None:
+    """The minute of a moment in an address."""
+    try:
+        return datetime.fromisoformat(text).replace(second=0, microsecond=0)
+    except ValueError:
+        return None
 
 
 class PriceNew(FormPage):
@@ -258,6 +269,7 @@ class PriceNew(FormPage):
         price = plain(known.unit_price) if known else None
         return {
             "product": product, "currency": currency, "book": asked.get("book", ""), "unit_price": price,
+            "valid_from": _minute(asked.get("from", "")),
         }  # fmt: skip
 
     def crumbs(self) -> list[tuple[str, str]]:

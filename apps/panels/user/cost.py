@@ -28,6 +28,14 @@ WORDS: dict[str, Any] = {
     AdviceKind.COMMITMENT: (_("Reserve it"), _("it ran around the clock every day")),
     AdviceKind.STOPPED_DISK: (_("Delete or snapshot it"), _("only its disk was paid for")),
     AdviceKind.SCALE_TO_ZERO: (_("Let it scale to zero"), _("days without a single request")),
+    AdviceKind.IDLE: (_("Stop it"), _("it does nothing")),
+    AdviceKind.TOO_LARGE: (_("Take a smaller one"), _("it needs less than it has")),
+}
+PEAKS: dict[str, Any] = {
+    "cpu": _("processors %(most)s %%"),
+    "memory": _("memory %(most)s %%"),
+    "gpu": _("GPUs %(most)s %%"),
+    "gpu_memory": _("GPU memory %(most)s %%"),
 }
 
 
@@ -110,9 +118,13 @@ class Cost(Page):
             return None
 
     def top(self) -> list[Any]:
-        saving = sum((one.saving for one in self.found), ZERO)
         items = [
-            Kpi(_("Could be saved"), cells.money(saving, self.team.currency), _("a month"), self._basis()),
+            Kpi(
+                _("Could be saved"),
+                cells.money(advice.possible(self.found), self.team.currency),
+                _("a month"),
+                self._basis(),
+            ),
         ]
         if self.estimate is not None:
             found = self.estimate
@@ -167,7 +179,7 @@ class Cost(Page):
 
     def _advice(self) -> Table:
         columns = (
-            Column("what", _("Advice"), lambda one: cells.two_lines(*WORDS[one.kind]), main=True),
+            Column("what", _("Advice"), lambda one: cells.two_lines(*_what(one)), main=True),
             Column("name", _("Where"), lambda one: product_name(one.name)),
             Column("days", _("Days"), lambda one: one.days, num=True, priority=2),
             Column("because", _("Because"), self._link, priority=2),
@@ -180,7 +192,10 @@ class Cost(Page):
         )
         empty = Empty(
             _("Nothing to save"),
-            _("Advice comes from whole days of usage: idle endpoints, forgotten disks, cheaper ways to run."),
+            _(
+                "Idle endpoints and machines, forgotten disks and cheaper ways to run would stand here."
+                " A machine must have been measured for a day, for three to be called too large."
+            ),
             icon="coins",
         )
         return Table(_("Advice"), columns, self.found, empty)
@@ -201,3 +216,14 @@ class Cost(Page):
             Column("instead", _("Instead"), lambda row: cells.money(row.instead, currency, 4), num=True),
         )
         return Table(_("The usage it rests on"), columns, one.rows)
+
+
+def _what(one: Advice) -> tuple[Any, Any]:
+    """What to do, and why: of measured things, what was used of them at most."""
+    what, why = WORDS[one.kind]
+    if one.instead:
+        what = _now("Take %(product)s instead") % {"product": product_name(one.instead)}
+    if one.measured_hours is not None:
+        most = ", ".join(str(PEAKS[name]) % {"most": plain(value)} for name, value in one.peaks.items())
+        why = _now("at most in %(hours)s h: %(most)s") % {"hours": plain(one.measured_hours), "most": most}
+    return what, why

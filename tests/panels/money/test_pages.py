@@ -1,7 +1,9 @@
 """Money in the Console and the Admin panel."""
 
 import csv
+import html
 import io
+import re
 from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
@@ -186,10 +188,16 @@ def test_staff_schedule_and_withdraw_a_price(team: Team, staff: Client) -> None:
 def test_a_parked_meter_is_tried_again_from_the_accounts_page(team: Team, staff: Client) -> None:
     top_up(actor=SYSTEM, team=team, amount=Decimal(5), reason="x")
     parked = resource()
-    begin(team, parked, Rate("ip"), now=timezone.now())
-    assert "ip has no price" in text_of(staff.get("/admin/billing"))
-    for price in ("", "0.01"):
-        if price:
-            make_price("ip", price)
-        assert staff.post("/admin/billing", {"do": f"resume:{parked}"}).status_code == 302
-        assert bool(Meter.objects.get(pk=parked).parked_because) is not bool(price)
+    begin(team, parked, Rate("ip"), now=timezone.now() - timedelta(hours=1))
+    page = text_of(staff.get("/admin/billing"))
+    assert "ip has no price" in page
+    assert staff.post("/admin/billing", {"do": f"resume:{parked}"}).status_code == 302
+    assert Meter.objects.get(pk=parked).parked_because
+    [way_out] = re.findall(r'href="(/admin/prices/new\?product=[^"]+)"', page)
+    form = staff.get(html.unescape(way_out)).context["form"]
+    asked = {name: field.value() or "" for name, field in ((one.name, one) for one in form)}
+    asked = {**asked, "unit_price": "0.01", "valid_from": f"{asked['valid_from']:%Y-%m-%dT%H:%M}"}
+    assert staff.post("/admin/prices/new", asked).status_code == 302
+    assert staff.post("/admin/billing", {"do": f"resume:{parked}"}).status_code == 302
+    resumed = Meter.objects.get(pk=parked)
+    assert (resumed.parked_because, resumed.rates) == ("", [["ip", "1"]])

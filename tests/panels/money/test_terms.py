@@ -2,6 +2,7 @@
 
 from datetime import UTC, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from apps.core.permissions import Role
 from apps.teams.models import Team
 from apps.users.services import grant_staff_role
 from tests.factories.billing import make_price
+from tests.factories.instances import make_hours, make_stage
 from tests.factories.teams import TeamFactory, admin_of
 from tests.factories.users import UserFactory
 
@@ -72,6 +74,24 @@ def test_costs_shows_advice_with_the_usage_it_rests_on_and_an_estimate(team: Tea
     assert "400.00" in text_of(client.get(answer["Location"]))
     assert "not sold" in text_of(client.get(f"{place}?product=type:none&quantity=1&hours=1"))
     assert client.post(f"{place}/estimate", asked | {"hours": "9999"}).status_code == 422
+
+
+def test_costs_tells_of_machines_that_do_nothing_or_have_too_much(tmp_path: Path) -> None:
+    stage = make_stage(tmp_path)
+    idle, large = stage.running(), stage.running(type="cpu-4")
+    client, place = browser(admin_of(stage.team)), f"/console/{stage.team.slug}/default/cost"
+    page = text_of(client.get(place))
+    assert "Nothing to save" in page
+    assert "measured for a day" in page
+    make_hours(idle, hours=26, hourly="0.11")
+    make_hours(large, hours=73, hourly="0.20", cpu_most=30, memory_most=40)
+    with CaptureQueriesContext(connection) as queries:
+        page = text_of(client.get(place))
+    assert len(queries) <= BUDGET
+    for words in ("Stop it", "at most in 26 h: processors 2 %, memory 12 %", "Take cpu-2 instead", "69.12"):
+        assert words in page
+    assert "145.44" in page  # both together
+    assert idle.pk in text_of(client.get(f"{place}?because=idle:{idle.pk}"))
 
 
 def test_the_matrix_shows_a_product_once_with_all_its_markets(team: Team, staff: Client) -> None:

@@ -79,13 +79,20 @@ class AdviceRowOut(Out):
 
 
 class AdviceOut(Out):
-    """One way to spend less: `saving` per 30 days, and the usage it rests on."""
+    """One way to spend less: `saving` per 30 days, and the usage it rests on.
+
+    Where it rests on measurements, `measured_hours` says for how long, `peaks` what was used at most, in
+    percent of what there is (`cpu`, `memory`, `gpu`, `gpu_memory`); `instead` is the product to take.
+    """
 
     kind = serializers.CharField()
     subject = serializers.CharField()
     name = serializers.CharField()
     saving = MoneyField()
     days = serializers.IntegerField()
+    instead = serializers.CharField()
+    measured_hours = MoneyField(allow_null=True)
+    peaks = serializers.DictField(child=MoneyField())
     rows = AdviceRowOut(many=True)
 
 
@@ -121,7 +128,8 @@ class CostViewSet(TeamViewSet):
 
     @action(detail=False, methods=["get"])
     def advice(self, request: Request) -> Response:
-        """From the last fourteen whole days (UTC); each row can be found again in the usage."""
+        """From the last fourteen days (UTC); each row can be found again in the usage. A machine counts as
+        idle after a day of measurements, as too large after three."""
         items = advice.advise(self.actor, team_id=self.scope.id, now=db_now())
         return self.answer({"currency": self.team.currency, "items": items})
 

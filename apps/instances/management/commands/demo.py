@@ -162,6 +162,7 @@ class Command(BaseCommand):
         _write_past(teams, days)
         _launch_all(teams)
         _set_the_scene()
+        call_command("demo_use", stdout=self.stdout, stderr=self.stderr)
         call_command("demo_money", stdout=self.stdout, stderr=self.stderr)
         for tenant, team in teams:
             if tenant.is_suspended:
@@ -283,7 +284,7 @@ def _launch_all(teams: Sequence[tuple[Tenant, Team]]) -> None:
                 workspace=next(workspaces),
                 spec=InstanceSpec(name=name, region=region, type=kind, image=image),
             )
-    _settle()
+    settle()
 
 
 def _makers(team: Team, tenant: Tenant) -> list[Actor]:
@@ -302,7 +303,7 @@ def _machines(tenant: Tenant) -> Iterator[tuple[str, str, str]]:
             yield (f"{name}-{number}" if count > 1 else name), kind, region
 
 
-def _settle() -> None:
+def settle() -> None:
     """Be the worker until everything that was wished for is so; the simulated machines boot in seconds."""
     deadline = time.monotonic() + WAIT_SECONDS
     while Instance.objects.exclude(operation_id=None).exists() and time.monotonic() < deadline:
@@ -323,9 +324,9 @@ def _set_the_scene() -> None:
             services.create_snapshot(actor=SYSTEM, instance_id=instance.pk, name="before-upgrade")
         else:
             services.reboot_instance(actor=SYSTEM, instance_id=instance.pk)
-    _settle()
+    settle()
     services.delete_instance(actor=SYSTEM, instance_id=picked[-1].pk)
-    _settle()
+    settle()
     empty = Node.objects.filter(vcpus_used=0, state="ready").select_related("region").order_by("name").first()
     if empty is not None:
         cordon_node(actor=SYSTEM, node=empty, reason="Fan replacement on Thursday")

@@ -14,13 +14,14 @@ from django.db import transaction
 from apps.billing.models import PriceVersion, RatedUsage, TransactionKind
 from apps.billing.selectors import margin
 from apps.billing.selectors.margin import Span
-from apps.billing.services import budgeting, charges, costs, events, fees, grants, lists
+from apps.billing.services import budgeting, charges, charging, costs, events, fees, grants, lists
 from apps.billing.services.budgeting import BudgetWish
 from apps.billing.services.costs import CostWish
 from apps.billing.services.fees import NewCommitment, NewFee, midnight, next_month
 from apps.billing.services.grants import NewVoucher
 from apps.billing.services.prices import NewPrice, schedule_price
 from apps.billing.services.wallets import Credit, credit
+from apps.billing.specs import Rate
 from apps.billing.states import BudgetAction, BudgetLevel, BudgetPeriod, FeePeriod
 from apps.core import tenancy
 from apps.core.actor import PLATFORM, SYSTEM, Actor
@@ -312,12 +313,19 @@ def _busiest(team: Team) -> str:
 
 
 def _disturb(teams: dict[str, Team], now: datetime) -> None:
-    """Usage without a price, and a known event with other content."""
+    """Usage without a price, a known event with other content, and a machine that nobody has priced yet."""
     helio = teams["Helio Labs"]
     for quantity in (18_500_000_000, 21_000_000_000):
         sent = [_egress(helio, number, quantity, now) for number in range(2)]
         events.ingest(actor=SYSTEM, events=sent, now=now)
     charges.rate_pending()
+    workspace = helio.workspaces.order_by("created_at").first()
+    assert workspace is not None
+    charging.begin(
+        team_id=str(helio.pk), workspace_id=str(workspace.pk), resource_id="trial-gh200-1", kind="trial",
+        resource_name="gh200-trial", region_id=None, rates=[Rate("type:gh200-96gb-1")],
+        now=now - timedelta(hours=20),
+    )  # fmt: skip
 
 
 def _egress(team: Team, number: int, quantity: int, now: datetime) -> dict[str, Any]:
