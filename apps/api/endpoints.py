@@ -261,14 +261,21 @@ class EngineLogOut(RowOut):
 
 
 class StaffReplicaOut(ReplicaOut):
-    """A replica with where it is and what its driver said."""
+    """A replica with where it is and what its driver said; one of an external provider has no revision."""
+
+    model_name = serializers.CharField(source="revision.model_name", allow_null=True, default=None)
+    revision = serializers.IntegerField(source="revision.number", allow_null=True, default=None)
+    hardware = serializers.CharField(source="revision.hardware.slug", allow_null=True, default=None)
 
     team = serializers.CharField(source="endpoint.team_name")
     cluster = serializers.CharField(source="cluster.slug", allow_null=True)
     node = serializers.CharField(source="node.name", allow_null=True)
 
     class Meta(ReplicaOut.Meta):
-        fields = (*ReplicaOut.Meta.fields, "team", "cluster", "node", "url", "attempts", "last_error")
+        fields = (
+            *(*ReplicaOut.Meta.fields, "team", "cluster", "node", "url", "provider_model", "is_fallback"),
+            *("attempts", "last_error"),
+        )
 
 
 class HardwareOut(RowOut):

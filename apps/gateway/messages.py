@@ -48,16 +48,24 @@ class PriceRow(msgspec.Struct, array_like=True, frozen=True):
     version_ids: tuple[str | None, ...]
 
 
+class ProviderRow(msgspec.Struct, array_like=True, frozen=True):
+    """An external provider: its name for the model, and networks beside the internet where it may stand."""
+
+    model: str
+    networks: list[str]
+
+
 class ReplicaRow(msgspec.Struct, array_like=True, frozen=True):
-    """An engine and how to reach it."""
+    """An engine and how to reach it; `is_last`: when no other can answer."""
 
     id: str
     url: str
     api_key: str
     weight: int
     is_spot: bool
-    is_leaving: bool
+    is_last: bool
     region: str
+    provider: ProviderRow | None = None
 
 
 class RouteRow(msgspec.Struct, array_like=True, frozen=True):

@@ -40,6 +40,11 @@ def watch() -> None:
     reconcilers.watch_replicas()
 
 
+@periodic("inference.providers", every=timedelta(seconds=30), ttl=timedelta(seconds=30))
+def watch_providers() -> None:
+    reconcilers.watch_providers()
+
+
 @periodic("inference.logs", every=timedelta(seconds=2), ttl=timedelta(seconds=15))
 def read_asked() -> None:
     reconcilers.read_asked()

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _now
@@ -15,8 +16,8 @@ from apps.core.permissions import Permission
 from apps.inference.models import Endpoint, Replica
 from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Figures, Lately, lately
-from apps.inference.services import endpoints, replicas
-from apps.inference.states import COMING, LIVE, Desired, EndpointState, Metering, ReplicaState
+from apps.inference.services import endpoints, providers, replicas
+from apps.inference.states import COMING, LIVE, Desired, EndpointState, Kind, Metering, ReplicaState
 from apps.panels.kit import Action, Column, Detail, Empty, Filter, Resource, SavedView, actions, cells, moment
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
@@ -66,6 +67,10 @@ def _replace(view: Any, one: Replica) -> None:
     replicas.replace_replica(actor=view.actor, replica_id=str(one.pk))
 
 
+def _remove(view: Any, one: Replica) -> None:
+    providers.remove_provider(actor=view.actor, replica_id=str(one.pk))
+
+
 DELETE = Action(
     "delete",
     _("Delete"),
@@ -85,10 +90,21 @@ REPLACE = Action(
     Permission.ENDPOINT_OPERATE,
     _replace,
     icon="rotate-cw",
-    when=lambda one: one.desired == Desired.RUNNING and one.state in LIVE,
+    when=lambda one: not one.is_external and one.desired == Desired.RUNNING and one.state in LIVE,
     confirm=_("It finishes the requests that are open and goes; another takes its place."),
     bulk=True,
     done=_("The replica is being replaced."),
+)
+REMOVE = Action(
+    "remove",
+    _("Remove"),
+    Permission.ENDPOINT_UPDATE,
+    _remove,
+    icon="trash-2",
+    when=lambda one: one.is_external and one.desired == Desired.RUNNING,
+    confirm=_("This provider is asked no more. What it is answering is finished."),
+    danger=True,
+    done=_("The provider is being removed."),
 )
 
 
@@ -175,11 +191,7 @@ class EndpointList(Resource):
         return super().rows().exclude(state=EndpointState.DELETED)
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        ready = Q(replicas__state=ReplicaState.READY)
-        found: QuerySet[Any] = rows.select_related("region").annotate(
-            ready_count=Count("replicas", filter=ready)
-        )
-        return found
+        return reading.counted(rows.select_related("region"))
 
     def complete(self, rows: Sequence[Any]) -> None:
         found = lately(actor=self.actor, endpoints=rows)
@@ -192,12 +204,21 @@ def since_of(one: Replica) -> Any:
 
 
 def what_of(one: Replica) -> Any:
+    if one.revision is None:
+        role = _now("fallback") if one.is_fallback else _now("beside our own")
+        return cells.two_lines(one.provider_model, role)
     return cells.two_lines(one.revision.model_name, _now("revision %(n)s") % {"n": one.revision.number})
 
 
-def node_of(one: Replica) -> Any:
-    where = one.node.name if one.node else one.cluster.slug if one.cluster else ""
-    return cells.mono(where)
+def model_of(one: Replica) -> str:
+    return one.revision.model_name if one.revision else one.provider_model
+
+
+def where_of(one: Replica) -> str:
+    """Its node or cluster; of an external provider, the host."""
+    if one.is_external:
+        return urlsplit(one.url).netloc
+    return one.node.name if one.node else one.cluster.slug if one.cluster else ""
 
 
 REPLICA_ID = Column(
@@ -212,9 +233,11 @@ REPLICA_TEAM = Column(
     sort="endpoint__team_name",
     priority=2,
 )
-REPLICA_WHAT = Column("serves", _("Serves"), what_of, priority=2, text=lambda one: one.revision.model_name)
-REPLICA_ON = Column("hardware", _("Hardware"), lambda one: one.revision.hardware.name, priority=3)
-REPLICA_WHERE = Column("node", _("Where"), node_of, priority=2, text=node_of)
+REPLICA_WHAT = Column("serves", _("Serves"), what_of, priority=2, text=model_of)
+REPLICA_ON = Column(
+    "hardware", _("Hardware"), lambda one: one.revision.hardware.name if one.revision else "", priority=3
+)
+REPLICA_WHERE = Column("node", _("Where"), lambda one: cells.mono(where_of(one)), priority=2, text=where_of)
 REPLICA_REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
 REPLICA_MESSAGE = Column("message", _("Message"), lambda one: one.message, priority=3)
 REPLICA_SINCE = Column("since", _("Ready for"), since_of, sort="started_at", num=True)
@@ -242,8 +265,9 @@ class ReplicaList(Resource):
     filters: ClassVar[Sequence[Filter]] = (
         Filter("state", _("Status"), ReplicaState.choices),
         Filter("region", _("Region"), _regions, field="region_id"),
+        Filter("kind", _("Kind"), Kind.choices),
     )
-    actions = (REPLACE,)
+    actions = (REPLACE, REMOVE)
     empty = Empty(_("No replica here"), _("Engines that answer for endpoints are listed here."), icon="cpu")
 
     def rows(self) -> QuerySet[Any]:
@@ -261,10 +285,9 @@ class EndpointDetail(Detail):
     live = "endpoint. replica. operation."
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        ready = Q(replicas__state=ReplicaState.READY)
-        named = rows.select_related("region", "revision__hardware", "canary__hardware", "previous")
-        found: QuerySet[Any] = named.annotate(ready_count=Count("replicas", filter=ready))
-        return found
+        return reading.counted(
+            rows.select_related("region", "revision__hardware", "canary__hardware", "previous")
+        )
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Endpoints")), self.url("endpoints"))]
@@ -284,7 +307,7 @@ class EndpointDetail(Detail):
         return list(reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))[:100])
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        return actions.perform(self, [REPLACE] if self._is_of_replica() else self.actions)
+        return actions.perform(self, [REPLACE, REMOVE] if self._is_of_replica() else self.actions)
 
     def targets(self, ids: Any) -> list[Any]:
         if not self._is_of_replica():
@@ -292,7 +315,7 @@ class EndpointDetail(Detail):
         return [one for one in self.replicas if one.pk in ids]
 
     def _is_of_replica(self) -> bool:
-        return str(self.request.POST.get("do", "")).partition(":")[0] == REPLACE.name
+        return str(self.request.POST.get("do", "")).partition(":")[0] in (REPLACE.name, REMOVE.name)
 
 
 def find(actor: Actor, place: Place, text: str) -> list[Hit]:

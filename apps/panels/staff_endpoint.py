@@ -49,10 +49,15 @@ class StaffEndpoint(endpoints.EndpointDetail):
                 COLUMNS,
                 self.replicas,
                 Empty(_("No replica now"), "", icon="cpu"),
-                buttons=lambda one: actions.buttons(self, [endpoints.REPLACE], one),
+                link=self.replica_link(),
+                buttons=lambda one: actions.buttons(self, [endpoints.REPLACE, endpoints.REMOVE], one),
             ),
             Events(_("What happened"), lines),
         ]
+
+    def replica_link(self) -> tuple[Any, str] | None:
+        """Where one adds a replica by hand, if one may."""
+        return None
 
     def _traffic(self) -> list[Any]:
         """The last day, for those who may see what is used."""

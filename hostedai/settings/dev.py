@@ -10,5 +10,6 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = VAR_DIR / "mail"
+PROVIDER_NETWORKS = env.list("PROVIDER_NETWORKS", default=["127.0.0.0/8"])
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 FAKE_PAYMENTS = env.bool("FAKE_PAYMENTS", default=True)

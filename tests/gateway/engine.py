@@ -28,6 +28,7 @@ class Plan:
     body: bytes = b'{"error":{"message":"no"}}'
     cached: int = 0
     responds: bool = True  # whether it has the Responses API
+    is_loose: bool = False  # JSON with blanks, lines ended by CR and LF
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Engine:
     plan: Plan = field(default_factory=Plan)
     requests: list[dict[str, Any]] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
+    looks: list[bytes] = field(default_factory=list)
     aborted: int = 0  # connections that the other side closed in the middle of an answer
     waiting: int = 0
     sent: int = 0  # tokens
@@ -92,6 +94,10 @@ class Engine:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if head.startswith(b"GET "):  # a look, as external providers are given
+                    self.looks.append(head)
+                    _write_whole(writer, self.plan.status, b'{"data":[]}')
+                    continue
                 size = next(
                     int(line.split(b":")[1])
                     for line in head.split(b"\r\n")
@@ -127,7 +133,7 @@ class Engine:
             shown |= _usage(plan, most) if plan.usage != "none" else {}
             if plan.die_at is not None:
                 raise ConnectionResetError
-            _write_whole(writer, 200, json.dumps(shown, separators=(",", ":")).encode())
+            _write_whole(writer, 200, _spelled(shown, is_loose=plan.is_loose))
         await writer.drain()
 
     async def _stream(self, path: bytes, body: Any, plan: Plan, reader: Any, writer: Any) -> None:
@@ -135,7 +141,8 @@ class Engine:
         writer.write(head)
         begin, chat = _told(path, body), path.endswith(b"chat/completions")
         if chat:
-            _event(writer, _chunk(path, body, {"role": "assistant", "content": ""}))
+            said = _chunk(path, body, {"role": "assistant", "content": ""})
+            _event(writer, said, is_loose=plan.is_loose)
         most = min(plan.tokens - begin, _most(body))
         for number in range(begin, begin + most):
             await self._pause(plan, number, reader)
@@ -145,7 +152,7 @@ class Engine:
             event = _chunk(path, body, {"content": word(number)} if chat else word(number))
             if plan.usage == "each":
                 event |= _usage(plan, number + 1 - begin, begin)
-            _event(writer, event)
+            _event(writer, event, is_loose=plan.is_loose)
             self.sent += 1
             await writer.drain()
         await self._pause(plan, begin + most, reader)
@@ -153,9 +160,9 @@ class Engine:
             raise ConnectionResetError
         end = _chunk(path, body, {} if chat else "")
         end["choices"][0]["finish_reason"] = "stop" if most == plan.tokens - begin else "length"
-        _event(writer, end)
+        _event(writer, end, is_loose=plan.is_loose)
         if plan.usage != "none":
-            _event(writer, _chunk(path, body, None) | _usage(plan, most, begin))
+            _event(writer, _chunk(path, body, None) | _usage(plan, most, begin), is_loose=plan.is_loose)
         writer.write(_framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
     async def _pause(self, plan: Plan, number: int, reader: asyncio.StreamReader) -> None:
@@ -224,8 +231,13 @@ def _framed(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _event(writer: asyncio.StreamWriter, event: dict[str, Any]) -> None:
-    writer.write(_framed(b"data: %b\n\n" % json.dumps(event, separators=(",", ":")).encode()))
+def _event(writer: asyncio.StreamWriter, event: dict[str, Any], *, is_loose: bool = False) -> None:
+    line = b"data: %b\r\n\r\n" if is_loose else b"data: %b\n\n"
+    writer.write(_framed(line % _spelled(event, is_loose=is_loose)))
+
+
+def _spelled(said: dict[str, Any], *, is_loose: bool) -> bytes:
+    return json.dumps(said, separators=None if is_loose else (",", ":")).encode()
 
 
 def _write_whole(writer: asyncio.StreamWriter, status: int, body: bytes) -> None:

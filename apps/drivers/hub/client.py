@@ -1,7 +1,6 @@
 """Listing and reading a repository. The address is the provider's; where it redirects to is checked."""
 
 import fnmatch
-import ipaddress
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from apps.drivers.egress import may_reach
 from apps.drivers.errors import Rejected, Transient
 
 PATIENCE = httpx.Timeout(60, connect=10)
@@ -113,7 +113,7 @@ def _following(
 def _refuse_private(answer: httpx.Response) -> None:
     stream = answer.extensions.get("network_stream")
     peer = stream.get_extra_info("server_addr") if stream else None
-    if not peer or not ipaddress.ip_address(peer[0]).is_global:
+    if not peer or not may_reach(peer[0]):
         raise Rejected("The hub sends us to a private address.", detail=f"{answer.url.host} is {peer}")
 
 

@@ -9,7 +9,7 @@ from apps.gateway.plane.refusals import Refusal, refusal
 Kind = Literal["chat", "completion", "embedding", "response"]
 MOST_ASKED = 10_000_000
 # Beside the prompt's own bytes a chat template writes a few tokens around every message.
-_TEMPLATE = 64
+TEMPLATE = 64
 _USAGE_WISH = (
     b',"stream_options":{"include_usage":true,"continuous_usage_stats":true},"timings_per_token":true}'
 )
@@ -95,7 +95,7 @@ def input_bound(body: bytes, context_length: int) -> int:
     """No fewer tokens than the prompt has: each has a byte at least, and no prompt exceeds the context."""
     if b'"image_url"' in body or b'"input_audio"' in body or b'"video_url"' in body:
         return context_length
-    return min(len(body) + _TEMPLATE, context_length)
+    return min(len(body) + TEMPLATE, context_length)
 
 
 def ask_for_usage(body: bytes, ask: Ask) -> bytes:

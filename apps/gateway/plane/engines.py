@@ -10,7 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from apps.gateway.messages import ReplicaRow, RouteRow
+from apps.gateway.plane.providers import Provider
 
+TROUBLE = frozenset({401, 403, 408, 425, 429})
+THEIR_TROUBLE = TROUBLE | {402}  # what we owe them is not the caller's to know
 FAILURES_IN_A_ROW = 5
 WINDOW = 20
 OPEN_SECONDS = 30.0
@@ -84,7 +87,7 @@ class Engine:
             "outstanding",
             "port",
         ),
-        *("row", "tls", "weighed"),
+        *("provider", "row", "tls", "trouble", "weighed"),
     )
 
     def __init__(self, row: ReplicaRow, key: bytes):
@@ -93,10 +96,15 @@ class Engine:
         self.tls = parts.scheme == "https"
         self.host = parts.hostname or "127.0.0.1"
         self.port = parts.port or (443 if self.tls else 80)
-        base = parts.path.rstrip("/").removesuffix("/v1")
-        self.base = base.encode()
+        self.base = parts.path.rstrip("/").encode()
         bearer = f"Authorization: Bearer {row.api_key}\r\n" if row.api_key else ""
         self.api_head = f"Host: {parts.netloc}\r\n{bearer}Content-Type: application/json\r\n".encode()
+        self.provider: Provider | None = None
+        self.trouble = TROUBLE  # statuses that are no answer to the caller's question: another is asked
+        if row.provider is not None:
+            self.provider = Provider(row.provider, row.api_key, tls=self.tls)
+            self.trouble = THEIR_TROUBLE
+            self.api_head += b"Accept: */*\r\nUser-Agent: hostedai\r\n"
         self.answers: dict[bytes, tuple[int, bytes]] = {}  # heads of whole answers: status and type
         self.idle: list[Any] = []
         self.outstanding = 0
@@ -123,11 +131,14 @@ class Engine:
 class Route:
     """An endpoint while the worker runs."""
 
-    __slots__ = ("_pick", "_weighty", "engines", "first", "queue", "row", "seen_at", "tokens", "turns")
+    __slots__ = (
+        "_pick", "_weighty", "engines", "external", "first", "queue", "row", "seen_at", "tokens", "turns",
+    )  # fmt: skip
 
     def __init__(self, row: RouteRow):
         self.row = row
         self.engines: list[Engine] = []
+        self.external: frozenset[str] = frozenset()  # replicas that others run
         self._weighty: list[Engine] = []
         self.first: list[Engine] = []  # those that are asked as long as all of them are well
         self._pick: Policy = _least_outstanding
@@ -139,6 +150,7 @@ class Route:
     def become(self, row: RouteRow, engines: list[Engine], region: str) -> None:
         """What it is from now on, for a gateway in that region."""
         self.row, self.engines = row, engines
+        self.external = frozenset(one.row.id for one in engines if one.provider is not None)
         # One that is alone is not left out for its weight.
         self._weighty = engines if len(engines) == 1 else [one for one in engines if one.row.weight > 0]
         self.first = _preferred(self._weighty, region)
@@ -167,8 +179,8 @@ Policy = Callable[[Route, list[Engine], bytes], Engine]
 
 
 def _preferred(engines: list[Engine], region: str) -> list[Engine]:
-    """Those that stay rather than those that leave, and of them those nearby."""
-    staying = [one for one in engines if not one.row.is_leaving] or engines
+    """Those that stay rather than those that leave or are a fallback, and of them those nearby."""
+    staying = [one for one in engines if not one.row.is_last] or engines
     near = [one for one in staying if one.row.region == region] if region else []
     return near or staying
 

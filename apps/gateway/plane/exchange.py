@@ -122,6 +122,8 @@ class Exchange(Serving):
             return
         answers = asks.answers_of(ask, self._kind)
         bound = asks.input_bound(self._body, context) if answers == 1 else len(self._body) + 64 * answers
+        if self.route.external:
+            bound = max(bound, len(self._body) + asks.TEMPLATE)  # the context of others is their own
         prompt = bound * max(into, cached) + ROUNDING
         most = prompt + min(ask.most(self._kind) or context, context) * answers * out
         self._most, self._rest = most, (prompt, out * answers)

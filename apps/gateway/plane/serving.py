@@ -7,17 +7,17 @@ from apps.gateway.http import Head
 from apps.gateway.plane import asks, resume, wire
 from apps.gateway.plane.engines import Engine, Route
 from apps.gateway.plane.plane import Caller, Plane
+from apps.gateway.plane.providers import Provider
 from apps.gateway.plane.refusals import Refusal, refusal
 from apps.gateway.plane.relay import Stream, Whole
 from apps.gateway.plane.tables import Key, Way
 from apps.gateway.plane.tellers import NOTHING, ROUNDING, Held
+from apps.gateway.plane.theirs import Theirs, TheirStream, TheirWhole
 from apps.gateway.plane.upstream import Connection, connect
 
 MOST_TRIES = 4
 _perf = time.perf_counter
 _NOBODY: frozenset[str] = frozenset()
-# Answers of an engine that are no answer to the caller's question: another engine is asked.
-_TROUBLE = frozenset({401, 403, 408, 425, 429})
 # The engine is well and cannot do this: embeddings of a chat model, say.
 _LACKS = 501
 
@@ -103,14 +103,14 @@ class Serving:
 
     def _without_engine(self) -> None:
         route, plane = self.route, self.plane
-        if self.resumed is not None or self._tried:
+        if self.resumed is not None or (self._tried and not route.row.can_wake):
             self._give_up(refusal("engine_failed"))
-        elif route.engines or not route.row.can_wake:
+        elif not route.row.can_wake:
             self._give_up(refusal("no_engine"))
         elif len(route.queue) >= route.row.queue_limit:
             self._give_up(refusal("queue_full"))
         else:
-            self._waits = plane.loop.time()
+            self._waits = self._waits or plane.loop.time()
             route.queue.append(self._dispatch)
             plane.send(messages.Wake(route.row.endpoint_id))
 
@@ -120,14 +120,31 @@ class Serving:
             return
         engine = connection.engine
         self._connection = connection
-        body = self._body
+        path, body = self.path, self._body
+        if engine.provider is not None:
+            path, body = path[3:], self._for_provider(engine.provider)
         connection.ask(
             self,
             b"POST %b%b HTTP/1.1\r\n%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b"
-            % (engine.base, self.path, engine.api_head, self.receipt, len(body), body),
+            % (engine.base, path, engine.api_head, self.receipt, len(body), body),
         )
         if self.client.is_paused:
             connection.pause()
+
+    def _for_provider(self, provider: Provider) -> bytes:
+        """The body for an external provider; an engine of our own that sleeps is woken meanwhile."""
+        if self.route.row.can_wake:
+            self.plane.send(messages.Wake(self.route.row.endpoint_id))
+        return provider.asked(self._body, self.path, self._most_tokens())
+
+    def _theirs(self, provider: Provider) -> Theirs:
+        most = self._most_tokens() * asks.answers_of(self.ask, self._kind)
+        return Theirs(provider, self.route.row.slug, most)
+
+    def _most_tokens(self) -> int:
+        """As many tokens as an answer may have; so much money is held."""
+        context = self.route.row.context_length
+        return min(self.ask.most(self._kind) or context, context)
 
     def on_unreachable(self, engine: Engine) -> None:
         if not self.is_over and self.engine is engine:
@@ -138,7 +155,7 @@ class Serving:
     def on_answer(self, status: int, kind: bytes) -> None:
         engine, connection = self.engine, self._connection
         assert engine is not None
-        if (status >= 500 and status != _LACKS) or status in _TROUBLE:
+        if (status >= 500 and status != _LACKS) or status in engine.trouble:
             if connection is not None:
                 connection.leave()
             self._connection = None
@@ -151,16 +168,21 @@ class Serving:
             engine.took(self._heard - self._began)
         engine.breaker.succeed()
         if self.is_stream and status == 200 and b"event-stream" in kind:
-            self._start_stream()
+            self._start_stream(engine.provider)
         elif self.relay is None:
-            self.relay = Whole(self)
+            theirs = engine.provider
+            self.relay = Whole(self) if theirs is None else TheirWhole(self, self._theirs(theirs))
 
-    def _start_stream(self) -> None:
+    def _start_stream(self, theirs: Provider | None) -> None:
         if self.resumed is not None:
             return  # the stream that the caller has goes on
         assert self._slot is not None
-        keeps = resume.is_possible(self)
-        self.relay = Stream(self, self._slot, hides_usage=not self.ask.wants_usage, keeps=keeps)
+        keeps, hides = resume.is_possible(self), not self.ask.wants_usage
+        if theirs is None:
+            self.relay = Stream(self, self._slot, hides_usage=hides, keeps=keeps)
+        else:
+            whose = self._theirs(theirs)
+            self.relay = TheirStream(self, self._slot, whose, hides_usage=hides, keeps=keeps)
 
     def note_first(self) -> int:
         """The caller of a stream is sent its first byte now; answers the µs that it has waited."""
@@ -227,6 +249,7 @@ class Serving:
             self._give_up(refusal("engine_failed"))
             return
         self.resumed, self._body = resumed, resumed.body
+        self._tried |= self.route.external  # they begin anew instead of going on
         self._dispatch()
 
     def _leave_engine(self) -> None:
@@ -361,4 +384,6 @@ class Serving:
             return  # free, or several answers, of whose prompts this is one
         (bound, each), (into, cached, _out, _embedding) = self._rest, self._price.attos
         rest = max(self.route.row.context_length - prompt, 0) * each
+        if self.engine is not None and self.engine.provider is not None:
+            rest = held.amount  # its context is its own
         held.shrink(prompt * max(into, cached) + ROUNDING + min(held.amount - bound, rest))

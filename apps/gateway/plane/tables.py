@@ -179,7 +179,12 @@ class Tables:
 
     def _engine(self, row: messages.ReplicaRow) -> Engine:
         known = self.engines.get(row.id)
-        if known is not None and (known.row.url, known.row.api_key) == (row.url, row.api_key):
+        if known is not None and _reached(known.row) == _reached(row):
             known.row = row
             return known
         return Engine(row, decode("rep", row.id).bytes)
+
+
+def _reached(row: messages.ReplicaRow) -> tuple[object, ...]:
+    """What an engine is made of: another row of the same goes on with its connections."""
+    return row.url, row.api_key, row.provider

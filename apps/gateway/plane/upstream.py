@@ -211,10 +211,15 @@ _opening: set[asyncio.Task[None]] = set()
 async def _open(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            _transport, connection = await loop.create_connection(
+            transport, connection = await loop.create_connection(
                 lambda: Connection(engine), engine.host, engine.port, ssl=_tls if engine.tls else None
             )
     except (OSError, TimeoutError):
+        user.on_unreachable(engine)
+        return
+    provider = engine.provider
+    if provider is not None and not provider.may_be_at(transport.get_extra_info("peername")):
+        transport.abort()
         user.on_unreachable(engine)
         return
     user.on_connected(connection)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import connection
 
 from apps.billing.services import tokens
@@ -113,13 +114,18 @@ def read_routes() -> list[messages.RouteRow]:
             created_at=int(one.created_at),
             replicas=[
                 messages.ReplicaRow(
-                    r.replica_id, r.url, r.api_key, r.weight, r.is_spot, r.is_leaving, r.region
+                    r.replica_id, r.url, r.api_key, r.weight, r.is_spot, r.is_last, r.region, _provider(r)
                 )
                 for r in one.replicas
             ],
         )
         for one in routes.table()
     ]
+
+
+def _provider(replica: routes.RouteReplica) -> messages.ProviderRow | None:
+    model = replica.provider_model
+    return messages.ProviderRow(model, settings.PROVIDER_NETWORKS) if model else None
 
 
 def read_prices() -> Prices:

@@ -35,12 +35,20 @@ class ReplicaQuerySet(Due, TenantQuerySet):
         """Those whose engine is not proven gone."""
         return self.filter(released_at=None)
 
+    def external(self) -> "ReplicaQuerySet":
+        """Those that others run."""
+        return self.filter(kind=Kind.EXTERNAL)
+
     def with_names(self) -> "ReplicaQuerySet":
         return self.select_related("endpoint", "region", "cluster", "node", "revision__hardware")
 
 
 class Replica(Tended):
-    """An engine that answers for an endpoint. Where it stands is not for its team to know."""
+    """An engine that answers for an endpoint. Where it stands is not for its team to know.
+
+    One of an external provider has no cluster, no node and no revision, but the name by which its provider
+    knows the model; as a fallback it is asked when no engine of our own can answer.
+    """
 
     id = IdField("rep", primary_key=True)
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, related_name="replicas", db_index=False)
@@ -48,8 +56,10 @@ class Replica(Tended):
     region = models.ForeignKey(Region, models.PROTECT, related_name="+", db_index=False)
     cluster = models.ForeignKey(Cluster, models.PROTECT, null=True, related_name="+", db_index=False)
     node = models.ForeignKey(Node, models.PROTECT, null=True, related_name="+", db_index=False)
-    revision = models.ForeignKey(Revision, models.PROTECT, related_name="+", db_index=False)
+    revision = models.ForeignKey(Revision, models.PROTECT, null=True, related_name="+", db_index=False)
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    provider_model = models.CharField(_("model at the provider"), max_length=200, blank=True)
+    is_fallback = models.BooleanField(_("fallback"), default=False)
     desired = models.CharField(max_length=8, choices=Desired.choices, default=Desired.RUNNING)
     state = models.CharField(
         _("state"), max_length=16, choices=ReplicaState.choices, default=ReplicaState.PENDING
@@ -90,8 +100,11 @@ class Replica(Tended):
                 name="inference_replica_released_on_proof",
             ),
             models.CheckConstraint(
-                condition=Q(kind=Kind.EXTERNAL) | Q(cluster__isnull=False),
-                name="inference_replica_has_a_cluster",
+                condition=Q(kind=Kind.EXTERNAL, cluster=None, revision=None, team_id=None)
+                & ~Q(provider_model="")
+                | ~Q(kind=Kind.EXTERNAL)
+                & Q(cluster__isnull=False, revision__isnull=False, provider_model=""),
+                name="inference_replica_ours_or_external",
             ),
         ]
         indexes: ClassVar = [
@@ -109,6 +122,10 @@ class Replica(Tended):
     def engine_name(self) -> str:
         """What its engine is called wherever it is: ours, and always the same."""
         return f"{PREFIX}{self.pk}"
+
+    @property
+    def is_external(self) -> bool:
+        return self.kind == Kind.EXTERNAL
 
     @property
     def is_ended(self) -> bool:

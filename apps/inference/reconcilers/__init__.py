@@ -3,7 +3,7 @@
 from apps.inference.reconcilers.logs import read_asked, read_log
 from apps.inference.reconcilers.passes import reconcile_due, reconcile_replica
 from apps.inference.reconcilers.steering import steer_due, steer_endpoint
-from apps.inference.reconcilers.sweeps import sweep_clusters, watch_replicas
+from apps.inference.reconcilers.sweeps import sweep_clusters, watch_providers, watch_replicas
 
 __all__ = [
     "read_asked",
@@ -13,5 +13,6 @@ __all__ = [
     "steer_due",
     "steer_endpoint",
     "sweep_clusters",
+    "watch_providers",
     "watch_replicas",
 ]

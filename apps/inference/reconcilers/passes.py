@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from apps.core.turns import Reason
+from apps.drivers import external
+from apps.drivers.egress import networks_of
 from apps.drivers.engines import CanServe, Engine, EngineSpec, ModelFile, Phase
 from apps.drivers.errors import BadCredentials, DriverError, Transient
 from apps.inference.models import Replica, Revision
@@ -57,13 +59,21 @@ class ReplicaPass(Pass):
     # ------------------------------------------------------------ look
 
     def observe(self) -> Engine | None:
-        return self.driver().observe_engine(self.turn.row.engine_name)
+        row = self.turn.row
+        if not row.is_external:
+            return self.driver().observe_engine(row.engine_name)
+        if row.desired == Desired.GONE or row.state in ENDED:
+            return None  # nothing of it is ours: what is open there is finished there
+        return external.look(row.url, row.secret, networks_of(settings.PROVIDER_NETWORKS))
 
     def driver(self) -> CanServe:
         return engines_of(cluster_of(str(self.turn.row.cluster_id)))
 
     def where(self) -> dict[str, object]:
-        return {"cluster": self.turn.row.cluster_id, "engine": self.turn.row.engine_name}
+        row = self.turn.row
+        if row.is_external:
+            return {"provider": row.url}
+        return {"cluster": row.cluster_id, "engine": row.engine_name}
 
     def describe(self) -> Sight:
         return Sight.UNKNOWN if self.error else sight_of(self.turn.seen)
@@ -160,6 +170,8 @@ class ReplicaPass(Pass):
             notes |= {"last_seen_at": now, "missed_at": None}
         elif row.state == ReplicaState.READY:
             notes |= {"missed_at": row.missed_at or now}
+        if row.is_external:
+            notes["message"] = str(self.error or "")
         return notes
 
     def alarm(self, why: Reason) -> None:

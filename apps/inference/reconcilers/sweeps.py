@@ -49,6 +49,12 @@ def watch_replicas(*, now: datetime | None = None) -> None:
             services.note_notice(replica_id=pk, now=moment)
 
 
+def watch_providers() -> None:
+    """External providers that serve are looked at again, each by a pass of its own."""
+    rows = Replica.objects.external().filter(state=ReplicaState.READY, region__frozen_at=None)
+    services.look_again(ids=rows.values_list("pk", flat=True))
+
+
 def _look_at(cluster_id: str, members: Iterable[Replica]) -> Look:
     look = Look()
     try:

@@ -1,5 +1,7 @@
 """Endpoints and replicas as the actor may see them."""
 
+from typing import Any, TypeVar
+
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
@@ -9,6 +11,8 @@ from apps.inference.models import Endpoint, EndpointQuerySet, Hardware, Replica,
 from apps.inference.states import Desired, ReplicaState
 from apps.nodes.models import Node
 from apps.nodes.specs import EngineAt, Occupant
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 MOST_WATCHED = 64  # as many as an agent looks at
 
@@ -24,10 +28,10 @@ def list_callable(*, actor: Actor) -> EndpointQuerySet:
     return counted(Endpoint.objects.callable_by(actor).select_related("region"))
 
 
-def counted(rows: EndpointQuerySet) -> EndpointQuerySet:
-    """Each with how many replicas are ready."""
-    ready = Q(replicas__state=ReplicaState.READY)
-    annotated: EndpointQuerySet = rows.annotate(ready_count=Count("replicas", filter=ready))
+def counted(rows: Rows) -> Rows:
+    """Each with how many replicas of its own are ready."""
+    ready = Q(replicas__state=ReplicaState.READY, replicas__cluster__isnull=False)
+    annotated: Rows = rows.annotate(ready_count=Count("replicas", filter=ready))
     return annotated
 
 

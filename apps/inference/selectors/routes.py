@@ -13,8 +13,9 @@ WEIGHT = 100
 class RouteReplica:
     """One engine. `url` has scheme, host and port; the engine's own `/v1/…` paths follow it.
 
-    `weight` is relative to the endpoint's other replicas; `is_leaving` says that its provider has given
-    notice: use it last.
+    `weight` is relative to the endpoint's other replicas. `is_last`: use it when no other can answer, because
+    its provider has given notice or because it is a fallback. One of an external provider has the name by
+    which that provider knows the model, and its `url` a path: `/chat/completions` follows it.
     """
 
     replica_id: str
@@ -22,11 +23,9 @@ class RouteReplica:
     api_key: str
     weight: int
     is_spot: bool
-    is_leaving: bool
+    is_last: bool
     region: str
-    state: str
-    version_id: str
-    digest: str
+    provider_model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ class Route:
     """An endpoint. `team_id` None: the provider's own, for everybody.
 
     `names` are what callers may write as `model`; `price_slug` stands in the products of its tokens
-    (`tokens:<price_slug>:input`). Without replicas it sleeps or cannot serve just now: `can_wake` says
-    whether `services.endpoints.wake` helps.
+    (`tokens:<price_slug>:input`). `can_wake`: it has no engine of its own just now, and
+    `services.endpoints.wake` may help.
     """
 
     endpoint_id: str
@@ -64,12 +63,13 @@ def table() -> list[Route]:
     serving = Replica.objects.filter(state__in=ROUTABLE, desired=Desired.RUNNING).exclude(url="")
     by_endpoint: dict[str, list[Replica]] = {}
     for replica in serving.select_related("revision", "region").order_by("pk"):
-        if not replica.revision.is_revoked:
-            by_endpoint.setdefault(replica.endpoint_id, []).append(replica)
+        by_endpoint.setdefault(replica.endpoint_id, []).append(replica)
     return [_route(row, row.revision, by_endpoint.get(row.pk, [])) for row in rows if row.revision]
 
 
-def _route(endpoint: Endpoint, revision: Revision, replicas: list[Replica]) -> Route:
+def _route(endpoint: Endpoint, revision: Revision, serving: list[Replica]) -> Route:
+    """What was revoked is left out; an external provider answers in place of what the endpoint serves now."""
+    replicas = [one for one in serving if not (one.revision or revision).is_revoked]
     return Route(
         endpoint_id=str(endpoint.pk),
         team_id=endpoint.team_id,
@@ -85,20 +85,23 @@ def _route(endpoint: Endpoint, revision: Revision, replicas: list[Replica]) -> R
         parallel=revision.parallel,
         queue_limit=endpoint.queue_limit,
         state=str(endpoint.state),
-        can_wake=not replicas and not revision.is_revoked,
+        can_wake=not revision.is_revoked and all(one.is_external for one in replicas),
         created_at=endpoint.created_at.timestamp(),
         replicas=tuple(_replica(endpoint, one, weigh(endpoint, one, replicas)) for one in replicas),
     )
 
 
 def weigh(endpoint: Endpoint, replica: Replica, beside: list[Replica]) -> int:
-    """Its share: the canary's percentage is spread over the canary's replicas, the rest over the others."""
-    trying = [one for one in beside if one.revision_id == endpoint.canary_id]
-    if not trying or len(trying) == len(beside):
+    """Its share: the canary's percentage is spread over the canary's replicas, the rest over the others that
+    are more than a fallback."""
+    canary = endpoint.canary_id
+    sharing = [one.revision_id for one in beside if not one.is_fallback]
+    trying = sharing.count(canary) if canary else 0
+    if replica.is_fallback or trying in (0, len(sharing)):
         return WEIGHT
-    if replica.revision_id == endpoint.canary_id:
-        return max(1, endpoint.canary_weight * 10 // len(trying))
-    return max(1, (100 - endpoint.canary_weight) * 10 // (len(beside) - len(trying)))
+    if replica.revision_id == canary:
+        return max(1, endpoint.canary_weight * 10 // trying)
+    return max(1, (100 - endpoint.canary_weight) * 10 // (len(sharing) - trying))
 
 
 def _replica(endpoint: Endpoint, replica: Replica, weight: int) -> RouteReplica:
@@ -108,9 +111,7 @@ def _replica(endpoint: Endpoint, replica: Replica, weight: int) -> RouteReplica:
         api_key=replica.secret,
         weight=weight,
         is_spot=replica.is_spot,
-        is_leaving=replica.noticed_at is not None,
+        is_last=replica.is_fallback or replica.noticed_at is not None,
         region=replica.region.slug,
-        state=str(replica.state),
-        version_id=str(replica.revision.version_id),
-        digest=replica.revision.digest,
+        provider_model=replica.provider_model,
     )

@@ -21,7 +21,7 @@ from apps.inference.plans.scaling import Load, Rules, Standing, Verdict, decide
 from apps.inference.services.endpoints import uncount
 from apps.inference.services.news import of_endpoint
 from apps.inference.services.replicas import add_replica, let_go
-from apps.inference.states import ENDED, ENDPOINT, Desired, EndpointState, ReplicaState, ScaleMetric
+from apps.inference.states import ENDED, ENDPOINT, Desired, EndpointState, Kind, ReplicaState, ScaleMetric
 from apps.operations import services as operations
 
 SICK_FOR = timedelta(seconds=60)  # after that an unhealthy replica is replaced
@@ -66,7 +66,10 @@ def steer(*, endpoint_id: str, load: Load | None, now: datetime) -> bool:
 
 
 def _units(endpoint: Endpoint, now: datetime) -> list[plans.Unit]:
-    rows = Replica.objects.filter(endpoint=endpoint).exclude(released_at__isnull=False).order_by("pk")
+    """What it is made of: external providers are staff's, and count only for what must be gone in the end."""
+    rows = Replica.objects.present().filter(endpoint=endpoint).order_by("pk")
+    if endpoint.desired != Desired.GONE:
+        rows = rows.exclude(kind=Kind.EXTERNAL)
     return [_unit(row, now) for row in rows]
 
 

@@ -183,6 +183,9 @@ def _begin_meter(replica: Replica, endpoint: Endpoint, now: datetime) -> None:
 
 def _tell_endpoint(turn: Turn, endpoint: Endpoint, event: str) -> None:
     """Count failures, move its operation's timeline on, and have somebody look at it."""
+    if turn.row.is_external:
+        _nudge(endpoint.pk)  # says nothing of launches
+        return
     changes: dict[str, Any] = {}
     match event:
         case "serve":

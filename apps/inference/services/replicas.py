@@ -87,6 +87,8 @@ def replace_replica(*, actor: Actor, replica_id: str) -> Replica:
     scopes = [team_scope(replica.team_id)] if replica.team_id else []
     actor.require(Permission.ENDPOINT_OPERATE, *scopes, region_scope(replica.region_id))
     lock_endpoint(replica.endpoint_id)
+    if replica.is_external:
+        raise WrongState(_("External providers are removed and added, not replaced."))
     if replica.state not in LIVE or replica.desired == Desired.GONE:
         raise WrongState(_("It is %(state)s.") % {"state": replica.get_state_display().lower()})
     let_go(ids=[str(replica.pk)])

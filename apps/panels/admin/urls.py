@@ -52,6 +52,7 @@ urlpatterns: list[URLPattern] = [
     path("gateway/limits", gateway.LimitsPage.as_view(), name="limits"),
     path("endpoints", endpoints.EndpointList.as_view(), name="endpoints"),
     path("endpoints/<str:pk>", endpoints.EndpointPage.as_view(), name="endpoint"),
+    path("endpoints/<str:pk>/provider", endpoints.ProviderNew.as_view(), name="provider-new"),
     path("replicas", endpoints.ReplicaList.as_view(), name="replicas"),
     path("nodes", nodes.NodeList.as_view(), name="nodes"),
     path("nodes/<str:pk>", nodes.NodePage.as_view(), name="node"),

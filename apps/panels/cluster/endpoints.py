@@ -15,4 +15,4 @@ class ReplicaList(endpoints.ReplicaList):
         endpoints.REPLICA_SINCE,
         endpoints.REPLICA_SEEN,
     )
-    filters = endpoints.ReplicaList.filters[:1]
+    filters = endpoints.ReplicaList.filters[::2]

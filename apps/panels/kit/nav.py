@@ -96,7 +96,7 @@ ADMIN: tuple[Group, ...] = (
         _("Inference"),
         (
             Item("models", _("Models"), "boxes", P.MODEL_READ, ("model", "model-new")),
-            Item("endpoints", _("Endpoints"), "rocket", P.ENDPOINT_READ, ("endpoint",)),
+            Item("endpoints", _("Endpoints"), "rocket", P.ENDPOINT_READ, ("endpoint", "provider-new")),
             Item("replicas", _("Replicas"), "cpu", P.ENDPOINT_READ),
             Item("gateway", _("Gateway"), "waypoints", P.LIMIT_READ, ("limits",)),
         ),

@@ -24,8 +24,16 @@ from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.inference.selectors import reading
 from apps.inference.selectors.launches import version_named
-from apps.inference.services import endpoints, making
-from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
+from apps.inference.services import endpoints, making, providers
+from apps.inference.specs import (
+    LONGEST_KEY,
+    LONGEST_NAME,
+    LONGEST_URL,
+    EndpointSpec,
+    ProviderSpec,
+    Recipe,
+    ScaleRules,
+)
 from apps.operations import selectors as operations
 from apps.operations.states import State
 
@@ -64,10 +72,46 @@ class EndpointViewSet(PlatformViewSet):
         return self.retrieve(request, id)
 
 
-class ReplicaViewSet(ReplicaActions, PlatformViewSet):
-    """The fleet: every engine, wherever it is."""
+class ProviderIn(In):
+    """An external provider that answers for one of the platform's own endpoints."""
 
-    calls = replica_calls(StaffReplicaOut)
+    endpoint = TypedIdField("end")
+    url = serializers.CharField(
+        max_length=LONGEST_URL, help_text="As OpenAI's clients take it: `https://api.example.com/v1`."
+    )
+    model = serializers.CharField(max_length=LONGEST_NAME, help_text="How the provider calls the model.")
+    api_key = serializers.CharField(
+        max_length=LONGEST_KEY, allow_blank=True, help_text="Sealed, and never shown again."
+    )
+    is_fallback = serializers.BooleanField(
+        default=True, help_text="Asked only when no engine of our own can answer."
+    )
+
+
+class ReplicaViewSet(ReplicaActions, PlatformViewSet):
+    """The fleet: every engine, wherever it is, and external providers."""
+
+    calls = {
+        **replica_calls(StaffReplicaOut),
+        "create": Call(
+            Permission.ENDPOINT_UPDATE, StaffReplicaOut, ProviderIn, 202, "Add an external provider"
+        ),
+        "destroy": Call(
+            Permission.ENDPOINT_UPDATE, StaffReplicaOut, None, 202, "Remove an external provider"
+        ),
+    }
+
+    def create(self, request: Request) -> Response:
+        """It serves as soon as it has shown that it answers and takes the key."""
+        given = self.body()
+        endpoint = given.pop("endpoint")
+        made = providers.add_provider(actor=self.actor, endpoint_id=endpoint, spec=ProviderSpec(**given))
+        return self.retrieve(request, str(made.pk))
+
+    def destroy(self, request: Request, id: str) -> Response:
+        """It is asked no more; what it is answering is finished."""
+        providers.remove_provider(actor=self.actor, replica_id=self.id_of("rep", id))
+        return self.retrieve(request, id)
 
 
 class LaunchIn(In):
