@@ -27,8 +27,10 @@ from apps.teams.services import note_keys_used
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
-KEYS_SECONDS = 2.5
-SETTLE_SECONDS = 0.25
+# Everything is read when something has changed, and every now and then for what changes by itself: prices by
+# the calendar, say.
+READ_SECONDS = 2.5
+SETTLE_SECONDS = 0.5
 # So long may a worker take to say what it does without.
 RECALL_SECONDS = 5.0
 # A database that is away for a moment, or a lock that is long in coming, refuses nobody.
@@ -159,20 +161,18 @@ class Steward:
     async def _look(self) -> None:
         """Read what has changed. Endpoints are told last: their prices and keys are known by then."""
         known, began = self.known, time.monotonic()
-        routes = await self._ask("read", tables.read_routes)
-        prices = await self._ask("read", tables.read_prices)
         newest = await self._ask("read", tables.newest_change)
-        if newest != known.newest or began - known.read_at > KEYS_SECONDS or routes != known.routes:
-            keys = await self._ask("read", tables.read_keys, prices.teams)
+        if newest != known.newest or began - known.read_at > READ_SECONDS:
+            routes, books, keys = await self._ask("read", tables.read)
             known.newest, known.read_at = newest, began
             self._tell_keys(keys)
-        if prices.books != known.prices:
-            known.prices = prices.books
-            self._tell(messages.Prices(prices.books))
-        if routes != known.routes:
-            known.routes = routes
-            self._tell(messages.Routes(routes))
-            self.host.is_supplied = True
+            if books != known.prices:
+                known.prices = books
+                self._tell(messages.Prices(books))
+            if routes != known.routes:
+                known.routes = routes
+                self._tell(messages.Routes(routes))
+                self.host.is_supplied = True
         self.host.read_at = time.monotonic()
 
     def _tell_keys(self, keys: dict[bytes, messages.KeyRow]) -> None:

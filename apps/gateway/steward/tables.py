@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 from apps.billing.services import tokens
+from apps.core import statements
 from apps.core.clock import db_now
 from apps.core.ids import encode
 from apps.core.permissions import GRANTS, Permission, Role
@@ -16,7 +17,7 @@ from apps.gateway import messages
 from apps.gateway.messages import ATTO
 from apps.inference.selectors import limits, routes
 from apps.inference.services import endpoints, replicas
-from apps.inference.states import Metering, Visibility
+from apps.inference.states import ROUTABLE, Metering, Visibility
 from apps.registry.states import Modality
 from apps.teams.states import TeamState
 
@@ -40,15 +41,29 @@ _KEYS = """
      WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
        AND u.is_active AND NOT k.single_use
 """
-_NEWEST = "SELECT id::text FROM audit_record ORDER BY id DESC LIMIT 1"
+# What changes without an audit record is which engines are ready.
+_NEWEST = """
+    SELECT concat_ws(' ', (SELECT id FROM audit_record ORDER BY id DESC LIMIT 1), (
+        SELECT md5(string_agg(concat_ws(' ', id, desired, url, noticed_at), ' ' ORDER BY id))
+          FROM inference_replica WHERE state = ANY(%s)))
+"""
+
+
+Books = dict[str, dict[str, messages.PriceRow]]
 
 
 @dataclass(frozen=True)
 class Prices:
     """Every price of tokens in force, and by which book each team pays."""
 
-    books: dict[str, dict[str, messages.PriceRow]]
+    books: Books
     teams: Mapping[str, str]
+
+
+def read() -> tuple[list[messages.RouteRow], Books, dict[bytes, messages.KeyRow]]:
+    """All there is to know: endpoints, prices by book, keys; the keys are the newest."""
+    routes, prices = read_routes(), read_prices()
+    return routes, prices.books, read_keys(prices.teams)
 
 
 def read_keys(books: Mapping[str, str]) -> dict[bytes, messages.KeyRow]:
@@ -157,11 +172,8 @@ def attos_per_token(price: Decimal) -> int:
 
 
 def newest_change() -> str:
-    """Changes with every audited change; so does what keys may do."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NEWEST)
-        row = cursor.fetchone()
-    return str(row[0]) if row else ""
+    """Changes with every audited change, and with the engines that are ready."""
+    return str(statements.fetch_one(_NEWEST, [list(ROUTABLE)])[0])
 
 
 def wake(endpoint_id: str) -> None:
