@@ -11,12 +11,11 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from apps.billing.curves import Curve
 from apps.billing.meters import MeterKind
-from apps.billing.specs import SECONDS_PER_HOUR, TOKENS_PER_PRICE, Rate, TokenPrices
+from apps.billing.specs import SECONDS_PER_HOUR, Rate, TokenPrices
 
 PLACES = Decimal(1).scaleb(-12)
 ZERO = Decimal(0)
 _CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-_PER_PRICE = Decimal(TOKENS_PER_PRICE)
 
 
 class Unpriced(Exception):
@@ -91,18 +90,41 @@ def hourly(rates: Iterable[Rate], prices: dict[str, Decimal]) -> Decimal:
     return sum((rate.quantity * prices[rate.product] for rate in rates), Decimal(0)).quantize(PLACES)
 
 
+def token_rate(price: Decimal | None) -> int:
+    """A price per 1,000,000 tokens, which has twelve decimals, as whole attos (10⁻¹⁸) a token; none is 0."""
+    return int(_CONTEXT.scaleb(price, 12)) if price else 0
+
+
+def token_picos(rates: Sequence[int], counts: Sequence[int]) -> list[int]:
+    """Tokens × rate, kind by kind, each rounded to whole picos: the twelve decimals of an amount."""
+    return [_rounded(count * rate) if count else 0 for rate, count in zip(rates, counts, strict=True)]
+
+
+def _rounded(attos: int) -> int:
+    """In picos, half to even."""
+    picos, rest = divmod(attos, 1_000_000)
+    return picos + (rest > 500_000 or (rest == 500_000 and picos & 1))
+
+
+def of_picos(picos: int) -> Decimal:
+    return _CONTEXT.scaleb(Decimal(picos), -12)
+
+
 def token_amounts(prices: Sequence[Decimal | None], counts: Sequence[int]) -> list[Decimal]:
     """Tokens × price per 1,000,000, kind by kind, each rounded to twelve decimals; without price, 0."""
-    return [
-        _exact(price, Decimal(count), _PER_PRICE) if count and price else ZERO
-        for price, count in zip(prices, counts, strict=True)
-    ]
+    return [of_picos(picos) for picos in token_picos([token_rate(price) for price in prices], counts)]
+
+
+def token_rates(prices: TokenPrices) -> tuple[int, int, int, int]:
+    """Of input, cached, output and embedding tokens."""
+    unit = (prices.input, prices.cached, prices.output, prices.embedding)
+    into, cached, out, embedding = map(token_rate, unit)
+    return into, cached, out, embedding
 
 
 def token_cost(prices: TokenPrices, counts: Sequence[int]) -> Decimal:
     """What a request costs: counts of input, cached, output and embedding tokens, in this order."""
-    unit = (prices.input, prices.cached, prices.output, prices.embedding)
-    return sum(token_amounts(unit, counts), ZERO)
+    return of_picos(sum(token_picos(token_rates(prices), counts)))
 
 
 def event_amount(quantity: Decimal, meter: MeterKind, version: Version, position: Decimal | None) -> Decimal:

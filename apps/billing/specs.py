@@ -150,7 +150,7 @@ class Lease:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # freezing would make it three times as dear, and tens of thousands are made a second
 class TokenUsage:
     """One request as the gateway reports it, with what it found it to cost.
 

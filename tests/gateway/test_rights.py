@@ -79,11 +79,11 @@ def test_refusals_have_openais_shape(running: Gateway, engine: Engine):
     stage = make_stage(running, engine.url, key={"models": ("another",)})
     reading = key_of(stage.team, "endpoint:read")
     elsewhere = key_of(stage.team, "inference:use", allowed_networks=("203.0.113.0/24",))
-    listed = key_of(stage.team, "inference:use", models=(stage.slug,))
     leaver = member_of(stage.team)
     left = key_of(stage.team, "inference:use", user=leaver)
     member = stage.team.memberships.get(user=leaver)
     remove_member(actor=SYSTEM, member=member)
+    listed = key_of(stage.team, "inference:use", models=(stage.slug,))
     url = f"{running.url}/v1/chat/completions"
 
     def told(secret: str) -> tuple[int, str, str]:

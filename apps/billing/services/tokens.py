@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from django.db import transaction
 
 from apps.billing import rating
 from apps.billing.models import Hold, PriceVersion, Wallet
-from apps.billing.rating import token_cost
+from apps.billing.rating import of_picos, token_cost, token_picos, token_rates
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services import booking, budgets, quarantine
 from apps.billing.services.booking import Batch, Texts, charge_usage
@@ -44,11 +45,14 @@ __all__ = [
     "TokenPrices",
     "TokenUsage",
     "lease",
+    "of_picos",
     "price_table",
     "release",
     "renew",
     "settle",
     "token_cost",
+    "token_picos",
+    "token_rates",
 ]
 
 UNIT = "1M tokens"
@@ -64,6 +68,7 @@ _COLUMNS = (
 )
 _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
 _KINDS = [column.split()[1] for column in _COLUMNS.split(",")]
+_SPELLED = ["" if kind in ("uuid", "numeric") else kind for kind in _KINDS]  # rows hold these as text
 _ROWS = f"unnest({', '.join(f'%s::{kind}[]' for kind in _KINDS)}) AS s ({_NAMES})"
 _VALUES = _NAMES.replace("version_ids", "version_ids::uuid[]")
 
@@ -125,8 +130,8 @@ class Used:
 class Checked:
     """A batch after it was looked at: rows for PostgreSQL, refusals, and how often an id stood twice."""
 
-    rows: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
-    records: dict[UUID, TokenUsage] = field(default_factory=dict)
+    rows: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    records: dict[int, TokenUsage] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     repeats: int = 0
 
@@ -143,7 +148,7 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     with transaction.atomic():
         wallets = _lock_wallets(records)
         checked = _check(records, versions, wallets)
-        columns = statements.arrays(_KINDS, checked.rows.values())
+        columns = statements.arrays(_SPELLED, checked.rows.values())
         used = [Used(*row) for row in statements.fetch_all(_INSERT, columns)]
         failpoint("billing.tokens.inserted")
         counted = sum(one.requests for one in used)
@@ -157,8 +162,9 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
 
 
-def _optional(prefix: str, text: str | None) -> UUID | None:
-    return decode(prefix, text) if text else None
+@lru_cache(maxsize=16_384)
+def _hex(prefix: str, text: str | None) -> str | None:
+    return decode(prefix, text).hex if text else None
 
 
 _known_versions: dict[str, Priced] = {}
@@ -198,88 +204,97 @@ def _check(
 ) -> Checked:
     checked = Checked()
     transactions = {team: new_uuid() for team in wallets}
-    known: dict[tuple[Any, ...], Terms | None] = {}
+    known: dict[tuple[Any, ...], Terms | QuarantineReason] = {}
     for record in records:
-        if record.request_id in checked.rows:
-            if checked.records[record.request_id] == record:
+        number = record.request_id.int
+        if number in checked.rows:
+            if checked.records[number] == record:
                 checked.repeats += 1
             else:
                 checked.refused.append(_refused(record, QuarantineReason.CONFLICT))
             continue
         try:
-            key = (record.slug, record.currency, record.is_metered, record.price_version_ids)
+            key = (
+                record.team_id, record.slug, record.currency, record.is_metered, record.price_version_ids,
+            )  # fmt: skip
             if key not in known:
-                known[key] = _terms(record, versions)
-            row = _row(record, known[key], wallets, transactions)
+                known[key] = _terms(record, versions, wallets, transactions)
+            row = _row(record, known[key])
         except ValueError:
             row = QuarantineReason.MALFORMED
         if isinstance(row, QuarantineReason):
             checked.refused.append(_refused(record, row))
         else:
-            checked.rows[record.request_id] = row
-            checked.records[record.request_id] = record
+            checked.rows[number] = row
+            checked.records[number] = record
     return checked
 
 
-def _row(
+class Terms(NamedTuple):
+    """What is the same for a team's requests of a model under some versions: ids as they are spelled, and the
+    rates, kind by kind; which are sold."""
+
+    team: str
+    transaction: str
+    version_ids: str
+    rates: tuple[int, ...]
+    is_sold: tuple[bool, ...]
+
+
+def _terms(
     record: TokenUsage,
-    terms: "Terms | None",
+    versions: dict[str, Priced],
     wallets: dict[UUID, Wallet],
     transactions: dict[UUID, UUID],
-) -> tuple[Any, ...] | QuarantineReason:
-    """The record as a row, or why it is not charged."""
-    team = decode("team", record.team_id)
-    counts = record.counts
+) -> Terms | QuarantineReason:
+    """The terms that the record names, or why they cannot be its team's and model's."""
+    team, ids = decode("team", record.team_id), record.price_version_ids
     if team not in wallets:
         return QuarantineReason.UNKNOWN_TEAM
-    if min(counts) < 0 or max(counts) > MOST_TOKENS or record.finished_at < record.started_at:
-        return QuarantineReason.QUANTITY
     if record.currency != wallets[team].currency:
         return QuarantineReason.CURRENCY
-    if terms is None or not terms.sell(counts):
-        return QuarantineReason.NO_PRICE
-    amounts = rating.token_amounts(terms.prices, counts)
-    if sum(amounts) != record.amount:
-        return QuarantineReason.AMOUNT
-    return (
-        record.request_id, team, decode("wks", record.workspace_id), _optional("key", record.key_id),
-        _optional("end", record.endpoint_id), _optional("rep", record.replica_id), record.slug[:80],
-        record.digest[:80], record.outcome[:20], record.stream, *counts, *amounts, record.currency,
-        terms.version_ids, _optional("lse", record.lease_id), record.started_at,
-        record.finished_at, transactions[team], record.first_ms,
-    )  # fmt: skip
-
-
-class Terms(NamedTuple):
-    """What a model costs under some versions, kind by kind (None: not sold), and their ids as an array."""
-
-    prices: Sequence[Decimal | None]
-    version_ids: str
-
-    def sell(self, counts: Sequence[int]) -> bool:
-        """Whether every kind that was used has a price."""
-        return all(not count or price is not None for count, price in zip(counts, self.prices, strict=True))
-
-
-def _terms(record: TokenUsage, versions: dict[str, Priced]) -> Terms | None:
-    """The prices that the record names; None when they are not those of its model and currency."""
-    ids = record.price_version_ids
     if len(ids) != len(TOKEN_KINDS) or (any(ids) and not record.is_metered):
-        return None
+        return QuarantineReason.NO_PRICE
     named = [versions.get(one) if one else None for one in ids]
     for kind, one in zip(TOKEN_KINDS, named, strict=True):
         kinds = (kind, "input") if kind == "cached" else (kind,)
         products = [f"tokens:{record.slug}:{name}" for name in kinds]
         if one is not None and (one.currency != record.currency or one.product not in products):
-            return None
-    prices = [one.unit_price if one else None if record.is_metered else ZERO for one in named]
+            return QuarantineReason.NO_PRICE
+    rates = tuple(rating.token_rate(one.unit_price) if one else 0 for one in named)
+    is_sold = tuple(one is not None or not record.is_metered for one in named)
     spelled = "{" + ",".join([one.uuid.hex if one else "NULL" for one in named]) + "}"
-    return Terms(prices, spelled)
+    return Terms(team.hex, transactions[team].hex, spelled, rates, is_sold)
+
+
+def _row(record: TokenUsage, terms: Terms | QuarantineReason) -> tuple[Any, ...] | QuarantineReason:
+    """The record as a row, or why it is not charged."""
+    counts = record.counts
+    if isinstance(terms, QuarantineReason):
+        return terms
+    if min(counts) < 0 or max(counts) > MOST_TOKENS or record.finished_at < record.started_at:
+        return QuarantineReason.QUANTITY
+    if not all(terms.is_sold) and any(map(_is_unsold, counts, terms.is_sold)):
+        return QuarantineReason.NO_PRICE
+    picos = rating.token_picos(terms.rates, counts)
+    if rating.of_picos(sum(picos)) != record.amount:
+        return QuarantineReason.AMOUNT
+    return (
+        record.request_id.hex, terms.team, _hex("wks", record.workspace_id), _hex("key", record.key_id),
+        _hex("end", record.endpoint_id), _hex("rep", record.replica_id), record.slug[:80],
+        record.digest[:80], record.outcome[:20], record.stream, *counts,
+        *[f"{one}e-12" for one in picos], record.currency, terms.version_ids, _hex("lse", record.lease_id),
+        record.started_at, record.finished_at, terms.transaction, record.first_ms,
+    )  # fmt: skip
+
+
+def _is_unsold(count: int, is_sold: bool) -> bool:
+    return count > 0 and not is_sold
 
 
 def _conflicts(checked: Checked, columns: Sequence[str]) -> list[Refused]:
     """Records whose id was known for other content."""
-    ids = [row[0] for row in statements.fetch_all(_CONFLICTS, columns)]
+    ids = [row[0].int for row in statements.fetch_all(_CONFLICTS, columns)]
     return [_refused(checked.records[one], QuarantineReason.CONFLICT) for one in ids]
 
 

@@ -314,8 +314,11 @@ class Serving:
         if self.is_over:
             return
         self._drop_connection()
+        relay = self.relay
         if self._slot is not None:
-            self._settle(flights.CLIENT_GONE, self.relay.counts() if self.relay else (0, 0, 0))
+            has_all = isinstance(relay, Stream) and relay.is_done  # many leave at the last event
+            outcome = flights.COMPLETED if has_all else flights.CLIENT_GONE
+            self._settle(outcome, relay.counts() if relay else (0, 0, 0))
         else:
             self._release(0)
             self._over()

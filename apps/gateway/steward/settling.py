@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
@@ -30,7 +30,6 @@ from apps.gateway.steward.tally import tally
 
 BATCH = 5000
 LOCK = "lock"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _facts = msgspec.msgpack.Decoder(Facts)
 log = structlog.get_logger(__name__)
 
@@ -93,19 +92,21 @@ def settle_all(folder: Folder) -> int:
 
 
 @lru_cache(maxsize=10_000)
-def _read_facts(raw: bytes) -> tuple[Facts, tokens.TokenPrices]:
+def _read_facts(raw: bytes) -> tuple[Facts, tuple[int, int, int, int]]:
+    """The facts and the rates of their prices."""
     facts = _facts.decode(raw)
     into, cached, out, embedding = map(Decimal, facts.prices)
     prices = tokens.TokenPrices(facts.currency, into, cached, out, embedding, facts.version_ids)
-    return facts, prices
+    return facts, tokens.token_rates(prices)
 
 
 def record_of(flight: Flight) -> tokens.TokenUsage:
     """The flight as billing takes it."""
-    facts, prices = _read_facts(flight.facts)
+    facts, rates = _read_facts(flight.facts)
     counts = flight.counts if flight.counts is not None else progress_of(flight, facts)
-    started = _EPOCH + timedelta(microseconds=flight.started_us)
-    finished = _EPOCH + timedelta(microseconds=flight.finished_us or flight.started_us)
+    # A float tells microseconds apart until the year 2255.
+    started = datetime.fromtimestamp(flight.started_us / 1e6, UTC)
+    finished = datetime.fromtimestamp((flight.finished_us or flight.started_us) / 1e6, UTC)
     into, cached, out, embedding = counts
     return tokens.TokenUsage(
         request_id=UUID(bytes=flight.request_id),
@@ -120,7 +121,7 @@ def record_of(flight: Flight) -> tokens.TokenUsage:
         cached=cached,
         output=out,
         embedding=embedding,
-        amount=tokens.token_cost(prices, counts),
+        amount=tokens.of_picos(sum(tokens.token_picos(rates, counts))),
         currency=facts.currency,
         price_version_ids=facts.version_ids,
         lease_id=_id("lse", flight.lease),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -101,3 +102,14 @@ def test_a_derived_id_is_the_same_for_the_same_thing_and_sorts_by_time():
     assert first != derived_uuid(NOON, "usage", "ins_2")
     assert first < derived_uuid(NOON + timedelta(milliseconds=1), "usage", "ins_1")
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.none(), st.decimals(0, 10**6, places=12), st.sampled_from([Decimal("0.0000005")])),
+    st.one_of(st.integers(0, 10**10), st.sampled_from([1, 3, 5])),
+)
+def test_tokens_are_rounded_half_to_even_at_the_twelfth_decimal(price: Decimal | None, count: int):
+    exact = Fraction(price or 0) * count / 10**6
+    (amount,) = rating.token_amounts([price], [count])
+    assert Fraction(amount) * 10**12 == round(exact * 10**12)
