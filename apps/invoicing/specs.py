@@ -119,6 +119,7 @@ def overdue_level(due_at: datetime, now: datetime) -> int:
 
 _NAMES = {"type": "Machine", "gpu": "GPU", "engine": "Inference engine", "pool": "GPU pool"}
 _WORDS = {"disk": "Disk", "ip": "Public address", "fee": "Fee", "commitment": "Missing from the commitment"}
+_UNITS = {"hour": "h", "1M tokens": "M tokens"}
 _TOKENS = {"input": "input", "cached": "cached input", "output": "output", "embedding": "embedding"}
 
 
@@ -130,13 +131,12 @@ def describe(product: str) -> str:
         return f"{slug}, {_TOKENS.get(kind, kind)} tokens"
     if head in _NAMES and rest:
         return f"{_NAMES[head]} {rest}"
-    known = {
-        "disk": "Disk",
-        "ip": "Public address",
-        "fee": "Fee",
-        "commitment": "Missing from the commitment",
-    }
-    return known.get(product, product)
+    return _WORDS.get(product, product)
+
+
+def unit_word(product: str, unit: str) -> str:
+    """What a quantity counts, short enough to stand behind it."""
+    return "GiB h" if (product, unit) == ("disk", "hour") else _UNITS.get(unit, unit)
 
 
 def floor_minor(amount: Decimal, currency: str) -> Decimal:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from importlib import import_module
 from typing import Any
@@ -11,11 +12,12 @@ from django.db.models import prefetch_related_objects
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from apps.core.money import minor_digits, plain
+from apps.core.money import ZERO, minor_digits, plain
 from apps.core.spreadsheets import harmless
 from apps.invoicing import focus
 from apps.invoicing.models import CreditNote, Invoice, InvoiceLine
 from apps.invoicing.selectors import content
+from apps.invoicing.specs import describe, unit_word
 
 CSV_COLUMNS = (
     "invoice", "position", "kind", "workspace", "description", "product", "unit", "quantity", "unit_price",
@@ -30,11 +32,27 @@ def pdf(invoice: Invoice) -> bytes:
 
 def credit_note_pdf(note: CreditNote) -> bytes:
     """A credit note as it is printed."""
-    words = {"note": note, "seller": note.snapshot["seller"], "customer": note.snapshot["customer"]}
-    sums = [(_("Net"), shown(note.net, note.currency)), (_("Tax"), shown(note.tax, note.currency))]
-    lines = [{**line, "shown": shown(Decimal(line["amount"]), note.currency)} for line in note.lines]
-    total = shown(note.total, note.currency)
-    return _print("invoicing/credit_note.html", words | {"sums": sums, "lines": lines, "total": total})
+    currency, off = note.currency, note.total - note.to_balance
+    lines = [
+        {
+            **line,
+            "what": describe(line["product"]),
+            "tax": _percent(Decimal(line["tax_rate"])),
+            "shown": figure(Decimal(line["amount"]), currency),
+        }
+        for line in note.lines
+    ]
+    went = ((_("Off what was to be paid"), off), (_("To the balance"), note.to_balance))
+    words = {
+        "note": note,
+        "seller": note.snapshot["seller"],
+        "customer": note.snapshot["customer"],
+        "lines": lines,
+        "sums": [(_("Net"), shown(note.net, currency)), (_("Tax"), shown(note.tax, currency))],
+        "total": shown(note.total, currency),
+        "went": [(label, shown(amount, currency)) for label, amount in went if amount > 0],
+    }
+    return _print("invoicing/credit_note.html", words)
 
 
 def csv_of(invoice: Invoice) -> bytes:
@@ -78,7 +96,12 @@ def lines_of(invoice: Invoice) -> list[InvoiceLine]:
 
 def shown(amount: Decimal, currency: str) -> str:
     """An amount as documents print it: in the currency's own decimals."""
-    return f"{amount:,.{minor_digits(currency)}f} {currency}"
+    return f"{figure(amount, currency)} {currency}"
+
+
+def figure(amount: Decimal, currency: str) -> str:
+    """The same where the head of the column names the currency."""
+    return f"{amount:,.{minor_digits(currency)}f}"
 
 
 def _head(invoice: Invoice) -> dict[str, Any]:
@@ -97,15 +120,16 @@ def _head(invoice: Invoice) -> dict[str, Any]:
 
 def _words(invoice: Invoice) -> dict[str, Any]:
     lines, currency = lines_of(invoice), invoice.currency
-    used = [_printed(line, currency) for line in lines if line.kind not in ("tax", "promotion")]
-    by_workspace: dict[str, list[dict[str, Any]]] = {}
-    for line in used:
-        by_workspace.setdefault(line["workspace"], []).append(line)
+    by_workspace: dict[str, list[InvoiceLine]] = {}
+    for line in lines:
+        if line.kind not in ("tax", "promotion"):
+            by_workspace.setdefault(line.workspace, []).append(line)
     return {
         "invoice": invoice,
+        "last_day": invoice.period_end - timedelta(microseconds=1),
         "seller": invoice.snapshot["seller"],
         "customer": invoice.snapshot["customer"],
-        "groups": list(by_workspace.items()),
+        "groups": [_group(name, found, currency) for name, found in by_workspace.items()],
         "sums": _sums(invoice, lines),
         "total": shown(invoice.total, currency),
         "from_balance": shown(invoice.from_balance, currency) if invoice.from_balance else "",
@@ -116,17 +140,30 @@ def _words(invoice: Invoice) -> dict[str, Any]:
     }
 
 
+def _group(workspace: str, lines: Sequence[InvoiceLine], currency: str) -> dict[str, Any]:
+    """What one workspace used, with its sum."""
+    total = sum((line.amount for line in lines), ZERO)
+    return {
+        "workspace": workspace,
+        "amount": figure(total, currency),
+        "lines": [_printed(line, currency) for line in lines],
+    }
+
+
 def _printed(line: InvoiceLine, currency: str) -> dict[str, Any]:
     return {
-        "workspace": line.workspace,
         "description": line.description,
         "is_late": line.kind == "prior_period",
-        "quantity": f"{line.quantity:,.6f}".rstrip("0").rstrip("."),
-        "unit": line.unit,
-        "unit_price": f"{plain(line.unit_price)} {currency}",
-        "tax": f"{plain(line.tax_rate * 100)} %" if line.tax_rate else "–",
-        "amount": shown(line.amount, currency),
+        "quantity": f"{line.quantity:,.4f}".rstrip("0").rstrip("."),
+        "unit": unit_word(line.product, line.unit),
+        "unit_price": plain(line.unit_price),
+        "tax": _percent(line.tax_rate),
+        "amount": figure(line.amount, currency),
     }
+
+
+def _percent(rate: Decimal) -> str:
+    return f"{plain(rate * 100)} %" if rate else "–"
 
 
 def _sums(invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[tuple[str, str]]:
