@@ -200,7 +200,7 @@ class EndpointList(Resource):
 
 
 def since_of(one: Replica) -> Any:
-    return cells.ago(one.started_at) if one.started_at else cells.muted("–")
+    return cells.muted("–") if one.started_at is None or one.is_ended else cells.ago(one.started_at)
 
 
 def what_of(one: Replica) -> Any:
@@ -239,7 +239,7 @@ REPLICA_ON = Column(
 )
 REPLICA_WHERE = Column("node", _("Where"), lambda one: cells.mono(where_of(one)), priority=2, text=where_of)
 REPLICA_REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
-REPLICA_MESSAGE = Column("message", _("Message"), lambda one: one.message, priority=3)
+REPLICA_MESSAGE = Column("message", _("Message"), lambda one: one.message, priority=3, wrap=True)
 REPLICA_SINCE = Column("since", _("Ready for"), since_of, sort="started_at", num=True)
 REPLICA_SEEN = moment("seen", _("Last seen"), "last_seen_at", sort=(), num=True, priority=3)
 
@@ -271,7 +271,7 @@ class ReplicaList(Resource):
     empty = Empty(_("No replica here"), _("Engines that answer for endpoints are listed here."), icon="cpu")
 
     def rows(self) -> QuerySet[Any]:
-        return super().rows().filter(Q(released_at=None) | Q(state=ReplicaState.FAILED))
+        return super().rows().shown()  # type: ignore[attr-defined, no-any-return]
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.select_related("endpoint", "region", "cluster", "node", "revision__hardware")

@@ -76,7 +76,7 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGTERM, leave)
     spec = json.loads((folder / "spec.json").read_text())
     try:
-        say(f"fetching {len(spec['files'])} files, {sum(file['size'] for file in spec['files'])} bytes")
+        say(f"fetching the model, {sum(file['size'] for file in spec['files']) / (1 << 20):.1f} MiB")
         model = fetch(spec, told)
         say(f"loading {model.name}: {spec['parallel']} requests of {spec['context_length']} tokens at once")
         told.phase("loading", progress=1.0)

@@ -1,5 +1,6 @@
 """Replicas: one running engine each."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 import pgtrigger
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.billing.specs import Rate, from_json
 from apps.core.envelope import seal, unseal
 from apps.core.ids import IdField
-from apps.core.leases import Due, Tended
+from apps.core.leases import Due, Tended, in_time
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
 from apps.inference.models.endpoints import Endpoint, Revision
@@ -20,6 +21,7 @@ from apps.nodes.models import Node
 from apps.regions.models import Cluster, Region
 
 PREFIX = "hai-"
+FAILED_FOR = timedelta(days=7)  # so long a replica that failed is shown, and what its engine wrote is kept
 
 
 class ReplicaQuerySet(Due, TenantQuerySet):
@@ -38,6 +40,12 @@ class ReplicaQuerySet(Due, TenantQuerySet):
     def external(self) -> "ReplicaQuerySet":
         """Those that others run."""
         return self.filter(kind=Kind.EXTERNAL)
+
+    def shown(self) -> "ReplicaQuerySet":
+        """Those whose engine is not proven gone, and those that failed within a week."""
+        return self.filter(
+            Q(released_at=None) | Q(state=ReplicaState.FAILED, state_at__gt=in_time(-FAILED_FOR))
+        )
 
     def with_names(self) -> "ReplicaQuerySet":
         return self.select_related("endpoint", "region", "cluster", "node", "revision__hardware")

@@ -48,7 +48,7 @@ def get_endpoint(*, actor: Actor, endpoint_id: str) -> Endpoint:
 def list_replicas(*, actor: Actor, endpoint_id: str | None = None) -> ReplicaQuerySet:
     """Replicas whose engine is there or coming, newest first; of one endpoint or of all one may see."""
     visible: ReplicaQuerySet = Replica.objects.visible_to(actor)
-    rows = visible.with_names().filter(Q(released_at=None) | Q(state=ReplicaState.FAILED))
+    rows = visible.with_names().shown()
     return rows.filter(endpoint_id=endpoint_id) if endpoint_id else rows
 
 

@@ -13,10 +13,10 @@ from apps.core.leases import in_time
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.inference.models import EngineLog, Replica
+from apps.inference.models.replicas import FAILED_FOR
 
 READ = "inference.read_log"
 ASK_AGAIN = timedelta(seconds=5)  # a worker that has not come by then is called again
-KEEP = timedelta(days=7)
 
 
 @transaction.atomic
@@ -52,6 +52,6 @@ def keep_log(*, replica: Replica, text: str, now: datetime) -> None:
 
 def forget_logs() -> int:
     """Remove those of engines that are long gone."""
-    gone = EngineLog.objects.filter(replica__released_at__lt=in_time(-KEEP))
+    gone = EngineLog.objects.filter(replica__released_at__lt=in_time(-FAILED_FOR))
     removed, _details = gone.delete()
     return int(removed)

@@ -1,5 +1,6 @@
 """Endpoints, the fleet of replicas and external providers in the Admin panel."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -100,16 +101,20 @@ class ProviderNew(FormPage):
         return self.url("endpoint", pk=made.endpoint_id)
 
 
+OF = replace(endpoints.REPLICA_OF, to=lambda view, one: view.url("endpoint", pk=one.endpoint_id))
+
+
 class ReplicaList(endpoints.ReplicaList):
     panel = "admin"
     columns = (
         endpoints.REPLICA_ID,
         endpoints.REPLICA_STATE,
-        endpoints.REPLICA_OF,
+        OF,
         endpoints.REPLICA_TEAM,
         endpoints.REPLICA_WHAT,
         endpoints.REPLICA_REGION,
         endpoints.REPLICA_WHERE,
+        endpoints.REPLICA_MESSAGE,
         endpoints.REPLICA_SINCE,
         endpoints.REPLICA_SEEN,
     )

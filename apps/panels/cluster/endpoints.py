@@ -12,6 +12,7 @@ class ReplicaList(endpoints.ReplicaList):
         endpoints.REPLICA_TEAM,
         endpoints.REPLICA_WHAT,
         endpoints.REPLICA_WHERE,
+        endpoints.REPLICA_MESSAGE,
         endpoints.REPLICA_SINCE,
         endpoints.REPLICA_SEEN,
     )

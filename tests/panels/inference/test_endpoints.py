@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,9 @@ def test_staff_see_the_fleet_and_replace_a_replica(stage: Stage) -> None:
     endpoint = stage.ready(slug="customers-chat")
     (replica,) = replicas(endpoint)
     admin = staff(Role.OPERATOR, stage)
-    assert "customers-chat" in text_of(admin.get("/admin/replicas"))
+    fleet = admin.get("/admin/replicas")
+    assert "customers-chat" in text_of(fleet)
+    assert f'href="/admin/endpoints/{endpoint.pk}"' in fleet.content.decode()
     shown = text_of(admin.get(f"/admin/endpoints/{endpoint.pk}"))
     assert stage.team.name in shown
     operator = staff(Role.REGION_OPERATOR, stage)
@@ -204,6 +207,16 @@ def test_staff_see_the_fleet_and_replace_a_replica(stage: Stage) -> None:
     operator.post(address, {"do": f"replace:{replica.pk}", "confirmed": "1"})
     replica.refresh_from_db()
     assert replica.desired == "gone"
+
+
+def test_what_failed_is_shown_for_a_week(stage: Stage) -> None:
+    (replica,) = replicas(stage.ready())
+    failed = Replica.objects.filter(pk=replica.pk)
+    failed.update(state="failed", released_at=db_now(), absence={}, message="The engine ended.")
+    admin = staff(Role.OPERATOR, stage)
+    assert "The engine ended." in text_of(admin.get("/admin/replicas"))
+    failed.update(state_at=db_now() - timedelta(days=8))
+    assert replica.pk[-8:] not in text_of(admin.get("/admin/replicas"))
 
 
 def test_a_viewer_may_look_and_not_touch(stage: Stage) -> None:
