@@ -29,10 +29,14 @@ AT_ONCE = timedelta(0)
 
 
 def reconcile_due() -> int:
-    """Look at what is due and in nobody's hands, one after the other; how many there were."""
+    """Look at what is due and in nobody's hands, one after the other; how many there were. One that fails
+    keeps no other waiting."""
     done = 0
     for pk in list(ModelVersion.objects.all().due(grace=GRACE).values_list("pk", flat=True)[:20]):
-        done += reconcile_version(version_id=str(pk))
+        try:
+            done += reconcile_version(version_id=str(pk))
+        except Exception:
+            log.exception("version_pass_failed", version=pk)
     return done
 
 

@@ -104,10 +104,10 @@ def read_tensors(body: bytes) -> dict[str, Floats]:
     (length,) = struct.unpack_from("<Q", body)
     found = {}
     for name, about in header.items():
-        if about["dtype"] == "F32":
-            first, last = about["data_offsets"]
+        if about.dtype == "F32":
+            first, last = about.data_offsets
             values = np.frombuffer(body, "<f4", (last - first) // 4, 8 + length + first)
-            found[name.removeprefix("bert.")] = values.reshape(about["shape"])
+            found[name.removeprefix("bert.")] = values.reshape(about.shape)
     return found
 
 

@@ -13,6 +13,14 @@ MIB = 1024 * 1024
 class Unreadable(Exception):
     """The file is not what it claims to be; the sentence is for its owner."""
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
+def printable(text: str) -> str:
+    """What a file says, as far as it can be shown and kept: no NUL, no half characters."""
+    return "".join(letter for letter in text if letter.isprintable())
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -4,15 +4,17 @@ import struct
 from dataclasses import dataclass, field
 from math import prod
 
-from apps.registry.weights.facts import MIB, Cursor, Facts, Read, Unreadable
+from apps.registry.weights.facts import MIB, Cursor, Facts, Read, Unreadable, printable
 
 MAGIC = b"GGUF"
-LONGEST_HEADER = 256 * MIB
+LONGEST_HEADER = 128 * MIB
 LONGEST_NAME = 1024
-LONGEST_KEPT = 65_536
+LONGEST_TEXT = MIB  # longer ones are passed over
 MOST_ENTRIES = 100_000
 MOST_TENSORS = 200_000
-MOST_ITEMS = 4_000_000
+MOST_ITEMS = 4_000_000  # of all lists together
+MOST_KEPT = 4096  # numbers of a list: one per layer
+KEPT = 16 * MOST_KEPT  # … and of all lists together
 STRING, ARRAY = 8, 9
 # Codes of `struct` for the kinds of plain values.
 PLAIN = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -36,12 +38,14 @@ MIXTURES = {
 
 @dataclass
 class Header:
-    """What one file says; `lengths` are those of arrays that were not kept."""
+    """What one file says; `lengths` are those of its lists, `items` and `kept` how much there was in all."""
 
     values: dict[str, object] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
     parameters: int = 0
     bytes_by_type: dict[str, int] = field(default_factory=dict)
+    items: int = 0
+    kept: int = 0
 
     def number(self, key: str) -> int:
         """A whole number, or 0; of a number per layer the largest."""
@@ -73,32 +77,33 @@ def read_header(read: Read, size: int) -> Header:
 
 
 def _read_entry(cursor: Cursor, header: Header) -> None:
-    key, kind = _string(cursor, LONGEST_NAME), cursor.number("I")
+    key, kind = _name(cursor), cursor.number("I")
     if kind == ARRAY:
-        kept, length = _array(cursor)
-        header.lengths[key] = length
+        kept, header.lengths[key] = _array(cursor, header)
         if kept:
             header.values[key] = kept
     elif kind == STRING:
-        header.values[key] = _string(cursor, LONGEST_HEADER)
+        header.values[key] = _text(cursor)
     else:
         header.values[key] = cursor.number(_code(kind))
 
 
-def _array(cursor: Cursor) -> tuple[list[int], int]:
+def _array(cursor: Cursor, header: Header) -> tuple[list[int], int]:
     """Short arrays of numbers are kept; vocabularies are passed over."""
     kind, length = cursor.number("I"), cursor.number("Q")
-    if length > MOST_ITEMS:
-        raise Unreadable("A list in the header is too long.")
+    header.items += length
+    if header.items > MOST_ITEMS:
+        raise Unreadable("The lists in the header are too long.")
     if kind == STRING:
         for _item in range(length):
             cursor.skip(cursor.number("Q"))
         return [], length
     code = _code(kind)
     width = struct.calcsize(f"<{code}")
-    if length * width > LONGEST_KEPT:
+    if length > MOST_KEPT or header.kept + length > KEPT:
         cursor.skip(length * width)
         return [], length
+    header.kept += length
     return list(struct.unpack(f"<{length}{code}", cursor.take(length * width))), length
 
 
@@ -108,9 +113,17 @@ def _code(kind: int) -> str:
     return PLAIN[kind]
 
 
-def _string(cursor: Cursor, longest: int) -> str:
+def _text(cursor: Cursor) -> str:
     length = cursor.number("Q")
-    if length > longest:
+    if length > LONGEST_TEXT:
+        cursor.skip(length)
+        return ""
+    return cursor.take(length).decode("utf-8", "replace")
+
+
+def _name(cursor: Cursor) -> str:
+    length = cursor.number("Q")
+    if length > LONGEST_NAME:
         raise Unreadable("A name in the header is too long.")
     return cursor.take(length).decode("utf-8", "replace")
 
@@ -127,7 +140,7 @@ def _read_tensors(cursor: Cursor, header: Header, count: int, size: int) -> None
 
 def _read_tensor(cursor: Cursor, header: Header) -> int:
     """Where in the data the tensor ends."""
-    _string(cursor, LONGEST_NAME)
+    _name(cursor)
     dimensions = cursor.number("I")
     if not 0 < dimensions <= 4:
         raise Unreadable("A tensor has no shape.")
@@ -144,7 +157,7 @@ def _read_tensor(cursor: Cursor, header: Header) -> int:
 
 def facts_of(header: Header) -> Facts:
     """The header in our words."""
-    kind = header.text("general.architecture")
+    kind = printable(header.text("general.architecture"))
     if not kind:
         raise Unreadable("The file does not say which architecture it is for.")
     heads = header.number(f"{kind}.attention.head_count")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apps.registry.weights import gguf, safetensors
-from apps.registry.weights.facts import Facts, Read, Unreadable
+from apps.registry.weights.facts import Facts, Read, Unreadable, printable
 
 LONGEST_CONFIG = 4 * 1024 * 1024
 MOST = 2**31
@@ -102,9 +102,9 @@ def _of_config(config: dict[str, Any]) -> Facts:
     text: dict[str, Any] = {**config, **inner} if isinstance(inner, dict) else config
     heads, hidden = _number(text, "num_attention_heads"), _number(text, "hidden_size")
     quantised = config.get("quantization_config")
-    method = str(quantised.get("quant_method", ""))[:20] if isinstance(quantised, dict) else ""
+    method = printable(str(quantised.get("quant_method", "")))[:20] if isinstance(quantised, dict) else ""
     return Facts(
-        architecture=(named or str(text.get("model_type", "")))[:80],
+        architecture=printable(named or str(text.get("model_type", "")))[:80],
         context_length=_number(text, "max_position_embeddings"),
         dtype=method,
         layers=_number(text, "num_hidden_layers"),
