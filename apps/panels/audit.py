@@ -44,14 +44,18 @@ def kind_of(name: str) -> str:
     return next((spoken(str(one._meta.verbose_name)) for one in found), name)
 
 
-def detail_of(record: Record) -> str:
-    """The particulars in a line; the CSV file has them too."""
+def detail_of(record: Record, most: int = 1000) -> str:
+    """The particulars in a line, none longer than `most`; the CSV file has them whole."""
     said = [
-        f"{spoken(name)}: {_plain(value)}"
+        f"{spoken(name)}: {_plain(value)[:most]}"
         for name, value in record.data.items()
         if value not in ("", None, [])
     ]
-    return ", ".join(said)[:160]
+    return ", ".join(said)
+
+
+def short_of(record: Record) -> Any:
+    return cells.muted(detail_of(record, 32)[:160])
 
 
 def _plain(value: Any) -> str:
@@ -83,11 +87,11 @@ class AuditList(Resource):
         Column(
             "data",
             _("Particulars"),
-            lambda one: cells.muted(detail_of(one)),
+            short_of,
             wrap=True,
             priority=3,
             text=detail_of,
         ),
-        Column("request_id", _("Request"), priority=3, mono=True),
+        Column("request_id", _("Request"), lambda one: one.request_id[-8:], priority=3, mono=True),
         moment("at", _("When"), "at", num=True),
     )

@@ -191,8 +191,10 @@ def first_try(key: ApiKey) -> str:
 class KeyFields(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What uses it: “backup script”."))
     workspace = forms.ChoiceField(label=_("Workspace"), required=False)
-    access = forms.ChoiceField(label=_("It may"), choices=ACCESS, widget=forms.RadioSelect, required=False)
-    scopes = forms.MultipleChoiceField(label=_("Chosen"), widget=forms.CheckboxSelectMultiple, required=False)
+    access = forms.ChoiceField(label=_("It may"), choices=ACCESS, widget=forms.RadioSelect)
+    scopes = forms.MultipleChoiceField(
+        label=_("One by one"), widget=forms.CheckboxSelectMultiple, required=False
+    )
     lasting = forms.ChoiceField(label=_("Expires after"), choices=LASTING, required=False, initial="90")
     allowed_networks = forms.CharField(
         label=_("Only from"),

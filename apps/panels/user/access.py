@@ -60,9 +60,7 @@ class SshKeyFields(forms.Form):
     public_key = forms.CharField(
         label=_("Public key"),
         max_length=16_384,
-        widget=forms.Textarea(
-            attrs={"rows": 4, "class": "mono", "spellcheck": "false"}
-        ),
+        widget=forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"}),
         help_text=_(
             "The one line of ~/.ssh/id_ed25519.pub. ed25519, ecdsa, rsa from 2048 bits, hardware keys."
         ),

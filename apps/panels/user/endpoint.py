@@ -3,6 +3,7 @@
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -29,16 +30,19 @@ from apps.panels.kit import (
     Happened,
     InlineForm,
     Kpis,
+    Link,
     Note,
     Steps,
     Tab,
     Table,
     actions,
     cells,
+    shell,
 )
 from apps.panels.kit.forms import dress
 from apps.panels.user import endpoint_forms as forms
 from apps.panels.user import engine_log
+from apps.registry.states import Modality
 
 EVENTS_SHOWN = 60
 _TONES = {"ready": "ok", "failed": "bad", "preempted": "bad", "degraded": "warn", "unhealthy": "warn"}
@@ -92,6 +96,8 @@ DROP = Action(
     done=_("The canary goes."),
 )
 
+TALK = Link(_("Playground"), "playground", Permission.INFERENCE_USE, icon="message-square", primary=False)
+MAKE_KEY = Link(_("Make a key"), "api-key-new", Permission.API_KEY_MANAGE, icon="key", primary=False)
 REPLICA_COLUMNS = (
     endpoints.REPLICA_ID,
     endpoints.REPLICA_STATE,
@@ -123,6 +129,13 @@ class EndpointPage(endpoints.EndpointDetail):
     actions = (PROMOTE, DROP, ROLL_BACK, endpoints.DELETE)
 
     # ------------------------------------------------------------ header
+
+    def frame(self) -> dict[str, Any]:
+        """With what one does next: talk to it, and make a key that opens nothing else."""
+        chat = () if self.object.modality == Modality.EMBEDDING else (TALK,)
+        ways = shell.links(self, (*chat, MAKE_KEY))
+        model = urlencode({"model": self.object.slug})
+        return {**super().frame(), "links": [{**one, "url": f"{one['url']}?{model}"} for one in ways]}
 
     def meta(self) -> list[Any]:
         one = self.object

@@ -138,6 +138,7 @@ def test_an_invitation_is_withdrawn(team: Team, browser: Client) -> None:
 def test_an_api_key_is_shown_on_the_answer_and_never_again(team: Team, browser: Client) -> None:
     form = {
         "name": "backup",
+        "access": "chosen",
         "scopes": ["instance:read"],
         "lasting": "30",
         "workspace": workspace_of(team).pk,
@@ -181,7 +182,8 @@ def test_what_a_key_may_is_chosen_in_a_word_and_what_it_tries_first_is_allowed(
 def test_a_form_asks_for_what_it_needs(team: Team, browser: Client) -> None:
     reads = ["instance:read"]
     for form in ({}, {"scopes": ["staff:manage"]}, {"scopes": reads, "allowed_networks": "nowhere"}):
-        assert browser.post(at(team, "api-keys/new"), {"name": "x", **form}).status_code == 422
+        wish = {"name": "x", "access": "chosen", **form}
+        assert browser.post(at(team, "api-keys/new"), wish).status_code == 422
     assert not ApiKey.objects.exists()
 
 
@@ -288,7 +290,7 @@ def test_auditors_look_and_touch_nothing(team: Team) -> None:
 
 
 def test_a_staff_key_is_made_in_the_admin_panel(admin: Client) -> None:
-    form = {"name": "ci", "scopes": ["region:read"], "lasting": "30"}
+    form = {"name": "ci", "access": "chosen", "scopes": ["region:read"], "lasting": "30"}
     found = re.search(rb"hai_live_\w{36}", admin.post("/admin/api-keys/new", form).content)
     assert found
     tenancy.see_everything()
