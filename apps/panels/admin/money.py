@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from apps.billing import services
 from apps.billing.models import AccountKind, Transaction, TransactionKind
@@ -255,7 +256,11 @@ class Finance(Page):
 
     def top(self) -> list[Any]:
         counted = self.counted
-        parked = _now("%(n)s resources are not charged until somebody has looked.") % {"n": counted["parked"]}
+        parked = ngettext(
+            "%(n)s resource is not charged until somebody has looked.",
+            "%(n)s resources are not charged until somebody has looked.",
+            counted["parked"],
+        ) % {"n": counted["parked"]}
         items = [
             Kpi(_("Wallets"), counted["wallets"]),
             Kpi(_("Charged now"), counted["running"], _("resources")),
@@ -305,17 +310,19 @@ class Finance(Page):
         if not gap:
             return meter.parked_because or cells.when(meter.short_since)
         asked = urlencode({"product": product, "currency": meter.currency, "from": at})
-        return cells.two_lines(
-            meter.parked_because, cells.link(_("Set a price"), f"{self.url('price-new')}?{asked}")
-        )
+        way_out = cells.link(_("Set a price"), f"{self.url('price-new')}?{asked}")
+        return cells.two_lines(way_out, meter.parked_because)
 
     def _meters(self, state: str, title: Any) -> Table:
         columns = (
             Column("name", _("Resource"), lambda one: cells.two_lines(one.resource_name, one.pk), main=True),
             Column(
-                "team", _("Team"), lambda one: cells.link(one.team.name, self.url("team", pk=one.team_id))
+                "team",
+                _("Team"),
+                lambda one: cells.link(one.team.name, self.url("team", pk=one.team_id)),
+                priority=2,
             ),
-            Column("why", _("Why"), self._why),
+            Column("why", _("Why"), self._why, wrap=True),
             Column(
                 "hourly",
                 _("Per hour"),

@@ -65,6 +65,10 @@ class Table(Block):
     template: ClassVar[str] = "kit/blocks/table.html"
 
     @property
+    def has_buttons(self) -> bool:
+        return self.buttons is not None  # a template would call `buttons` itself, with nothing
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         return [
             {

@@ -179,10 +179,8 @@ class Cost(Page):
 
     def _advice(self) -> Table:
         columns = (
-            Column("what", _("Advice"), lambda one: cells.two_lines(*_what(one)), main=True),
-            Column("name", _("Where"), lambda one: product_name(one.name)),
-            Column("days", _("Days"), lambda one: one.days, num=True, priority=2),
-            Column("because", _("Because"), self._link, priority=2),
+            Column("what", _("Advice"), self._what, main=True, wrap=True),
+            Column("days", _("Days"), num=True, priority=2),
             Column(
                 "saving",
                 _("Saves a month"),
@@ -200,15 +198,18 @@ class Cost(Page):
         )
         return Table(_("Advice"), columns, self.found, empty)
 
-    def _link(self, one: Advice) -> Any:
+    def _what(self, one: Advice) -> Any:
+        """What to do, leading to the usage it rests on; with what, and why."""
         asked = urlencode({"because": f"{one.kind}:{one.subject}"})
-        return cells.link(_("the usage"), f"{self.url('cost')}?{asked}")
+        what, why = _words(one)
+        name = product_name(one.name)
+        return cells.two_lines(cells.link(what, f"{self.url('cost')}?{asked}"), f"{name}: {why}")
 
     def _because(self, one: Advice) -> Table:
         currency = self.team.currency
         columns = (
-            Column("day", _("Day (UTC)"), lambda row: f"{row.day:%Y-%m-%d}", mono=True),
-            Column("resource", _("Resource"), lambda row: cells.mono(row.resource_id), main=True),
+            Column("day", _("Day (UTC)"), lambda row: f"{row.day:%Y-%m-%d}", main=True, mono=True),
+            Column("resource", _("Resource"), lambda row: cells.mono(row.resource_id), priority=2),
             Column(
                 "hours", _("Unit hours"), lambda row: cells.number(row.unit_hours, 2), num=True, priority=2
             ),
@@ -218,7 +219,7 @@ class Cost(Page):
         return Table(_("The usage it rests on"), columns, one.rows)
 
 
-def _what(one: Advice) -> tuple[Any, Any]:
+def _words(one: Advice) -> tuple[Any, Any]:
     """What to do, and why: of measured things, what was used of them at most."""
     what, why = WORDS[one.kind]
     if one.instead:

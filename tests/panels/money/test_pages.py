@@ -191,6 +191,7 @@ def test_a_parked_meter_is_tried_again_from_the_accounts_page(team: Team, staff:
     begin(team, parked, Rate("ip"), now=timezone.now() - timedelta(hours=1))
     page = text_of(staff.get("/admin/billing"))
     assert "ip has no price" in page
+    assert f'value="resume:{parked}"' in page
     assert staff.post("/admin/billing", {"do": f"resume:{parked}"}).status_code == 302
     assert Meter.objects.get(pk=parked).parked_because
     [way_out] = re.findall(r'href="(/admin/prices/new\?product=[^"]+)"', page)
