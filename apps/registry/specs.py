@@ -25,8 +25,6 @@ MOST_FILES = 500
 WEIGHTS = (".safetensors", ".gguf")
 BESIDE = (".json", ".txt", ".md", ".jinja", ".model", ".tiktoken", ".spm")
 NAMED = ("LICENSE", "LICENCE", "NOTICE", "README")
-# Texts are small; this bounds what is read of one at once.
-LARGEST_TEXT = 64 * MIB
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*){0,4}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -116,3 +116,23 @@ def test_staff_see_where_replicas_are(stage: Stage, admin: Any) -> None:
     (one,) = admin("get", "/api/admin/v1/replicas")["items"]
     assert (one["id"], one["url"], one["cluster"]) == (str(replica.pk), replica.url, "engines")
     assert replica.secret not in json.dumps(one)
+
+
+def test_staff_add_a_provider_and_take_it_away(stage: Stage, admin: Any) -> None:
+    stage.version = make_version()
+    endpoint = stage.ready(public=True, slug="ours")
+    base = "/api/admin/v1/replicas"
+    wanted = {"endpoint": str(endpoint.pk), "url": "https://api.example.com/v1", "model": "theirs"}
+    made = admin("post", base, {**wanted, "api_key": "sk-their-secret"}, 202)
+    assert (made["kind"], made["state"], made["is_fallback"]) == ("external", "pending", True)
+    assert (made["model_name"], made["revision"], made["provider_model"]) == (None, None, "theirs")
+    assert "sk-their-secret" not in json.dumps(
+        [made, admin("get", base), admin("get", f"{base}/{made['id']}")]
+    )
+    assert admin("post", base, {**wanted, "api_key": ""}, 409)["code"] == "wrong_state"
+    wrong = admin("post", base, {**wanted, "url": "https://169.254.169.254/v1", "api_key": ""}, 422)
+    assert [one["field"] for one in wrong["errors"]] == ["url"]
+    admin("post", f"{base}/{made['id']}/replace", {}, 409)
+    admin("delete", f"{base}/{made['id']}", status=202)
+    (own,) = replicas(endpoint, "ready")
+    admin("delete", f"{base}/{own.pk}", status=404)

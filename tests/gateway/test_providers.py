@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -64,6 +65,10 @@ def test_a_provider_is_asked_in_its_words_and_answers_under_our_name(
     assert [(row.input, row.output, row.replica_id) for row in rows] == [
         (PROMPT_TOKENS, 5, stage.replicas[0].pk)
     ] * 2
+    receipt = httpx.get(
+        f"{running.url}/v1/receipts/{whole.headers['x-receipt-id']}", headers=stage.headers, timeout=60
+    ).json()
+    assert (receipt["external"], receipt["model_digest"]) == (True, None)
 
 
 def test_a_fallback_is_asked_when_ours_cannot_answer(running: Gateway, engine: Engine):

@@ -13,6 +13,7 @@ from django.conf import settings
 from apps.billing.models import PriceVersion, TokenRequest
 from apps.core.ids import decode, encode
 from apps.core.money import plain
+from apps.inference.models import Replica
 
 KINDS = ("input", "cached", "output", "embedding")
 
@@ -27,7 +28,8 @@ def find(team_id: str, receipt_id: str) -> bytes:
 
 
 def content_of(request: TokenRequest) -> dict[str, Any]:
-    """What a receipt says."""
+    """What a receipt says; of what an external provider answered nobody knows the digest."""
+    is_external = Replica.objects.external().filter(pk=request.replica_id or "").exists()
     return {
         "id": encode("rcp", request.request_id),
         "object": "receipt",
@@ -35,7 +37,8 @@ def content_of(request: TokenRequest) -> dict[str, Any]:
         "workspace": request.workspace_id,
         "api_key": request.key_id,
         "model": request.slug,
-        "model_digest": request.digest,
+        "model_digest": None if is_external else request.digest,
+        "external": is_external,
         "endpoint": request.endpoint_id,
         "replica": request.replica_id,
         "outcome": request.outcome,

@@ -25,6 +25,7 @@ class RouteReplica:
     is_spot: bool
     is_last: bool
     region: str
+    digest: str  # of its weights; of an external provider's nobody knows
     provider_model: str
 
 
@@ -113,5 +114,6 @@ def _replica(endpoint: Endpoint, replica: Replica, weight: int) -> RouteReplica:
         is_spot=replica.is_spot,
         is_last=replica.is_fallback or replica.noticed_at is not None,
         region=replica.region.slug,
+        digest=replica.revision.digest if replica.revision else "",
         provider_model=replica.provider_model,
     )

@@ -8,6 +8,7 @@ from apps.audit import services as audit
 from apps.billing.selectors import prices
 from apps.core.actor import Actor
 from apps.core.clock import db_now
+from apps.core.errors import Invalid
 from apps.core.failpoints import failpoint
 from apps.core.permissions import Permission
 from apps.inference.errors import NameTaken
@@ -19,6 +20,8 @@ from apps.inference.services.replicas import add_replica
 from apps.inference.specs import CREATE, EndpointSpec
 from apps.inference.states import Metering, Visibility
 from apps.regions.models import Region
+from apps.registry.services.life import locked
+from apps.registry.states import State
 from apps.teams.models import Team, Workspace
 
 
@@ -104,9 +107,12 @@ def _save(endpoint: Endpoint) -> None:
 
 
 def revise(*, endpoint: Endpoint, offer: Offer, by: str) -> Revision:
-    """The next revision of the endpoint; nothing serves it yet."""
+    """The next revision of the endpoint; nothing serves it yet. Its version is held, so that who revokes it
+    meanwhile finds the revision too."""
+    version = locked(offer.version)
+    if version.state != State.SERVABLE:
+        raise Invalid(_("There is no such version of a model that can be served."), field="version")
     last = Revision.objects.filter(endpoint=endpoint).aggregate(last=Max("number"))["last"] or 0
-    version = offer.version
     revision = Revision(
         endpoint=endpoint,
         team_id=endpoint.team_id,

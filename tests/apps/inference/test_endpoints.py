@@ -21,7 +21,7 @@ from apps.inference import reconcilers
 from apps.inference.errors import BadEndpoint, Busy, NameTaken
 from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.reconcilers.steering import LOAD
-from apps.inference.selectors import reading, routes
+from apps.inference.selectors import offers, reading, routes
 from apps.inference.services import endpoints, fleet, replicas, rollouts
 from apps.inference.specs import ScaleRules
 from apps.nodes.selectors import occupants_of
@@ -32,6 +32,7 @@ from apps.operations.models import Operation, OperationStep
 from apps.policies.errors import QuotaExceeded
 from apps.policies.models import QuotaUsage, ResourceLimit
 from apps.regions.models import Region
+from apps.registry.models import ModelVersion
 from apps.registry.signals import users_asked, version_revoked
 from tests.apps.nodes.test_agents import Host, facts, sample
 from tests.factories import inference as made
@@ -143,6 +144,15 @@ def test_another_teams_model_and_endpoint_are_nobodys_business(stage, tmp_path):
     with pytest.raises(NotFound):
         endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk))
     assert endpoint not in reading.list_endpoints(actor=stage.actor)
+
+
+def test_a_version_that_is_revoked_while_it_is_chosen_is_not_served(stage):
+    endpoint = stage.ready()
+    offer = offers.find(actor=stage.actor, region=stage.region, recipe=stage.recipe())
+    ModelVersion.objects.filter(pk=stage.version.pk).update(state="revoked")
+    with pytest.raises(Invalid) as refused, transaction.atomic():
+        made.making.revise(endpoint=endpoint, offer=offer, by="test")
+    assert refused.value.field == "version"
 
 
 def test_a_refused_launch_is_tried_again_ever_later_and_then_given_up(stage):

@@ -219,6 +219,48 @@ def test_what_failed_is_shown_for_a_week(stage: Stage) -> None:
     assert replica.pk[-8:] not in text_of(admin.get("/admin/replicas"))
 
 
+def test_staff_add_a_provider_to_an_endpoint_of_the_platform(stage: Stage) -> None:
+    stage.version = make_version()
+    endpoint = stage.ready(public=True, slug="ours")
+    admin = staff(Role.OPERATOR, stage)
+    page = f"/admin/endpoints/{endpoint.pk}"
+    assert f"{page}/provider" in admin.get(page).content.decode()
+    said = {
+        "url": "http://api.example.com/v1",
+        "model": "theirs",
+        "api_key": "sk-secret",
+        "is_fallback": "on",
+    }
+    refused = admin.post(f"{page}/provider", {**said, "url": "https://10.0.0.1/v1"})
+    assert refused.status_code == 422
+    assert b"sk-secret" not in refused.content
+    added = admin.post(f"{page}/provider", {**said, "url": "https://api.example.com/v1"})
+    assert added.headers["Location"] == page
+    (provider,) = replicas(endpoint, "pending")
+    shown = admin.get(page).content.decode()
+    assert "api.example.com" in shown
+    assert "sk-secret" not in shown + admin.get("/admin/replicas?kind=external").content.decode()
+    assert "theirs" in text_of(admin.get("/admin/replicas?kind=external"))
+    assert f"/replicas/{provider.pk}" not in shown
+    admin.post(page, {"do": f"remove:{provider.pk}", "confirmed": "1"})
+    provider.refresh_from_db()
+    assert provider.desired == "gone"
+    operator = staff(Role.REGION_OPERATOR, stage)
+    assert "theirs" in text_of(operator.get(f"/cluster/{stage.region.slug}/replicas"))
+    auditor = staff(Role.AUDITOR, stage)
+    assert f"{page}/provider" not in auditor.get(page).content.decode()
+    assert auditor.get(f"{page}/provider").status_code == 404
+
+
+def test_a_teams_endpoint_offers_no_provider(stage: Stage) -> None:
+    endpoint = stage.ready()
+    admin = staff(Role.OPERATOR, stage)
+    assert "/provider" not in admin.get(f"/admin/endpoints/{endpoint.pk}").content.decode()
+    said = {"url": "https://api.example.com/v1", "model": "theirs", "api_key": ""}
+    assert admin.post(f"/admin/endpoints/{endpoint.pk}/provider", said).status_code == 422
+    assert len(replicas(endpoint)) == 1
+
+
 def test_a_viewer_may_look_and_not_touch(stage: Stage) -> None:
     endpoint = stage.ready()
     client = Client()
