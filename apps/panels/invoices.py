@@ -7,12 +7,28 @@ from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.errors import NotFound
 from apps.core.money import ZERO, plain
 from apps.core.permissions import Permission
 from apps.invoicing.models import Invoice
 from apps.invoicing.selectors import content, invoices
+from apps.invoicing.specs import unit_word
 from apps.invoicing.states import InvoiceState, LineKind
-from apps.panels.kit import Column, Events, Facts, Happened, Html, Kpi, Kpis, Note, PanelView, Table, cells
+from apps.panels.kit import (
+    Column,
+    Events,
+    Facts,
+    Happened,
+    Html,
+    Kpi,
+    Kpis,
+    Note,
+    PanelView,
+    Table,
+    cells,
+    moment,
+    money,
+)
 from apps.payments.states import PaymentState, RefundState
 
 TONES = {
@@ -24,6 +40,7 @@ TONES = {
     PaymentState.FAILED: "bad",
     RefundState.REQUESTED: "warn",
 }
+MOST_ROWS = 500  # of usage behind one line
 FILES = (("pdf", "PDF"), ("csv", "CSV"), ("json", "JSON"), ("focus", "FOCUS"))
 
 
@@ -54,7 +71,7 @@ def due_cell(invoice: Invoice) -> Any:
     """Until when it is to be paid, marked when that is over."""
     if not invoice.amount_due:
         return cells.NONE
-    shown = cells.exact(invoice.due_at)
+    shown = cells.day(invoice.due_at)
     return cells.join(shown, cells.tag(_("overdue"), "bad")) if is_overdue(invoice) else shown
 
 
@@ -71,10 +88,24 @@ INVOICE_COLUMNS = (
 )  # fmt: skip
 
 
-class InvoiceFile(PanelView):
-    """An invoice as a file."""
+class DocumentView(PanelView):
+    """A document to download."""
 
     permission = Permission.BILLING_READ
+
+    def document(self) -> invoices.Document:
+        raise NotImplementedError
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        found = self.document()
+        response = HttpResponse(found.content, content_type=found.media_type)
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.name}"'
+        return response
+
+
+class InvoiceFile(DocumentView):
+    """An invoice as a file."""
+
     title = _("Invoice")
     kind: ClassVar[str]
 
@@ -83,12 +114,6 @@ class InvoiceFile(PanelView):
 
     def document(self) -> invoices.Document:
         return invoices.document(self.invoice(), self.kind)
-
-    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        found = self.document()
-        response = HttpResponse(found.content, content_type=found.media_type)
-        response.headers["Content-Disposition"] = f'attachment; filename="{found.name}"'
-        return response
 
 
 def sums(invoice: Invoice) -> Kpis:
@@ -117,7 +142,7 @@ def lines_table(view: Any, invoice: Invoice) -> Table:
         Column("workspace", _("Workspace"), lambda one: one.workspace or cells.NONE, priority=2),
         Column("quantity", _("Quantity"), _quantity, num=True, priority=2),
         Column("price", _("Price"), lambda one: _price(one, invoice.currency), num=True, priority=3),
-        Column("exact", _("Exact"), lambda one: cells.money(one.exact, invoice.currency, 6), num=True,
+        Column("exact", _("Exact"), lambda one: cells.price(one.exact, invoice.currency), num=True,
                priority=3),
         Column("amount", _("Amount"), lambda one: cells.money(one.amount, invoice.currency), num=True),
     )  # fmt: skip
@@ -137,17 +162,40 @@ def workspaces_table(invoice: Invoice) -> Table:
 
 def usage_table(invoice: Invoice, position: int) -> Table:
     """The rated rows that a line is the sum of."""
+    line = invoices.lines(invoice).filter(position=position).first()
+    if line is None:
+        raise NotFound(_now("There is no such line."))
     columns = (
         Column("at", _("From"), lambda one: cells.exact(one.started_at), main=True),
-        Column("resource", _("Resource"), lambda one: cells.mono(one.resource_id)),
-        Column("quantity", _("Quantity"), lambda one: plain(one.quantity), num=True, priority=2),
+        Column("resource", _("Resource"), lambda one: cells.mono(one.resource_id), priority=2),
+        Column("quantity", _("Units"), lambda one: plain(one.quantity), num=True, priority=3),
         Column("seconds", _("Seconds"), lambda one: plain(one.seconds), num=True, priority=3),
-        Column("price", _("Price"), lambda one: plain(one.unit_price), num=True, priority=2),
         Column("amount", _("Amount"), lambda one: cells.money(one.amount, invoice.currency, 12), num=True),
         Column("fact", _("Fact"), _fact, priority=3),
     )  # fmt: skip
-    rows = list(invoices.rated_rows(invoice, position)[:500])
-    return Table(_("Usage behind the line"), columns, rows, sub=_now("%(n)s rows") % {"n": len(rows)})
+    rows = list(invoices.rated_rows(invoice, position)[:MOST_ROWS])
+    said = {
+        "shown": cells.number(len(rows)),
+        "all": cells.number(line.rows),
+        "price": cells.price(line.unit_price, invoice.currency),
+        "sum": cells.money(line.exact, invoice.currency, 6),
+    }
+    title = f"{line.description} · {line.workspace}" if line.workspace else line.description
+    return Table(title, columns, rows, sub=_now("%(shown)s of %(all)s rows, at %(price)s: %(sum)s") % said)
+
+
+NOTE_NUMBER = Column("number", _("Number"), main=True, sort="serial", to="credit-note-pdf")
+NOTE_REASON = (
+    moment("issued", _("Issued"), "issued_at", cells.day, priority=2),
+    Column("reason", _("Reason"), priority=2),
+    money("total", _("Total"), "total"),
+)
+
+
+def notes_table(view: Any, invoice: Invoice) -> list[Table]:
+    """The credit notes that correct the invoice, each with its document."""
+    found = list(invoices.credit_notes(view.actor, team_id=invoice.team_id).filter(invoice=invoice))
+    return [Table(_("Credit notes"), (NOTE_NUMBER, *NOTE_REASON), found, view=view)] if found else []
 
 
 def files(view: Any, invoice: Invoice) -> Html:
@@ -213,7 +261,9 @@ def notes(invoice: Invoice) -> list[Note]:
 
 def quantity_of(one: Any) -> str:
     """How much, and of what."""
-    return f"{cells.number(one.quantity, 4)} {one.unit}"
+    rounded = round(one.quantity, 4)
+    digits = max(0, -rounded.normalize().as_tuple().exponent)
+    return f"{cells.number(rounded, digits)} {unit_word(one.product, one.unit)}"
 
 
 def _fact(row: Any) -> Any:

@@ -48,7 +48,15 @@ MOST_ROWS = 200
 def product_name(product: str) -> str:
     """What a product is called on a page."""
     kind, _colon, rest = product.partition(":")
-    return rest or {"disk": _now("Disk (GiB)"), "ip": _now("Public address")}.get(kind, kind)
+    return rest.replace(":", " · ") or str(_NAMES.get(kind, kind))
+
+
+_NAMES: dict[str, Any] = {
+    "disk": _("Disk (GiB)"),
+    "ip": _("Public address"),
+    "fee": _("Fee"),
+    "commitment": _("Missing from the commitment"),
+}
 
 
 def exact_time(seconds: Decimal) -> str:
@@ -173,11 +181,17 @@ class UsagePage(Page):
         total = sum((row.amount for row in rows), ZERO)
         columns = (
             Column("label", self.groups[self.group], self._label, main=True),
-            Column("time", _("Time"), lambda row: exact_time(row.seconds), num=True, mono=True),
+            Column(
+                "time",
+                _("Time"),
+                lambda row: exact_time(row.seconds) if row.seconds else cells.NONE,
+                num=True,
+                mono=True,
+            ),
             Column(
                 "units",
                 _("Unit hours"),
-                lambda row: cells.number(row.unit_seconds / 3600, 2),
+                lambda row: cells.number(row.unit_seconds / 3600, 2) if row.unit_seconds else cells.NONE,
                 num=True,
                 priority=2,
             ),

@@ -78,6 +78,14 @@ def statement_of(team_id: str, *, since: date, until: date) -> list[StatementLin
     return [StatementLine(row[0], row[1], row[2] and encode("ltx", row[2]), *row[3:]) for row in rows]
 
 
+def balance_at(team_id: str, *, at: datetime) -> Decimal:
+    """The team's balance at a moment, for callers that have asked whether the actor may see it."""
+    rows = Posting.objects.filter(
+        team_id=team_id, transaction__team_id=team_id, transaction__booked_at__lt=at
+    )
+    return rows.aggregate(s=Sum("amount"))["s"] or ZERO
+
+
 def entries(actor: Actor, *, team_id: str) -> "QuerySet[Transaction]":
     """The team's transactions, each with what it did to the team's balance."""
     own = Posting.objects.filter(transaction=OuterRef("pk"), team_id=team_id).order_by()

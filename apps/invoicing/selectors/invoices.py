@@ -40,6 +40,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrencySum:
+    """What invoices in one currency come to."""
+
+    currency: str
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceSum:
     """What one workspace used, as an invoice's lines say."""
 
@@ -95,6 +103,11 @@ def document(invoice: Invoice, kind: str) -> Document:
     return Document(f"{invoice.number}.{suffix}", media_type, make(invoice))
 
 
+def note_document(note: CreditNote) -> Document:
+    """A credit note as PDF."""
+    return Document(f"{note.number}.pdf", "application/pdf", paper.credit_note_pdf(note))
+
+
 def export(actor: Actor, *, period: Period) -> Document:
     """Every final invoice of a period in FOCUS 1.2, for staff."""
     actor.require(Permission.BILLING_READ)
@@ -139,9 +152,14 @@ def runs(actor: Actor) -> Rows:
         invoices_made=Count("invoices", filter=~draft),
         drafts=Count("invoices", filter=draft),
         parked=Count("invoices", filter=draft & parked),
-        billed=Sum("invoices__total"),
     )
     return found
+
+
+def billed(run: InvoiceRun) -> list[CurrencySum]:
+    """What the final invoices of a run come to, by currency."""
+    rows: Any = Invoice.objects.final().filter(run=run).order_by("currency")
+    return [CurrencySum(*row) for row in rows.values_list("currency").annotate(s=Sum("total"))]
 
 
 def find_run(actor: Actor, run_id: str) -> InvoiceRun:

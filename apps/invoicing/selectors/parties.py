@@ -29,10 +29,10 @@ def find_entity(actor: Actor, entity_id: str) -> LegalEntity:
 
 def entities_by_currency(currencies: Iterable[str]) -> dict[str, LegalEntity]:
     """Which company bills in which of the currencies; raises NoEntity when there is none at all."""
-    rows: list[Any] = list(LegalEntity.objects.order_by("is_default", "created_at"))
+    rows: list[Any] = list(LegalEntity.objects.order_by("-is_default", "created_at"))
     if not rows:
         raise NoEntity(_("Set up a company that issues the invoices first."))
-    default = rows[-1]
+    default = rows[0]
     own = {row.currency: row for row in reversed(rows)}
     return {currency: own.get(currency, default) for currency in currencies}
 

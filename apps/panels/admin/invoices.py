@@ -29,9 +29,7 @@ from apps.panels.kit import (
     Resource,
     SavedView,
     Section,
-    Table,
     cells,
-    moment,
 )
 
 P = Permission
@@ -137,22 +135,17 @@ class InvoicePage(OfInvoices, Detail):
     def main_overview(self) -> list[Any]:
         if self.object.state == InvoiceState.DRAFT:
             return []
-        credit = Table(_("Credit notes"), NOTE_COLUMNS[:1] + NOTE_COLUMNS[3:], self._credited(), view=self,
-                       empty=Empty(_("None"), icon="circle-check"))  # fmt: skip
+        one = self.object
         return [
-            shown.lines_table(self, self.object),
-            shown.workspaces_table(self.object),
-            credit,
+            shown.lines_table(self, one),
+            *shown.notes_table(self, one),
+            shown.workspaces_table(one),
         ]
 
     def aside_overview(self) -> list[Any]:
         is_draft = self.object.state == InvoiceState.DRAFT
         files = [] if is_draft else [shown.files(self, self.object), *shown.reminders(self.object)]
         return [*files, *shown.credit_used(self.object), shown.facts(self.object)]
-
-    def _credited(self) -> list[Any]:
-        notes = invoices.credit_notes(self.actor, team_id=self.object.team_id)
-        return list(notes.filter(invoice=self.object))
 
 
 class _File(OfInvoices, shown.InvoiceFile):
@@ -246,17 +239,6 @@ class InvoiceCredit(_Correction):
         return self.url("invoice", pk=self.pk)
 
 
-NOTE_COLUMNS = (
-    Column("number", _("Number"), main=True, sort="serial"),
-    Column("invoice", _("Invoice"), lambda one: one.invoice.number, text=lambda one: one.invoice.number),
-    Column("team", _("Team"), _team, sort="team__name", text=_team, priority=2),
-    moment("issued", _("Issued"), "issued_at", cells.exact, priority=2),
-    Column("reason", _("Reason"), priority=3),
-    Column("total", _("Total"), shown.money_cell("total"), sort="total", num=True,
-           text=shown.money_text("total")),
-)  # fmt: skip
-
-
 class CreditNoteList(OfInvoices, Resource):
     permission = P.BILLING_READ
     title = _("Credit notes")
@@ -267,10 +249,23 @@ class CreditNoteList(OfInvoices, Resource):
     search = ("number", "team__name", "invoice__number")
     search_hint = _("Search by number or team")
     empty = Empty(_("No credit note yet"), _("They are issued on an invoice's page."), icon="undo-2")
-    columns = NOTE_COLUMNS
+    columns = (
+        shown.NOTE_NUMBER,
+        Column("invoice", _("Invoice"), lambda one: one.invoice.number, text=lambda one: one.invoice.number,
+               to=lambda view, one: view.url("invoice", pk=one.invoice_id)),
+        Column("team", _("Team"), _team, sort="team__name", text=_team, priority=2),
+        *shown.NOTE_REASON,
+    )  # fmt: skip
 
     def rows(self) -> QuerySet[Any]:
         return invoices.credit_notes(self.actor)
+
+
+class CreditNotePdf(OfInvoices, shown.DocumentView):
+    title = _("Credit note")
+
+    def document(self) -> invoices.Document:
+        return invoices.note_document(invoices.find_credit_note(self.actor, self.pk))
 
 
 class InvoiceUsage(OfInvoices, Page):

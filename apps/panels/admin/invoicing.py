@@ -44,7 +44,7 @@ P = Permission
 
 def _progress(run: Any) -> Any:
     total = run.invoices_made + run.drafts
-    return cells.used(run.invoices_made, total) if total else cells.NONE
+    return cells.made(run.invoices_made, total) if total else cells.NONE
 
 
 class RunList(OfInvoices, Resource):
@@ -104,9 +104,9 @@ class RunPage(OfInvoices, Detail):
         parked = _now("%(n)s invoices wait until somebody has looked.") % {"n": run.parked}
         figures = [
             Kpi(_("Final"), run.invoices_made, unit=_now("of %(n)s") % {"n": total}, share=share),
-            Kpi(_("Drafts"), run.drafts, note=cells.exact(run.finalize_at)),
+            Kpi(_("Drafts"), run.drafts),
             Kpi(_("Parked"), run.parked),
-            Kpi(_("Billed"), cells.number(run.billed or 0, 2), note=_("in all currencies")),
+            Kpi(_("Billed"), self._billed(), note=_("tax included")),
         ]
         return [*([Note(parked, "bad")] if run.parked else []), Kpis(figures)]
 
@@ -118,6 +118,10 @@ class RunPage(OfInvoices, Detail):
         found = rows.filter(parked_because="")[:100]
         table = Table(_("Invoices"), columns, list(found), view=self, sub=_now("the 100 largest"))
         return [self._steps(), *self._failures(parked), table]
+
+    def _billed(self) -> Any:
+        sums = [cells.money(one.total, one.currency) for one in invoices.billed(self.object)]
+        return " + ".join(sums) or cells.NONE
 
     def _steps(self) -> Steps:
         """Drafts, the hour in which usage may still arrive, invoices."""

@@ -1,9 +1,11 @@
 """Payments in the Admin panel: transfers, refunds by two people, disputes."""
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -199,9 +201,16 @@ class PaymentRefund(OfPayments, FormPage):
 
     @property
     def sections(self) -> Any:  # type: ignore[override]
-        left = cells.money(self.payment.refundable, self.payment.currency)
-        text = _now("At most %(left)s, out of the team's balance. Large sums need a second person.")
-        return (Section(_("How much"), text % {"left": left}, ("amount", "reason")),)
+        one = self.payment
+        said = {
+            "left": cells.money(rows.refundable(one), one.currency),
+            "limit": cells.money(Decimal(settings.REFUND_APPROVAL_ABOVE), one.currency),
+        }
+        text = _now(
+            "At most %(left)s, out of the team's balance. Above %(limit)s of one payment, somebody else has"
+            " to agree before anything moves."
+        )
+        return (Section(_("How much"), text % said, ("amount", "reason")),)
 
     def save(self, data: dict[str, Any]) -> str:
         services.request_refund(actor=self.actor, payment_id=self.pk, **data)

@@ -132,6 +132,7 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<str:pk>/json", invoices.InvoiceJson.as_view(), name="invoice-json"),
     path("invoices/<str:pk>/focus", invoices.InvoiceFocus.as_view(), name="invoice-focus"),
     path("credit-notes", invoices.CreditNoteList.as_view(), name="credit-notes"),
+    path("credit-notes/<str:pk>/pdf", invoices.CreditNotePdf.as_view(), name="credit-note-pdf"),
     path("invoice-runs", invoicing.RunList.as_view(), name="invoice-runs"),
     path("invoice-runs/new", invoicing.RunNew.as_view(), name="invoice-run-new"),
     path("invoice-runs/<str:pk>", invoicing.RunPage.as_view(), name="invoice-run"),

@@ -1,7 +1,7 @@
 """Small pieces of HTML for table cells and facts, made in Python because a list makes hundreds of them."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -115,11 +115,21 @@ def bar(share: float | Decimal | None, kind: str = "s1", label: object = None) -
     )  # fmt: skip
 
 
-def used(now: float | Decimal, total: float | Decimal, unit: str = "") -> SafeString:
+def used(now: float | Decimal, total: float | Decimal, unit: str = "", currency: str = "") -> SafeString:
     """How much of a total is used: a bar that turns amber at 85 % and red when full, and the numbers."""
     share = float(now) / float(total) if total else 0.0
     kind = "bad" if share >= 1 else "warn" if share > 0.85 else "s1"
     words = f"{number(now)} / {number(total)} {unit}".strip()
+    if currency:
+        words = f"{money(Decimal(now), currency)} / {money(Decimal(total), currency)}"
+    return format_html('<span class="with-bar">{}<span>{}</span></span>', bar(share, kind, words), words)
+
+
+def made(now: float | Decimal, total: float | Decimal) -> SafeString:
+    """How much of the work is done: a bar that is green at the end, and the numbers."""
+    share = float(now) / float(total) if total else 0.0
+    words = f"{number(now)} / {number(total)}"
+    kind = "ok" if share >= 1 else "s1"
     return format_html('<span class="with-bar">{}<span>{}</span></span>', bar(share, kind, words), words)
 
 
@@ -152,7 +162,8 @@ def number(value: Any, digits: int | None = None) -> str:
         return "–"
     if digits is None:
         digits = 0 if value == int(value) else 1
-    return formats.number_format(value, digits, use_l10n=True, force_grouping=True)
+    # number_format cuts off: 2.96 would become 2.9.
+    return formats.number_format(round(value, digits), digits, use_l10n=True, force_grouping=True)
 
 
 def money(amount: Decimal | None, currency: str = "EUR", digits: int = 2) -> str:
@@ -228,6 +239,14 @@ def exact(moment: datetime | None) -> SafeString:
     local = timezone.localtime(moment)
     clock = f"{formats.date_format(local)} {local:%H:%M:%S %Z}"
     return format_html('<time datetime="{}">{}</time>', moment.isoformat(), clock)
+
+
+def day(moment: datetime | None) -> SafeString:
+    """A day (UTC), as documents say it; its exact time is in the title."""
+    if moment is None:
+        return NONE
+    day, clock = f"{moment.astimezone(UTC):%Y-%m-%d}", f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), clock, day)
 
 
 def yes_no(value: bool, yes: object = "", no: object = "") -> SafeString:

@@ -36,7 +36,7 @@ FILE_COLUMNS = (
 COMING_COLUMNS = (
     Column("path", _("File"), lambda one: cells.mono(one.path), main=True),
     Column("state", _("Status"), lambda one: cells.status(one.state, one.get_state_display())),
-    Column("arrived", _("Arrived"), lambda one: cells.used(one.arrived, one.size)),
+    Column("arrived", _("Arrived"), lambda one: cells.made(one.arrived, one.size)),
 )
 ALIAS_COLUMNS = (
     Column("name", _("Alias"), lambda one: cells.mono(one.name), main=True),

@@ -40,7 +40,7 @@ class BudgetList(Resource):
     model = Budget
     order = "name"
     search = ("name", "subject_label")
-    search_hint = _("Search by name or by whom it is for")
+    search_hint = _("Search by name or for whom")
     filters = (
         Filter("level", _("For"), BudgetLevel.choices),
         Filter("action", _("Then"), BudgetAction.choices),
@@ -55,10 +55,11 @@ class BudgetList(Resource):
     )
     columns = (
         Column("name", _("Name"), sort="name", main=True, to="budget"),
-        Column("spent", _("Spent"), lambda one: cells.used(one.spent_now, one.amount), num=True,
+        Column("spent", _("Spent"),
+               lambda one: cells.used(one.spent_now, one.amount, currency=one.team.currency), num=True,
                text=lambda one: one.spent_now),
         Column("period", _("Per"), lambda one: one.get_period_display(), sort="period"),
-        Column("level", _("For"), lambda one: one.get_level_display(), sort="level", priority=2),
+        Column("level", _("For"), lambda one: one.get_level_display(), sort="level", priority=3),
         Column("subject", _("Of"), lambda one: one.subject_label, sort="subject_label", priority=2),
         Column("action", _("Then"), lambda one: one.get_action_display(), sort="action", priority=2),
         moment("created", _("Set"), "created_at", num=True, priority=3),
@@ -68,7 +69,7 @@ class BudgetList(Resource):
         return budgets.list_budgets(actor=self.actor)
 
     def refine(self, found: QuerySet[Any]) -> QuerySet[Any]:
-        return budgets.with_spent(found, db_now())
+        return budgets.with_spent(found, db_now()).select_related("team")
 
 
 class BudgetFields(forms.Form):

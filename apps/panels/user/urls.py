@@ -107,6 +107,7 @@ urlpatterns: list[URLPattern] = [
     path("payments", payments.PaymentList.as_view(), name="payments"),
     path("payments/<str:pk>", payments.PaymentPage.as_view(), name="payment"),
     path("invoices", invoices.InvoiceList.as_view(), name="invoices"),
+    path("credit-notes/<str:pk>/pdf", invoices.CreditNotePdf.as_view(), name="credit-note-pdf"),
     path("invoices/<str:pk>", invoices.InvoicePage.as_view(), name="invoice"),
     path("invoices/<str:pk>/usage", invoices.InvoiceUsage.as_view(), name="invoice-usage"),
     path("invoices/<str:pk>/pay", invoices.InvoicePay.as_view(), name="invoice-pay"),

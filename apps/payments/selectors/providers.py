@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.invoicing.models import LegalEntity
+from apps.payments.models import Payment
 from apps.payments.states import Provider
 
 
@@ -40,10 +42,14 @@ def card_provider() -> Provider | None:
     return next((one for one in (Provider.STRIPE, Provider.FAKE) if is_open(one)), None)
 
 
-def bank_details() -> str:
-    """Where to send a transfer to."""
-    rows: Any = LegalEntity.objects.exclude(bank_details="").order_by("-is_default", "created_at")
-    found: str | None = rows.values_list("bank_details", flat=True).first()
+def bank_details(payment: Payment) -> str:
+    """Where to send a transfer to: the company whose invoice it pays, or that of its currency."""
+    if payment.invoice is not None and payment.invoice.entity_id and payment.invoice.entity.bank_details:
+        return str(payment.invoice.entity.bank_details)
+    rows: Any = LegalEntity.objects.exclude(bank_details="").annotate(fits=Q(currency=payment.currency))
+    found: str | None = (
+        rows.order_by("-fits", "-is_default", "created_at").values_list("bank_details", flat=True).first()
+    )
     return found or ""
 
 
@@ -54,5 +60,6 @@ def _way(provider: Provider) -> Way | None:
         ]
         return Way(provider, _("Not set up: %(names)s") % {"names": ", ".join(missing)} if missing else "")
     if provider == Provider.BANK:
-        return Way(provider, "" if bank_details() else _("No company has bank details."))
+        has_bank = LegalEntity.objects.exclude(bank_details="").exists()
+        return Way(provider, "" if has_bank else _("No company has bank details."))
     return Way(provider) if settings.FAKE_PAYMENTS else None

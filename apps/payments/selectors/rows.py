@@ -1,12 +1,14 @@
 """Reading payments, methods, refunds, disputes, messages and reconciliations."""
 
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet, Value
+from django.db.models import Count, QuerySet, Sum, Value
 from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
 from apps.core.errors import NotFound
+from apps.core.money import ZERO
 from apps.core.permissions import Permission
 from apps.payments.models import (
     AutoTopUp,
@@ -57,6 +59,13 @@ def auto_top_up(actor: Actor, *, team_id: str) -> AutoTopUp | None:
     return found
 
 
+def refundable(payment: Payment) -> Decimal:
+    """What can still be asked back of a payment: less what waits for approval."""
+    asked = payment.refunds.filter(state=RefundState.REQUESTED).aggregate(s=Sum("amount"))["s"]
+    left: Decimal = payment.refundable - (asked or ZERO)
+    return left
+
+
 def refunds(actor: Actor, *, team_id: str | None = None) -> Rows:
     return _of(Refund.objects.visible_to(actor).select_related("payment", "team"), team_id)
 
@@ -90,7 +99,7 @@ def find_reconciliation(actor: Actor, row_id: str) -> Reconciliation:
 
 
 def waiting(actor: Actor) -> dict[str, int]:
-    """How much of payments waits for somebody of the staff; one statement."""
+    """How much of payments waits for somebody of the staff."""
     actor.require(Permission.BILLING_READ)
     counts = {
         "refunds": Refund.objects.filter(state=RefundState.REQUESTED),
@@ -100,12 +109,12 @@ def waiting(actor: Actor) -> dict[str, int]:
     }
     names = list(counts)
     kinds = [
-        rows.order_by().annotate(what=Value(place)).values("what", "pk")
+        rows.order_by().annotate(what=Value(place)).values("what").annotate(n=Count("pk"))
         for place, rows in enumerate(counts.values())
     ]
     found = dict.fromkeys(names, 0)
     for row in kinds[0].union(*kinds[1:], all=True):
-        found[names[row["what"]]] += 1
+        found[names[row["what"]]] = row["n"]
     last = Reconciliation.objects.order_by("-until").first()
     return found | {"differences": len(unexplained(last)) if last else 0}
 

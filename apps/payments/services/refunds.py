@@ -31,7 +31,8 @@ from apps.payments.states import DISPUTE, REFUND, DisputeState, Provider, Refund
 def request_refund(*, actor: Actor, payment_id: str, amount: Decimal, reason: str) -> Refund:
     """Give part of a payment back to where it came from, out of the team's balance.
 
-    Above the limit it waits until another person agrees; nothing moves before.
+    When all that goes back of the payment is above the limit it waits until another person agrees; nothing
+    moves before.
     """
     actor.require(Permission.WALLET_CREDIT)
     payment = _lock_payment(payment_id)
@@ -40,7 +41,7 @@ def request_refund(*, actor: Actor, payment_id: str, amount: Decimal, reason: st
     promised = sum(payment.refunds.filter(state=RefundState.REQUESTED).values_list("amount", flat=True), ZERO)
     if amount > payment.refundable - promised or payment.disputes.exclude(state=DisputeState.WON).exists():
         raise NotRefundable(_("So much of this payment is not left."), field="amount")
-    needs_approval = amount > Decimal(settings.REFUND_APPROVAL_ABOVE)
+    needs_approval = payment.refunded + promised + amount > Decimal(settings.REFUND_APPROVAL_ABOVE)
     refund: Any = Refund.objects.create(
         payment=payment,
         team_id=payment.team_id,

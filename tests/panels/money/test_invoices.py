@@ -148,12 +148,20 @@ def test_whom_invoices_are_made_out_to(team: Team, member: Client) -> None:
     assert member.post(console(team, "billing/profile"), {**wish, "country": "A1"}).status_code == 422
 
 
-def test_staff_corrects_an_invoice(team: Team, staff: Client) -> None:
+def test_staff_corrects_an_invoice_and_the_team_gets_the_note(
+    team: Team, member: Client, staff: Client
+) -> None:
     invoice = invoice_of(team)
     wish = {"line_1": "2.00", "reason": "outage"}
     assert staff.post(f"/admin/invoices/{invoice.pk}/credit", {**wish, "line_1": "99"}).status_code == 422
     assert staff.post(f"/admin/invoices/{invoice.pk}/credit", wish).status_code == 302
     assert "HAI-C-000001" in text_of(staff.get(f"/admin/invoices/{invoice.pk}"))
+    assert "HAI-C-000001" in text_of(member.get(console(team, f"invoices/{invoice.pk}")))
+    file = f"credit-notes/{invoice.credit_notes.get().pk}/pdf"
+    for answer in (staff.get(f"/admin/{file}"), member.get(console(team, file))):
+        assert answer.content.startswith(b"%PDF")
+    other = TeamFactory()
+    assert browser(admin_of(other)).get(console(other, file)).status_code == 404
     assert staff.post(f"/admin/invoices/{invoice.pk}/void", {"reason": "wrong"}).status_code in (302, 422)
 
 
@@ -164,6 +172,7 @@ def test_staff_begins_a_month(team: Team, staff: Client) -> None:
     run = InvoiceRun.objects.get(period_start=MARCH.start)
     page = text_of(staff.get(f"/admin/invoice-runs/{run.pk}"))
     assert "HAI-000001" in page
+    assert f"€{invoice_of(team).total:.2f}" in page
     focus = staff.get(f"/admin/invoice-runs/{run.pk}/focus").content.decode()
     assert sum(Decimal(row.split(",")[0]) for row in focus.splitlines()[1:]) == invoice_of(team).total
 

@@ -14,7 +14,8 @@ from apps.invoicing import services as invoicing
 from apps.invoicing.models import Invoice
 from apps.invoicing.selectors import invoices, parties
 from apps.invoicing.services.parties import Address
-from apps.invoicing.states import InvoiceState
+from apps.invoicing.specs import Usage, describe
+from apps.invoicing.states import InvoiceState, LineKind
 from apps.panels import invoices as shown
 from apps.panels.kit import (
     Column,
@@ -32,7 +33,6 @@ from apps.panels.kit import (
     Table,
     cells,
 )
-from apps.panels.money import product_name
 from apps.panels.user.billing.common import OfTeam, way_field
 from apps.payments import services
 
@@ -92,10 +92,21 @@ class InvoicePage(OfInvoices, Detail):
         return [*shown.notes(self.object), shown.sums(self.object)]
 
     def main_overview(self) -> list[Any]:
-        return [shown.lines_table(self, self.object), shown.workspaces_table(self.object)]
+        one = self.object
+        return [
+            shown.lines_table(self, one),
+            *shown.notes_table(self, one),
+            shown.workspaces_table(one),
+        ]
 
     def aside_overview(self) -> list[Any]:
-        return [shown.files(self, self.object), *shown.credit_used(self.object), shown.facts(self.object)]
+        one = self.object
+        return [
+            shown.files(self, one),
+            *shown.reminders(one),
+            *shown.credit_used(one),
+            shown.facts(one),
+        ]
 
 
 class InvoiceUsage(OfInvoices, Page):
@@ -138,6 +149,14 @@ class InvoiceFocus(_File):
     kind = "focus"
 
 
+class CreditNotePdf(OfInvoices, shown.DocumentView):
+    title = _("Credit note")
+
+    def document(self) -> invoices.Document:
+        note = invoices.find_credit_note(self.actor, self.pk, team_id=self.team.pk)
+        return invoices.note_document(note)
+
+
 class Upcoming(OfInvoices, Page):
     permission = P.BILLING_READ
     title = _("This month so far")
@@ -147,17 +166,21 @@ class Upcoming(OfInvoices, Page):
         period, usages = invoices.upcoming(actor=self.actor, team_id=self.team.pk)
         currency = self.team.currency
         columns = (
-            Column("product", _("Product"), lambda one: product_name(one.product), main=True),
+            Column("product", _("Product"), self._product, main=True),
             Column("workspace", _("Workspace"), priority=2),
-            Column(
-                "quantity", _("Quantity"), lambda one: f"{cells.number(one.quantity, 4)} {one.unit}", num=True
-            ),
+            Column("quantity", _("Quantity"), shown.quantity_of, num=True, priority=2),
+            Column("price", _("Price"), lambda one: cells.price(one.unit_price, currency), num=True),
             Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 4), num=True),
         )
         empty = Empty(_("Nothing was used this month"), icon="receipt")
         total = cells.money(invoices.totals(usages), currency)
         kpis = Kpis([Kpi(_("So far"), total, note=period.label)])
         return [kpis, Table(_("Lines"), columns, usages, empty)]
+
+    def _product(self, one: Usage) -> Any:
+        is_late = one.kind == LineKind.PRIOR_PERIOD
+        name = describe(one.product)
+        return cells.two_lines(name, _now("of an earlier month")) if is_late else name
 
 
 class InvoicePay(OfInvoices, FormPage):

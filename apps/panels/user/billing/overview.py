@@ -145,7 +145,7 @@ class Billing(OfTeam, Page):
                 note=credit if money.credit_limit else held,
             ),
             Kpi(_("Lasts"), lasts, note=rate if runway is not None else _("nothing is running")),
-            Kpi(_("Used this month"), cells.money(spent, currency), note=_("before tax")),
+            Kpi(_("Charged this month"), cells.money(spent, currency), note=_("before tax")),
             Kpi(_("To be paid"), cells.money(owed, currency), note=count),
         ]
 
@@ -260,7 +260,8 @@ class Billing(OfTeam, Page):
     def _share(self, one: Any) -> tuple[Any, float, Any, str]:
         used = one.spent_now / one.amount
         tone = "bad" if used >= OVER else "warn" if used >= NEAR else "s1"
-        text = f"{used:.0%} · {cells.money(one.amount, self.money.currency)}"
+        currency = self.money.currency
+        text = f"{cells.money(one.spent_now, currency)} / {cells.money(one.amount, currency)}"
         return one.name, float(used), text, tone
 
     def _credit(self) -> list[Table]:

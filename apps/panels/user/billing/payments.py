@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.money import plain
+from apps.core.money import minor_digits
 from apps.core.permissions import Permission
 from apps.panels import invoices as shown
 from apps.panels.kit import (
@@ -46,7 +46,7 @@ class TopUp(OfTeam, FormPage):
     permission = P.BILLING_MANAGE
     title = _("Top up")
     form_class = TopUpFields
-    submit = _("Go on")
+    submit = _("Continue")
 
     def form(self, data: Any = None) -> forms.Form:
         form = TopUpFields(data, initial={"amount": 50})
@@ -56,7 +56,7 @@ class TopUp(OfTeam, FormPage):
     @property
     def sections(self) -> Any:  # type: ignore[override]
         missing = [str(one.provider.label) for one in providers.ways() if one.missing]
-        told = _now("Not set up by your provider: %(ways)s.") % {"ways": ", ".join(missing)}
+        told = _now("Not offered here: %(ways)s.") % {"ways": ", ".join(missing)}
         text = _now("In %(currency)s; it is on the balance as soon as it has arrived.")
         return (
             Section(_("How much"), text % {"currency": self.team.currency}, ("amount",)),
@@ -73,10 +73,6 @@ class TopUp(OfTeam, FormPage):
         wish = Wish(provider, data["amount"], method or None)
         payment = services.begin_top_up(actor=self.actor, team=self.team, wish=wish)
         return self.url("payment", pk=payment.pk)
-
-
-def cancel(view: Any, payment: Payment) -> None:
-    services.cancel_payment(actor=view.actor, payment_id=str(payment.pk), team=view.team)
 
 
 CANCEL = Action(
@@ -150,7 +146,7 @@ class PaymentPage(OfTeam, Detail):
             return [Note(_now("Pay on the provider's page; we are told when it is done."), "warn",
                          (_("Go and pay"), one.pay_url))]  # fmt: skip
         if one.state == PaymentState.WAITING:
-            return [Note(_now("We wait for the money."), "info")]
+            return [Note(_now("It is on the balance as soon as the money has arrived."), "info")]
         if one.state == PaymentState.FAILED:
             return [Note(one.problem or _now("The payment was refused."), "bad")]
         return []
@@ -160,10 +156,10 @@ class PaymentPage(OfTeam, Detail):
         blocks: list[Any] = [Kpis([Kpi(_("Amount"), cells.money(one.amount, one.currency))])]
         if one.provider == Provider.BANK and one.state == PaymentState.WAITING:
             values = [
-                (_now("Amount"), f"{plain(one.amount)} {one.currency}"),
+                (_now("Amount"), f"{one.amount:.{minor_digits(one.currency)}f} {one.currency}"),
                 (_now("Reference"), one.reference),
             ]
-            blocks.append(Copies(_("Transfer"), values, note=providers.bank_details()))
+            blocks.append(Copies(_("Transfer"), values, note=providers.bank_details(one)))
         return blocks
 
     def aside_overview(self) -> list[Any]:

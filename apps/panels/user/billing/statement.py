@@ -113,7 +113,7 @@ class Statement(_OfMonth, Page):
 
     def top(self) -> list[Any]:
         currency = self.team.currency
-        after = self.lines[0].balance if self.lines else self._unchanged()
+        after = self.lines[0].balance if self.lines else self._stood()
         change = sum((line.amount for line in self.lines), ZERO)
         came = sum((line.amount for line in self.lines if line.amount > 0), ZERO)
         is_over = self.period is not self.periods[0]
@@ -142,10 +142,9 @@ class Statement(_OfMonth, Page):
         file = f"{self.url('statement-file')}?month={self.period.label}"
         return [Html("kit/money/months.html", {"choices": months, "file": file, "table": table})]
 
-    def _unchanged(self) -> Decimal:
-        assert self.wallet is not None
-        balance: Decimal = self.wallet.balance
-        return balance
+    def _stood(self) -> Decimal:
+        """The balance during a month in which nothing happened."""
+        return ledger.balance_at(self.team.pk, at=self.period.end)
 
 
 class StatementFile(_OfMonth, PanelView):
@@ -170,7 +169,14 @@ class Entries(OfTeam, Resource):
     empty = Empty(_("No entry yet"), _("Payments and usage show up here."), icon="receipt")
     columns = (
         moment("booked", _("Booked"), "booked_at", cells.exact),
-        Column("kind", _("Kind"), lambda one: kind_of(one.kind), sort="kind", text=lambda one: one.kind),
+        Column(
+            "kind",
+            _("Kind"),
+            lambda one: kind_of(one.kind),
+            sort="kind",
+            priority=2,
+            text=lambda one: one.kind,
+        ),
         Column("description", _("What"), main=True),
         Column("reference", _("Reference"), lambda one: cells.mono(one.reference), priority=3),
         Column(
