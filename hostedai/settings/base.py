@@ -155,7 +155,7 @@ S3_BROWSER_UPLOADS = env.bool("S3_BROWSER_UPLOADS", default=False)
 # Where models are imported from: the provider's choice, never a customer's.
 HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
 HUB_TOKEN = env.str("HUB_TOKEN", default="")
-# Where external providers of answers may stand beside the public internet (`10.0.0.0/8`); there TLS is optional.
+# Networks beside the internet in which external providers may stand (`10.0.0.0/8`); there TLS is optional.
 PROVIDER_NETWORKS = env.list("PROVIDER_NETWORKS", default=[])
 
 # Without its keys Stripe is not offered; the address is another one only in tests.

@@ -30,8 +30,11 @@ MOST = 16  # of one endpoint
 
 @transaction.atomic
 def add_provider(*, actor: Actor, endpoint_id: str, spec: ProviderSpec) -> Replica:
-    """Have a provider answer for an endpoint as well, or when our own engines cannot. Its answers cost callers
-    what any cost; what it charges is recorded from its bills. The key is sealed and never shown."""
+    """Have a provider answer for an endpoint as well, or when our own engines cannot.
+
+    Its answers cost callers what any cost; what it charges is recorded from its bills. The key is sealed and
+    never shown.
+    """
     endpoint = lock(actor=actor, endpoint_id=endpoint_id, permission=Permission.ENDPOINT_UPDATE)
     if endpoint.team_id is not None:
         raise BadEndpoint(_("A team's requests go to its own engines only."), field="endpoint")
