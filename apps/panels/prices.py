@@ -29,6 +29,11 @@ def unit_of(product: str) -> str:
     return _UNITS.get(product.partition(":")[0], HOUR)
 
 
+def unit_word(product: str) -> Any:
+    """The same in words."""
+    return _WORDS.get(unit_of(product), unit_of(product))
+
+
 def _for_hours(hours: int | Decimal, shown: Callable[..., Any]) -> Callable[[PriceVersion], Any]:
     def cell(one: PriceVersion) -> Any:
         is_hourly = unit_of(one.product) == HOUR
@@ -52,7 +57,7 @@ PRICE = Column(
 UNIT = Column(
     "unit",
     _("Per"),
-    lambda one: _WORDS.get(unit_of(one.product), unit_of(one.product)),
+    lambda one: unit_word(one.product),
     text=lambda one: unit_of(one.product),
 )
 DAY = Column(

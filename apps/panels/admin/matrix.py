@@ -11,6 +11,7 @@ from apps.billing.models import PriceVersion
 from apps.billing.selectors import prices
 from apps.billing.selectors.matrix import Row, by_market
 from apps.core.permissions import Permission
+from apps.panels import prices as price_columns
 from apps.panels.admin.money import CURRENCIES
 from apps.panels.kit import Column, Empty, Facts, Link, Page, Table, cells
 from apps.panels.money import product_name
@@ -45,10 +46,12 @@ class PriceMatrix(Page):
 
     def main(self) -> list[Any]:
         rows = by_market(prices.price_book(actor=self.actor), currency=self.currency, at=timezone.now())
+        priced = {market for row in rows for market in row.markets}
         columns = (
             Column("product", _("Product"), lambda row: product_name(row.product), main=True),
             Column("book", _("List"), lambda row: cells.tag(row.book), priority=2),
-            *(self._market(market, label) for market, label in MARKETS),
+            *(self._market(market, label) for market, label in MARKETS if market in priced or not market),
+            Column("unit", _("Per"), lambda row: price_columns.unit_word(row.product), priority=2),
         )
         empty = Empty(_("No price here"), _("What has no price cannot be launched."), icon="tag")
         return [Table(_("In force"), columns, rows, empty, sub=self.currency)]

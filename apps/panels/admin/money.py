@@ -1,5 +1,6 @@
 """Usage, the ledger and what of money waits for somebody, in the Admin panel."""
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from apps.billing import services
 from apps.billing.models import AccountKind, Transaction, TransactionKind
 from apps.billing.selectors import ledger, quarantine, rated, usage, wallets
 from apps.billing.selectors.ledger import AccountTotal
-from apps.core.money import plain
+from apps.core.money import ZERO, plain
 from apps.core.permissions import Permission
 from apps.invoicing.selectors import invoices
 from apps.panels.kit import (
@@ -136,6 +137,9 @@ class LedgerEntry(Detail):
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Ledger")), self.url("ledger"))]
 
+    def heading(self) -> Any:
+        return self.object.description or self.object.get_kind_display()
+
     def status(self) -> Any:
         return kind_of(self.object.kind)
 
@@ -157,20 +161,19 @@ class LedgerEntry(Detail):
         rows = list(rated.of_transaction(self.actor, self.object)[:MOST_ROWS])
         currency = self.object.currency
         columns = (
-            Column("at", _("From"), lambda one: cells.exact(one.started_at), main=True),
-            Column("product", _("Product"), lambda one: product_name(one.product)),
-            Column("resource", _("Resource"), lambda one: cells.mono(one.resource_id), priority=2),
-            Column("quantity", _("Quantity"), lambda one: plain(one.quantity), num=True, priority=3),
+            Column("product", _("Product"), lambda one: product_name(one.product), main=True),
             Column(
-                "price", _("Price"), lambda one: cells.price(one.unit_price, currency), num=True, priority=2
+                "at",
+                _("From, and the fact behind it"),
+                lambda one: cells.two_lines(
+                    cells.exact(one.started_at), one.event_id or one.interval_id or one.resource_id
+                ),
+                priority=2,
+            ),
+            Column(
+                "price", _("Price"), lambda one: cells.price(one.unit_price, currency), num=True, priority=3
             ),
             Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 12), num=True),
-            Column(
-                "fact",
-                _("Fact"),
-                lambda one: cells.mono(one.event_id or one.interval_id or cells.NONE),
-                priority=3,
-            ),
         )
         return [Table(_("Usage it charged"), columns, rows)] if rows else []
 
@@ -274,15 +277,21 @@ class Finance(Page):
             Column("kind", _("Account"), self._account, main=True),
             Column("accounts", _("Number"), num=True, priority=2),
             Column("currency", _("Currency")),
-            Column("balance", _("Balance"), lambda row: cells.money(row.balance, row.currency, 6), num=True),
+            Column("balance", _("Balance"), lambda row: cells.price(row.balance, row.currency), num=True),
         )
         empty = Empty(_("No account yet"), _("They are made when something is booked."), icon="scale")
-        totals = Table(_("Accounts"), columns, ledger.account_totals(self.actor), empty)
+        rows = ledger.account_totals(self.actor)
+        sums: dict[str, Decimal] = {}
+        for row in rows:
+            sums[row.currency] = sums.get(row.currency, ZERO) + row.balance
+        sub = " · ".join(
+            _now("all together %(sum)s") % {"sum": cells.price(sum_, code)} for code, sum_ in sums.items()
+        )
         return [
             self._waiting(),
-            self._meters("parked", _("Parked")),
-            self._meters("short", _("Cannot pay")),
-            totals,
+            *self._meters("parked", _("Parked")),
+            *self._meters("short", _("Cannot pay")),
+            Table(_("Accounts"), columns, rows, empty, sub=sub),
         ]
 
     def _waiting(self) -> Table:
@@ -313,7 +322,10 @@ class Finance(Page):
         way_out = cells.link(_("Set a price"), f"{self.url('price-new')}?{asked}")
         return cells.two_lines(way_out, meter.parked_because)
 
-    def _meters(self, state: str, title: Any) -> Table:
+    def _meters(self, state: str, title: Any) -> list[Table]:
+        """What is parked or cannot pay, when there is any."""
+        if not self.counted[state]:
+            return []
         columns = (
             Column("name", _("Resource"), lambda one: cells.two_lines(one.resource_name, one.pk), main=True),
             Column(
@@ -332,7 +344,4 @@ class Finance(Page):
             ),
         )
         found = wallets.meters(self.actor).in_state(state).order_by("metered_until", "pk")[:50]
-        empty = Empty(_("None"), icon="circle-check")
-        return Table(
-            title, columns, list(found), empty, buttons=lambda one: actions.buttons(self, (RESUME,), one)
-        )
+        return [Table(title, columns, list(found), buttons=lambda one: actions.buttons(self, (RESUME,), one))]

@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.db.models import QuerySet
@@ -66,13 +67,15 @@ def state_of(version: PriceVersion) -> Any:
     return cells.status("active", _("In force"))
 
 
+LIST = Column("book", _("List"), lambda one: cells.tag(one.book), sort="book", priority=2,
+              text=lambda one: one.book)  # fmt: skip
 COLUMNS = (
     Column("state", _("State"), state_of, text=lambda one: str(state_of(one))),
     price_columns.PRICE,
     price_columns.UNIT,
     price_columns.MONTH,
-    moment("from", _("From"), "valid_from", cells.exact, priority=2),
-    moment("until", _("Until"), "valid_until", cells.exact, priority=2),
+    moment("from", _("From"), "valid_from", cells.day, priority=2),
+    moment("until", _("Until"), "valid_until", cells.day, priority=2),
     Column("by", _("Set by"), lambda one: one.created_by, priority=3, text=lambda one: one.created_by),
 )
 
@@ -110,6 +113,7 @@ class PriceList(Resource):
             to="price",
             text=lambda one: one.product,
         ),
+        LIST,
         *COLUMNS,
     )
 
@@ -135,14 +139,19 @@ class PriceDetail(Detail):
         return state_of(self.object)
 
     def meta(self) -> list[Any]:
-        return [cells.mono(self.object.product), self.object.currency]
+        return [cells.mono(self.object.product), cells.tag(self.object.book), self.object.currency]
+
+    def heading(self) -> Any:
+        one = self.object
+        return f"{product_name(one.product)}, {cells.price(one.unit_price, one.currency)}"
 
     def main_overview(self) -> list[Any]:
         one = self.object
-        history = self.rows().filter(product=one.product, currency=one.currency)
+        history = self.rows().filter(product=one.product, currency=one.currency, book=one.book)
         change = None
         if self.can(Permission.PRICE_MANAGE):
-            change = (_("Change"), f"{self.url('price-new')}?product={one.product}&currency={one.currency}")
+            asked = {"product": one.product, "currency": one.currency, "book": one.book}
+            change = (_("Change"), f"{self.url('price-new')}?{urlencode(asked)}")
         return [Table(_("Versions"), COLUMNS, list(history), link=change)]
 
     def aside_overview(self) -> list[Any]:
@@ -154,6 +163,8 @@ class PriceDetail(Detail):
                 [
                     (_("Id"), cells.mono(one.pk)),
                     (_("Exactly"), cells.mono(plain(one.unit_price))),
+                    (_("From"), cells.exact(one.valid_from)),
+                    (_("Until"), cells.exact(one.valid_until) if one.valid_until else None),
                     (_("Running resources"), cells.number(concerned)),
                     (_("Note"), one.note or None),
                     (_("Set by"), one.created_by),
