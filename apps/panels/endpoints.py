@@ -238,7 +238,14 @@ REPLICA_ON = Column(
     "hardware", _("Hardware"), lambda one: one.revision.hardware.name if one.revision else "", priority=3
 )
 REPLICA_WHERE = Column("node", _("Where"), lambda one: cells.mono(where_of(one)), priority=2, text=where_of)
-REPLICA_REGION = Column("region__slug", _("Region"), sort="region__slug", mono=True, priority=2)
+REPLICA_PLACE = Column(
+    "region__slug",
+    _("Where"),
+    lambda one: cells.two_lines(cells.mono(where_of(one)), one.region.slug),
+    sort="region__slug",
+    priority=2,
+    text=lambda one: f"{one.region.slug} {where_of(one)}",
+)
 REPLICA_MESSAGE = Column("message", _("Message"), lambda one: one.message, priority=3, wrap=True)
 REPLICA_SINCE = Column("since", _("Ready for"), since_of, sort="started_at", num=True)
 REPLICA_SEEN = moment("seen", _("Last seen"), "last_seen_at", sort=(), num=True, priority=3)

@@ -42,7 +42,7 @@ class Tasks(View):
 
 
 def _recent(place: Place, actor: Actor) -> QuerySet[Operation]:
-    """What is under way first, then what ended lately; one more than is shown of neither."""
+    """What is under way first, then what ended lately."""
     rows = place.narrow(selectors.list_operations(actor=actor))
     wanted = Q(state__in=sorted(OPEN)) | Q(finished_at__gt=db_now() - RECENT)
     is_over = Case(When(state__in=sorted(OPEN), then=Value(0)), default=Value(1), output_field=IntegerField())

@@ -161,7 +161,7 @@ class LedgerEntry(Detail):
         rows = list(rated.of_transaction(self.actor, self.object)[:MOST_ROWS])
         currency = self.object.currency
         columns = (
-            Column("product", _("Product"), lambda one: product_name(one.product), main=True),
+            Column("product", _("Product"), lambda one: product_name(one.product), main=True, wrap=True),
             Column(
                 "at",
                 _("From, and the fact behind it"),
