@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -33,7 +34,7 @@ from apps.payments.models import (
 from apps.payments.selectors import providers
 from apps.payments.services import comparing, methods, paying, refunds
 from apps.payments.specs import OPEN_FOR, Wish, later, to_minor
-from apps.payments.states import OPEN, PaymentState, Provider, Purpose, RefundState
+from apps.payments.states import OPEN, PaymentState, Provider, RefundState
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,6 @@ def reconcile_payment(*, payment_id: str) -> None:
     if seen is not None:
         paying.apply_seen(actor=SYSTEM, payment_id=payment_id, seen=seen)
         failpoint("payments.payment.applied")
-        _pause_automatic(payment)
 
 
 def reconcile_refund(*, refund_id: str) -> None:
@@ -153,14 +153,7 @@ def reconcile_due() -> int:
 
 def top_up_low() -> int:
     """Begin an automatic top-up for every team that is below its threshold; one at a time per team."""
-    rows: Any = AutoTopUp.objects.filter(is_enabled=True, paused_because="").select_related("team")
-    begun = 0
-    for auto in rows:
-        wallet: Any = Wallet.objects.filter(team_id=auto.team_id).first()
-        if wallet is None or wallet.available >= auto.threshold:
-            continue
-        begun += _top_up(auto)
-    return begun
+    return sum(_top_up(pk) for pk in list(_low().order_by("pk").values_list("pk", flat=True)))
 
 
 def reconcile_books(*, now: datetime | None = None) -> Reconciliation | None:
@@ -252,9 +245,20 @@ def _customer_id(driver: PaymentDriver, customer: Any) -> str:
     return found
 
 
-def _top_up(auto: Any) -> bool:
-    begun: Any = Payment.objects.filter(team_id=auto.team_id, is_automatic=True)
-    if begun.filter(state__in=OPEN).exists():
+def _low() -> "QuerySet[AutoTopUp]":
+    """The settings of teams that are below their threshold."""
+    free = F("balance") - F("held") + F("credit_limit")
+    wallets = Wallet.objects.alias(free=free).filter(team=OuterRef("team"), free__lt=OuterRef("threshold"))
+    return AutoTopUp.objects.filter(Exists(wallets), is_enabled=True, paused_because="")
+
+
+@transaction.atomic
+def _top_up(pk: object) -> bool:
+    """Looks again once the setting is locked: another poller may have been quicker."""
+    AutoTopUp.objects.select_for_update().get(pk=pk)
+    auto: Any = _low().select_related("team").filter(pk=pk).first()
+    begun: Any = Payment.objects.filter(team_id=auto and auto.team_id, is_automatic=True)
+    if auto is None or begun.filter(state__in=OPEN).exists():
         return False
     month = db_now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     paid = begun.filter(state=PaymentState.SUCCEEDED, created_at__gte=month).aggregate(s=Sum("amount"))["s"]
@@ -272,14 +276,6 @@ def _top_up(auto: Any) -> bool:
         return False
     log.info("auto_top_up", team=auto.team_id, amount=plain(auto.amount))
     return True
-
-
-def _pause_automatic(payment: Any) -> None:
-    """A refused card is not tried again until somebody has looked."""
-    payment.refresh_from_db()
-    is_refused = payment.state in (PaymentState.FAILED, PaymentState.CANCELED)
-    if payment.is_automatic and payment.purpose == Purpose.TOP_UP and is_refused:
-        _pause(payment.team_id, payment.problem or _("The card was refused."))
 
 
 def _pause(team_id: str, why: str) -> None:

@@ -24,7 +24,7 @@ from apps.invoicing.models import Invoice
 from apps.invoicing.services.settling import Received
 from apps.operations.services import emit
 from apps.payments.errors import BadAmount, NoMethod, ProviderMissing
-from apps.payments.models import Payment, PaymentMethod
+from apps.payments.models import AutoTopUp, Payment, PaymentMethod
 from apps.payments.selectors import providers
 from apps.payments.specs import LEAST, MOST, Wish, from_minor, later, new_reference
 from apps.payments.states import PAYMENT, PaymentState, Provider, Purpose
@@ -78,6 +78,7 @@ def cancel_payment(*, actor: Actor, payment_id: str, team: Team | None = None) -
     # A page that the provider keeps open is closed there by a reconciler.
     payment.due_at = db_now() if payment.external_id else None
     payment.save(update_fields=["state", "due_at"])
+    _pause_automatic(payment)
     audit.record(actor=actor, action="payment.cancelled", target=payment)
     emit(type="payment.canceled", subject=payment.pk, team_id=payment.team_id)
     return payment
@@ -130,6 +131,7 @@ def postpone(*, actor: Actor, payment_id: str, problem: str, is_final: bool = Fa
         payment.state = PAYMENT.target("fail", payment.state)
         payment.problem_code, payment.due_at = "rejected", None
         emit(type="payment.failed", subject=payment.pk, team_id=payment.team_id)
+        _pause_automatic(payment)
     elif is_final:
         payment.due_at = None
     payment.save()
@@ -231,6 +233,14 @@ def _end(payment: Payment, seen: PaymentSeen) -> None:
         team_id=payment.team_id,
         data={"code": seen.code, "message": seen.message},
     )
+    _pause_automatic(payment)
+
+
+def _pause_automatic(payment: Payment) -> None:
+    """What came to nothing is not tried again until somebody has looked."""
+    if payment.is_automatic:
+        why = payment.problem or _("The card was refused.")
+        AutoTopUp.objects.filter(team_id=payment.team_id).update(paused_because=why[:300])
 
 
 def _lock(payment_id: str) -> Payment:

@@ -14,7 +14,7 @@ from apps.core.errors import DomainError
 from apps.core.ids import new_id
 from apps.payments import reconcilers, services
 from apps.payments.models import AutoTopUp, Dispute, Payment, PaymentMethod, Refund, WebhookEvent
-from apps.payments.services import AutoWish, methods
+from apps.payments.services import AutoWish, methods, paying
 from apps.payments.specs import Wish
 from tests.apps.payments.conftest import begin, look, save_card
 from tests.apps.payments.double import DECLINED, POOR, START, Double
@@ -296,6 +296,20 @@ def test_a_refused_card_pauses_automatic_top_ups(team, stripe: Double):
     assert "insufficient" in AutoTopUp.objects.get().paused_because
     assert reconcilers.top_up_low() == 0
     assert auto(team).paused_because == ""
+
+
+@pytest.mark.parametrize("how", ["rejected", "cancelled"])
+def test_an_automatic_top_up_that_came_to_nothing_is_not_begun_again(team, stripe: Double, how):
+    save_card(team, stripe)
+    auto(team)
+    assert reconcilers.top_up_low() == 1
+    begun = Payment.objects.get(is_automatic=True)
+    if how == "rejected":
+        paying.postpone(actor=SYSTEM, payment_id=begun.pk, problem="No such customer", is_final=True)
+    else:
+        services.cancel_payment(actor=SYSTEM, payment_id=begun.pk)
+    assert reconcilers.top_up_low() == 0
+    assert AutoTopUp.objects.get().paused_because
 
 
 def test_a_removed_card_is_forgotten_at_the_provider_too(team, stripe: Double):
