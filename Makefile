@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUNNER = $(PYTHON) -m runner
 export PYTHONPATH :=
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench bench-commands bench-billing bench-gateway fuzz vllm evidence
+.PHONY: help setup run test e2e check format services services-stop lock assets openapi migrations faults bench bench-commands bench-billing bench-gateway prove-money fuzz vllm evidence
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ bench-billing: ## money under load: events, ledger, holds, proofs (BENCH_EVENTS=
 
 bench-gateway: ## our gateway beside nginx and other gateways (BENCH_ROUNDS=5, BENCH_ONLY=nginx,envoy)
 	@$(RUNNER) bench gateway
+
+prove-money: ## 100,000 lines rated in SQL and Python, random lives of the books (BOOKS_EXAMPLES=200 BOOKS_STEPS=50)
+	@$(RUNNER) services > /dev/null
+	@BOOKS_EXAMPLES=$(or $(BOOKS_EXAMPLES),200) BOOKS_STEPS=$(or $(BOOKS_STEPS),50) .venv/bin/python -m pytest \
+	  tests/apps/billing/test_books.py tests/apps/billing/test_differential.py -q -s --timeout 0 $(ARGS)
 
 fuzz: ## ten minutes of coverage-guided fuzzing of the gateway's parser (FUZZ_SECONDS=600)
 	@$(RUNNER) fuzz

@@ -87,7 +87,8 @@ def _machines(basis: Basis) -> QuerySet[Any]:
     visible = Instance.objects.visible_to(basis.actor).filter(team_id=basis.team_id)
     running = visible.filter(state=State.RUNNING, desired=Desired.RUNNING)
     rows: QuerySet[Any] = running.select_related("type__gpu_model", "cluster", "image").order_by("pk")
-    return rows.annotate(hours=ArraySubquery(hours))
+    found: QuerySet[Any] = rows.annotate(hours=ArraySubquery(hours))
+    return found
 
 
 def _stop(instance: Instance, hours: Sequence[Hour], known: _Known) -> Advice | None:
