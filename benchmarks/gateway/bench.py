@@ -36,7 +36,7 @@ PEERS: tuple[type[Peer], ...] = (
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 ONLY = set(filter(None, os.environ.get("BENCH_ONLY", "").split(",")))
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))  # of the length of each load; for trying things out
-READY_SECONDS = 120
+READY_SECONDS = 300
 # nginx beyond this is not the nginx of a machine at rest.
 USUAL_US, MOST_SPREAD = (10.0, 30.0), 1.6
 
@@ -308,7 +308,7 @@ def _case(case: Case, targets: list[Target], rows: list[dict[str, Any]]) -> dict
 
 
 GOALS = {
-    "c64 ours": "≤ 35 µs CPU per request: worker and steward without settling",
+    "c64 ours": "≤ 35 µs CPU per request, settling included",
     "c64 ours/nginx": "≤ 2.5",
     "c64 ours/each router and TensorZero": "< 1",
     "c64 ours/litellm": "≤ 1/200",
@@ -324,7 +324,7 @@ def _goals(cases: dict[str, Any], is_void: bool) -> dict[str, Any]:
         return {}
     busy, chunks, calm = (cases[name]["gateways"] for name in ("c64", "s100", "r300"))
     met: dict[str, Any] = {
-        "c64 ours": busy["ours"]["us"] - busy["ours"]["settle_us"] <= 35,
+        "c64 ours": busy["ours"]["us"] <= 35,
         "c64 ours/nginx": busy["nginx"]["ours_to_it"] <= 2.5,
         "s100 ours": chunks["ours"]["us"] <= 15,
         "s100 ours/nginx": chunks["nginx"]["ours_to_it"] <= 1.3,

@@ -323,7 +323,7 @@ def _book(used: Sequence[Used], wallets: dict[UUID, Wallet]) -> None:
         mine = [one for one in used if one.team == team]
         _charge(batch, mine, wallets[team], holds, now)
     booking.write(batch)
-    spent = [(_spender(one), one.amount) for one in used if one.amount]
+    spent = [(_spender(one), one.amount) for one in used if one.amount and wallets[one.team].is_budgeted]
     budgets.note(spent=spent, now=now)
 
 

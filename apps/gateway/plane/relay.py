@@ -204,6 +204,3 @@ def without_usage(data: bytes) -> bytes:
     """The events without those that have no choices."""
     events = data.split(b"\n\n")
     return b"\n\n".join(event for event in events if b'"choices":[]' not in event)
-
-
-ENGINE_FAILED = refusal("engine_failed")

@@ -42,7 +42,7 @@ def is_possible(exchange: Resumable) -> bool:
     return wish == b"1" if wish is not None else ask.temperature == 0
 
 
-def after(exchange: Resumable, stream: Stream, _reason: str) -> "Resumed | None":
+def after(exchange: Resumable, stream: Stream) -> "Resumed | None":
     """How to go on after what the caller has been sent; None when that cannot be done."""
     if not stream.keeps:
         return None

@@ -148,7 +148,7 @@ class Serving:
 
     def on_unreachable(self, engine: Engine) -> None:
         if not self.is_over and self.engine is engine:
-            self._engine_failed("unreachable")
+            self._engine_failed()
 
     # What comes back.
 
@@ -159,7 +159,7 @@ class Serving:
             if connection is not None:
                 connection.leave()
             self._connection = None
-            self._engine_failed(f"status {status}")
+            self._engine_failed()
             return
         self._status, self._type = status, kind
         self._said_at = self.plane.loop.time()
@@ -200,7 +200,7 @@ class Serving:
                 return
         if not relay.take(data):
             self._drop_connection()
-            self._engine_failed("an answer without end")
+            self._engine_failed()
 
     def on_end(self) -> None:
         self._connection = None
@@ -226,9 +226,9 @@ class Serving:
             self._said_at = self.plane.loop.time()
             connect(self.plane.loop, self.engine, self)
         else:
-            self._engine_failed("the connection broke")
+            self._engine_failed()
 
-    def _engine_failed(self, reason: str) -> None:
+    def _engine_failed(self) -> None:
         """This engine has failed this request: ask another, as long as that can be done unseen."""
         engine = self.engine
         assert engine is not None
@@ -244,7 +244,7 @@ class Serving:
             else:
                 self._give_up(refusal("engine_failed"))
             return
-        resumed = resume.after(self, relay, reason)
+        resumed = resume.after(self, relay)
         if resumed is None or len(self._tried) >= MOST_TRIES:
             self._give_up(refusal("engine_failed"))
             return

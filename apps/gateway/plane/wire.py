@@ -5,7 +5,6 @@ from http import HTTPStatus
 from apps.gateway.http import Malformed
 from apps.gateway.plane.refusals import Refusal
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
