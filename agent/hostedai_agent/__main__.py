@@ -22,7 +22,7 @@ _HELP = "run: enrol when needed, then report for ever; install: enrol and become
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = config.with_arguments(config.read(given.config), given)
@@ -69,11 +69,9 @@ def _token(settings: Config) -> str:
     raise BadConfig(f"not enrolled: give a token by --token-file or {TOKEN_VARIABLE}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hostedai-agent", description="Reports this host to hostedai.")
-    parser.add_argument(
-        "command", choices=("run", "enrol"), help="run: enrol when needed, then report for ever"
-    )
+    parser.add_argument("command", choices=("run", "enrol", "install"), help=_HELP)
     parser.add_argument("--config", type=Path, help="TOML file")
     parser.add_argument("--url", help="address of the portal")
     parser.add_argument("--state", type=Path, help="folder for the credential and the journal")

@@ -1,6 +1,7 @@
 """The parts of the node agent, without a portal."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from apps.nodes.selectors import enrolment_command
 from hostedai_agent import config, engines, gpus, spot
+from hostedai_agent.__main__ import parser
 from hostedai_agent.agent import Agent
 from hostedai_agent.clock import Clock
 from hostedai_agent.config import Config
@@ -408,6 +411,14 @@ def test_plain_http_is_for_this_host_only(tmp_path: Path) -> None:
     with pytest.raises(NotTaken):
         Portal("http://portal.example.com")
     assert Portal("http://portal.example.com", allow_http=True).url
+
+
+def test_the_command_that_the_portal_shows_is_one_that_the_agent_knows() -> None:
+    shown = enrolment_command(url="https://cloud.example.com", secret="hai_enrol_x")
+    program, *words = shlex.split(shown.rpartition("|")[2])
+    given = parser().parse_args(words)
+    assert (program, given.command, given.url) == ("hostedai-agent", "install", "https://cloud.example.com")
+    assert given.token_file == Path("-")
 
 
 def test_a_service_is_installed_with_what_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
