@@ -62,3 +62,12 @@ class BudgetAction(TextChoices):
     NOTIFY = "notify", _("Tell only")
     BLOCK = "block", _("Refuse new")
     STOP = "stop", _("Stop what runs")
+
+
+class NoticeKind(TextChoices):
+    """What a team is told when its balance runs out, in order."""
+
+    SHORT = "short", _("The balance has run out")
+    SUSPENDED = "suspended", _("Suspended")
+    DATA_DUE = "data_due", _("Data need not be kept")
+    RESUMED = "resumed", _("Active again")

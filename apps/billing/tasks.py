@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.billing import reconcilers
-from apps.billing.services import budgeting, charges, dunning, fees, grants
+from apps.billing.services import charges, dunning, fees, grants, mailing
 from apps.operations.schedule import periodic
 
 
@@ -36,7 +36,8 @@ def charge_fees() -> None:
 
 @periodic("billing.alerts", every=timedelta(seconds=10))
 def mail_alerts() -> None:
-    budgeting.mail_alerts()
+    mailing.mail_alerts()
+    mailing.mail_notices()
 
 
 @periodic("billing.dun", every=timedelta(minutes=1))

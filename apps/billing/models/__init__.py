@@ -5,6 +5,7 @@ from apps.billing.models.costs import ProviderCost
 from apps.billing.models.events import UnratedEvent, UsageEvent
 from apps.billing.models.grants import CreditGrant, GrantUse, Voucher
 from apps.billing.models.ledger import Account, AccountKind, Posting, Transaction, TransactionKind
+from apps.billing.models.notices import Notice
 from apps.billing.models.prices import PriceVersion
 from apps.billing.models.quarantine import Quarantined
 from apps.billing.models.terms import Commitment, Fee, PriceList, PriceListChoice
@@ -24,6 +25,7 @@ __all__ = [
     "Hold",
     "Meter",
     "MeterChange",
+    "Notice",
     "Posting",
     "PriceList",
     "PriceListChoice",

@@ -1,33 +1,30 @@
-"""Setting, changing and removing budgets, and mailing what was told of them."""
+"""Setting, changing and removing budgets."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.billing.models import Budget, BudgetAlert, Wallet
+from apps.billing.models import Budget, Wallet
 from apps.billing.selectors.budgets import PREFIXES, period_start, spent_since
 from apps.billing.services import budgets
 from apps.billing.states import BudgetLevel
-from apps.core.actor import SYSTEM, Actor
+from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.ids import decode
 from apps.core.money import plain
-from apps.core.permissions import Permission, Role
+from apps.core.permissions import Permission
 from apps.operations.services import emit
 from apps.teams.models import ApiKey, Membership, Team, Workspace
 
 MOST = 100
 MOST_AMOUNT = Decimal(10) ** 9
-MAILS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,42 +89,6 @@ def remove_budget(*, actor: Actor, budget_id: str) -> Budget:
     budget.save(update_fields=["removed_at"])
     _note(actor, budget, "budget.removed")
     return budget
-
-
-def mail_alerts(*, actor: Actor = SYSTEM) -> int:
-    """Write to the team's admins and its billing people about thresholds reached; how many alerts that were.
-
-    Each alert is one message with an id of its own: should the process die between sending and noting it,
-    the repeat carries the same id and mail systems show it once.
-    """
-    actor.require(Permission.BILLING_MANAGE)
-    with transaction.atomic():
-        waiting = BudgetAlert.objects.select_for_update(of=("self",), skip_locked=True).filter(mailed_at=None)
-        alerts = list(waiting.select_related("budget", "team").order_by("pk")[:MAILS])
-        for alert in alerts:
-            _mail(alert, db_now())
-    return len(alerts)
-
-
-def _mail(alert: BudgetAlert, now: datetime) -> None:
-    people = Membership.objects.filter(team_id=alert.team_id, role__in=(Role.TEAM_ADMIN, Role.TEAM_BILLING))
-    to = sorted(people.filter(user__is_active=True).values_list("user__email", flat=True))
-    budget = alert.budget
-    words = {
-        "name": budget.name,
-        "threshold": alert.threshold,
-        "spent": plain(alert.spent),
-        "amount": plain(budget.amount),
-        "team": alert.team.name,
-    }
-    subject = _("[hostedai] %(threshold)s %% of the budget “%(name)s” is spent") % words
-    body = _("%(team)s has spent %(spent)s of the %(amount)s of its budget “%(name)s”.") % words
-    if to:
-        message = EmailMessage(subject, body, to=to)
-        message.extra_headers["Message-ID"] = f"<budget-alert-{alert.pk}-{alert.threshold}@hostedai>"
-        message.send()
-    alert.mailed_at = now
-    alert.save(update_fields=["mailed_at"])
 
 
 def _locked(actor: Actor, budget_id: str) -> Budget:

@@ -14,7 +14,7 @@ from apps.billing.models import Budget, BudgetAlert, Hold, Wallet
 from apps.billing.reconcilers import cut_due
 from apps.billing.selectors import proofs
 from apps.billing.selectors.budgets import get_budget, list_budgets, period_start, spent_now
-from apps.billing.services import budgeting, charging, tokens, wallets
+from apps.billing.services import budgeting, charging, mailing, tokens, wallets
 from apps.billing.services.budgeting import BudgetWish
 from apps.billing.services.tokens import TokenUsage
 from apps.billing.signals import headroom_lost
@@ -155,8 +155,8 @@ def test_each_threshold_is_told_of_once(team: Team) -> None:
         expected = [50, 80, 90, 100] if thresholds is None else thresholds
         assert sorted(one.data["threshold"] for one in told.all()) == expected
     assert BudgetAlert.objects.count() == 4
-    assert budgeting.mail_alerts() == 4
-    assert budgeting.mail_alerts() == 0
+    assert mailing.mail_alerts() == 4
+    assert mailing.mail_alerts() == 0
     assert len(mail.outbox) == 4
     assert len({one.extra_headers["Message-ID"] for one in mail.outbox}) == 4
     assert "Small" in mail.outbox[0].subject

@@ -2,16 +2,21 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from smtplib import SMTPServerDisconnected
 
 import pytest
+from django.core import mail
 
-from apps.billing.models import Meter
+from apps.billing.models import Meter, Notice
 from apps.billing.reconcilers import cut_due
-from apps.billing.services import dunning, wallets
+from apps.billing.services import budgeting, dunning, mailing, wallets
+from apps.billing.services.budgeting import BudgetWish
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
+from apps.core.permissions import Role
 from apps.operations.models import Event
 from tests.factories.billing import START, begin, make_price, make_team, resource
+from tests.factories.teams import member_of
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +48,59 @@ def test_the_ladder_goes_up_in_time_and_down_with_the_money(team):
     cut_due(now=week + timedelta(minutes=1))
     assert dunning.review(now=week + timedelta(minutes=2)) == 1
     assert (state_of(team), team.suspended_because) == ("active", "")
+
+
+def test_each_step_is_mailed_once_to_whoever_pays(team):
+    boss = member_of(team, Role.TEAM_ADMIN)
+    at = START + timedelta(minutes=2)
+    for _again in range(2):
+        dunning.review(now=at)
+    for days in (8, 38, 38):
+        dunning.review(now=START + timedelta(days=days))
+    wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(10_000), reason="paid")
+    for _again in range(2):
+        dunning.review(now=START + timedelta(days=39))
+    assert (mailing.mail_notices(), mailing.mail_notices()) == (4, 0)
+    assert [one.to for one in mail.outbox] == [[boss.email]] * 4
+    assert [one.subject for one in mail.outbox] == [
+        f"[hostedai] The balance of {team.name} has run out",
+        f"[hostedai] {team.name} is suspended",
+        f"[hostedai] The data of {team.name} need not be kept any longer",
+        f"[hostedai] {team.name} is active again",
+    ]
+    assert "2026-04-07" in mail.outbox[1].body
+    assert len({one.extra_headers["Message-ID"] for one in mail.outbox}) == 4
+
+
+def test_a_message_that_cannot_be_sent_holds_up_no_other_and_is_sent_later(team, monkeypatch):
+    member_of(team, Role.TEAM_BILLING)
+    first, second = (Notice.objects.create(team=team, kind=kind) for kind in ("short", "resumed"))
+
+    def refuse(self: mail.EmailMessage, **_how: object) -> int:
+        if "run out" in self.subject:
+            raise SMTPServerDisconnected("not now")
+        return send(self)
+
+    send = mail.EmailMessage.send
+    monkeypatch.setattr(mail.EmailMessage, "send", refuse)
+    assert mailing.mail_notices() == 1
+    assert list(Notice.objects.filter(mailed_at=None)) == [first]
+    monkeypatch.undo()
+    assert mailing.mail_notices() == 1
+    assert [one.extra_headers["Message-ID"] for one in mail.outbox] == [
+        f"<notice-{one.pk}@hostedai>" for one in (second, first)
+    ]
+
+
+def test_what_only_a_budget_stops_is_no_debt():
+    make_price("disk", "0.1")
+    rich = make_team("1000")
+    wish = BudgetWish("Small", "team", "month", Decimal("0.001"), "stop")
+    budgeting.set_budget(actor=SYSTEM, team=rich, wish=wish)
+    begin(rich, resource(), Rate("disk", Decimal(20)))
+    assert Meter.objects.get().short_since == START
+    assert dunning.review(now=START + timedelta(days=9)) == 0
+    assert (state_of(rich), Notice.objects.count()) == ("active", 0)
 
 
 def test_nothing_is_deleted_and_staff_are_told_once(team):
