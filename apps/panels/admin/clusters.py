@@ -83,6 +83,7 @@ class JsonField(forms.JSONField):
     """A JSON object, shown readably."""
 
     default_error_messages = {"object": _("Write a JSON object: { … }.")}
+    empty_values = (None, "")  # an empty object is for the driver to judge
 
     def __init__(self, **options: Any) -> None:
         attrs = {"rows": 10, "spellcheck": "false", "autocomplete": "off"}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
@@ -127,7 +128,14 @@ def remember(response: HttpResponse, place: Place) -> None:
     """Keep in the browser where in its panel the person was last."""
     if place.address:
         kept = "/".join(place.address.values())
-        response.set_cookie(f"last_{place.panel}", kept, max_age=365 * 86_400, samesite="Lax", httponly=True)
+        response.set_cookie(
+            f"last_{place.panel}",
+            kept,
+            max_age=365 * 86_400,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+        )
 
 
 def last_or_first(found: Sequence[One], kept: str) -> One:

@@ -182,6 +182,8 @@ def test_a_region_and_a_cluster_are_added(admin: Client) -> None:
     refused = admin.post("/admin/clusters/new", wrong)
     assert refused.status_code == 422
     assert "The configuration is not valid" in refused.content.decode()
+    empty = admin.post("/admin/clusters/new", {**wrong, "config": "{}"})
+    assert "path: Field required" in empty.content.decode()  # the driver says what is missing
     right = {**wrong, "config": '{"path": "/nowhere/x"}', "credentials": '{"world": "hidden-world"}'}
     assert admin.post("/admin/clusters/new", right).status_code == 302
     cluster = Cluster.objects.get()
