@@ -137,6 +137,28 @@ def test_a_part_passes_through_the_portal_to_the_store(store: Any, team: Team, b
     assert work_off(version).state == "servable"
 
 
+def test_staff_uploads_the_providers_models_from_the_browser(store: Any, staff: Client) -> None:
+    model, body = make_model(None), gguf()
+    page = text_of(staff.get(f"/admin/models/{model.pk}"))
+    assert "Upload" in page
+    assert f'api="/api/admin/v1/models/{model.pk}" team=""' in (
+        staff.get(f"/admin/models/{model.pk}/upload").content.decode()
+    )
+    begun = staff.post(
+        f"/api/admin/v1/models/{model.pk}/versions",
+        {"files": [{"path": "small.gguf", "size": len(body)}]},
+        content_type="application/json",
+    ).json()
+    (file,) = staff.get(f"/api/admin/v1/models/{model.pk}/versions/{begun['id']}/files").json()["items"]
+    here = f"/admin/models/{model.pk}/versions/{begun['id']}/files/{file['id']}/parts/1"
+    assert staff.post(here, body, content_type="application/octet-stream").status_code == 200
+    done = f"/api/admin/v1/models/{model.pk}/versions/{begun['id']}"
+    for step in (f"{done}/files/{file['id']}/complete", f"{done}/complete"):
+        answer = staff.post(step, {}, content_type="application/json")
+        assert answer.status_code < 300, answer.content
+    assert work_off(ModelVersion.objects.get()).state == "servable"
+
+
 def test_a_page_may_speak_to_the_store_only_where_browsers_upload_straight(
     settings: Any, team: Team, browser: Client
 ) -> None:

@@ -115,5 +115,4 @@ class ReplicaList(endpoints.ReplicaList):
         endpoints.REPLICA_PLACE,
         endpoints.REPLICA_MESSAGE,
         endpoints.REPLICA_SINCE,
-        endpoints.REPLICA_SEEN,
     )

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.panels.kit import Empty, Link, SavedView
-from apps.panels.registry import pages, shared
+from apps.panels.registry import pages, shared, uploads
 
 ADD = Link(_("Add a model"), "model-new", Permission.MODEL_CREATE)
 
@@ -37,7 +37,8 @@ class ModelPage(pages.ModelPage):
     panel = "admin"
     links = (
         Link(_("Import"), "model-import", Permission.MODEL_CREATE, icon="download"),
-        Link(_("Publish"), "model-share", Permission.MODEL_MANAGE, icon="share-2", primary=False),
+        Link(_("Upload"), "model-upload", Permission.MODEL_CREATE, icon="upload", primary=False),
+        Link(_("Who may use it"), "model-share", Permission.MODEL_MANAGE, icon="share-2", primary=False),
     )
 
 
@@ -54,4 +55,13 @@ class ModelImport(pages.ModelImport):
 
 
 class ModelShare(pages.ModelShare):
+    panel = "admin"
+
+
+class ModelUpload(uploads.ModelUpload):
+    panel = "admin"
+    api = "/api/admin/v1/models"
+
+
+class ModelPart(uploads.ModelPart):
     panel = "admin"

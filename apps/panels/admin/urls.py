@@ -166,4 +166,10 @@ urlpatterns: list[URLPattern] = [
     path("models/<str:pk>", registry.ModelPage.as_view(), name="model"),
     path("models/<str:pk>/import", registry.ModelImport.as_view(), name="model-import"),
     path("models/<str:pk>/share", registry.ModelShare.as_view(), name="model-share"),
+    path("models/<str:pk>/upload", registry.ModelUpload.as_view(), name="model-upload"),
+    path(
+        "models/<str:pk>/versions/<str:version>/files/<str:file>/parts/<int:number>",
+        registry.ModelPart.as_view(),
+        name="model-part",
+    ),
 ]

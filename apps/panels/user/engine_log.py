@@ -61,5 +61,6 @@ def _shown(view: endpoints.EndpointDetail, those: Sequence[Replica], chosen: Rep
 
 
 def _name_of(one: Replica) -> str:
+    assert one.revision is not None  # only an external provider has none, and that has no engine
     said = {"id": one.pk[-8:], "state": one.get_state_display(), "number": one.revision.number}
     return _("%(id)s · %(state)s · revision %(number)s") % said

@@ -23,7 +23,9 @@ define("ui-upload", class extends HTMLElement {
 
   async ask(method, path, body) {
     const headers = { "X-CSRFToken": this.getAttribute("csrf"), Accept: "application/json", "Content-Type": "application/json" };
-    const answer = await fetch(`${this.getAttribute("api")}${path}${path.includes("?") ? "&" : "?"}team=${this.getAttribute("team")}`, { method, headers, body: body && JSON.stringify(body) });
+    const address = new URL(this.getAttribute("api") + path, location);
+    if (this.getAttribute("team")) address.searchParams.set("team", this.getAttribute("team"));
+    const answer = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
     const said = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(said.errors?.[0]?.detail ?? said.detail ?? this.dataset.failed);
     return said;
