@@ -17,6 +17,8 @@ from runner.ports import free_port
 HERE = Path(__file__).resolve().parent
 TICKS = os.sysconf("SC_CLK_TCK")
 GATEWAY_CORE, LOAD_CORE = "0", "1"
+# Nothing of our own installation: LiteLLM, for one, would take DATABASE_URL for its own and never start.
+_PLAIN = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
 
 
 def build(name: str) -> Path:
@@ -40,7 +42,7 @@ class Processes:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 ["taskset", "-c", core, *command], cwd=self.folder,
-                env={**os.environ, "NO_PROXY": "*", **(env or {})}, stdin=subprocess.DEVNULL,
+                env={**_PLAIN, "NO_PROXY": "*", **(env or {})}, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.started.append(process)
