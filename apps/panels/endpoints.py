@@ -203,15 +203,19 @@ def since_of(one: Replica) -> Any:
     return cells.muted("–") if one.started_at is None or one.is_ended else cells.ago(one.started_at)
 
 
-def what_of(one: Replica) -> Any:
-    if one.revision is None:
-        role = _now("fallback") if one.is_fallback else _now("beside our own")
-        return cells.two_lines(one.provider_model, role)
-    return cells.two_lines(one.revision.model_name, _now("revision %(n)s") % {"n": one.revision.number})
-
-
 def model_of(one: Replica) -> str:
     return one.revision.model_name if one.revision else one.provider_model
+
+
+def role_of(one: Replica) -> str:
+    """Which revision it is of; of an external provider, when it is asked."""
+    if one.revision is not None:
+        return _now("revision %(n)s") % {"n": one.revision.number}
+    return _now("fallback") if one.is_fallback else _now("beside our own")
+
+
+def what_of(one: Replica) -> Any:
+    return cells.two_lines(model_of(one), role_of(one))
 
 
 def where_of(one: Replica) -> str:

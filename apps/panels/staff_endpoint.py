@@ -7,19 +7,29 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
+from apps.inference.models import Replica
 from apps.inference.selectors.traffic import traffic
 from apps.operations.models import Event
 from apps.panels import endpoints, operations, words
 from apps.panels import traffic as charts
-from apps.panels.kit import Empty, Events, Facts, Happened, Kpis, Note, Tab, Table, actions, cells
+from apps.panels.kit import Column, Empty, Events, Facts, Happened, Kpis, Note, Tab, Table, actions, cells
 
 EVENTS_SHOWN = 60
+
+
+def _which(one: Replica) -> Any:
+    """It, and where it is: the page is narrow."""
+    return cells.two_lines(cells.mono(one.pk[-8:]), endpoints.where_of(one))
+
+
+def _what(one: Replica) -> Any:
+    return cells.two_lines(endpoints.model_of(one), one.message or endpoints.role_of(one))
+
+
 COLUMNS = (
-    endpoints.REPLICA_ID,
+    Column("id", _("Replica"), _which, main=True),
     endpoints.REPLICA_STATE,
-    endpoints.REPLICA_WHAT,
-    endpoints.REPLICA_WHERE,
-    endpoints.REPLICA_MESSAGE,
+    Column("serves", _("Serves"), _what, priority=2, wrap=True),
     endpoints.REPLICA_SINCE,
 )
 
