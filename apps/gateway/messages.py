@@ -126,7 +126,10 @@ class Want(Message):
 
 
 class Granted(Message):
-    """A lease for whoever asked; `amount` may be less than was wanted, and 0 with a refusal's code."""
+    """A lease for whoever asked; `amount` may be less than was wanted, and 0 with a refusal's code.
+
+    `words` say what is used up: the balance, or which budget.
+    """
 
     team_id: str
     workspace_id: str
@@ -135,6 +138,7 @@ class Granted(Message):
     amount: int
     seconds: float
     refusal: str
+    words: str = ""
 
 
 class Renewed(Message):

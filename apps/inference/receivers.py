@@ -22,9 +22,9 @@ FRESH = timedelta(seconds=30)  # what a journal tells of earlier proves nothing 
 
 
 @receiver(headroom_lost)
-def rest_unpaid(*, resource_id: str, **_kwargs: Any) -> None:
+def rest_unpaid(*, resource_id: str, budget: str = "", **_kwargs: Any) -> None:
     if resource_id.startswith("rep_"):
-        replicas.rest_unpaid(replica_id=resource_id)
+        replicas.rest_unpaid(replica_id=resource_id, budget=budget)
 
 
 @receiver(cancel_requested)

@@ -252,6 +252,15 @@ def _limit_workspace(stage: Stage, amount: Decimal) -> None:
     budgeting.set_budget(actor=SYSTEM, team=stage.team, wish=wanted)
 
 
+def test_a_refusal_names_the_budget_that_is_used_up(running: Gateway, engine: Engine):
+    stage = make_stage(running, engine.url, balance="1").ready()
+    assert stage.post().status_code == 200
+    stage.settled()
+    _limit_workspace(stage, Decimal("0.00000001"))
+    until(lambda: stage.post().status_code == 402, "the budget to count")
+    assert stage.post().json()["error"]["message"] == "The budget “Lab” is used up."
+
+
 def test_a_hold_shrinks_when_the_engine_has_told_how_long_the_prompt_is(running: Gateway, engine: Engine):
     """Another request is paid from what the first one turns out not to need, while that still runs."""
     stage = make_stage(running, engine.url, balance="0.05", prices={"input": "10", "output": "2"}).ready()

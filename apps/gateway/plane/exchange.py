@@ -137,7 +137,9 @@ class Exchange(Serving):
     def _paid(self, held: Held | None, code: str) -> None:
         if held is None:
             if not self.is_over:
-                self.refuse(refusal(code))
+                assert self.key is not None
+                words = self.plane.teller_of(self.key).words if code == "payment_required" else ""
+                self.refuse(refusal(code, words))
             return
         self._held = held
         if self.is_over:

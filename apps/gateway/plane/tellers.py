@@ -78,7 +78,17 @@ Answered = Callable[[Held | None, str], None]
 class Teller:
     """The money of one purse in this worker."""
 
-    __slots__ = ("_asking", "_is_short", "_needed", "_send", "_waiting", "_wanted", "leases", "purse")
+    __slots__ = (
+        "_asking",
+        "_is_short",
+        "_needed",
+        "_send",
+        "_waiting",
+        "_wanted",
+        "leases",
+        "purse",
+        "words",
+    )
 
     def __init__(self, purse: Purse, send: Callable[[AnyMessage], bool]):
         self.purse = purse
@@ -88,6 +98,7 @@ class Teller:
         self._asking = False
         self._is_short = False  # the last lease was smaller than was asked for
         self._needed = self._wanted = 0
+        self.words = ""  # what is used up, as the steward said last
 
     @property
     def is_idle(self) -> bool:
@@ -141,6 +152,7 @@ class Teller:
     def granted(self, message: messages.Granted) -> None:
         """The steward has answered; less than was needed is all there is."""
         self._asking = False
+        self.words = message.words
         self._is_short = message.amount < self._wanted
         now = time.monotonic()
         if message.amount > 0:

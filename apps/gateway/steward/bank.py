@@ -50,7 +50,7 @@ def grant(account: Account, want: messages.Want) -> messages.Granted:
         )
     except PaymentRequired as refused:
         log.info("lease_refused", team_id=want.team_id, reason=refused.reason)
-        return refused_for(want, "payment_required")
+        return refused_for(want, "payment_required", refused.message)
     account.leases[made.id] = want.team_id
     seconds = (made.expires_at - now).total_seconds()
     return messages.Granted(
@@ -58,8 +58,8 @@ def grant(account: Account, want: messages.Want) -> messages.Granted:
     )
 
 
-def refused_for(want: messages.Want, code: str) -> messages.Granted:
-    return messages.Granted(want.team_id, want.workspace_id, want.key_id, "", 0, 0.0, code)
+def refused_for(want: messages.Want, code: str, words: str = "") -> messages.Granted:
+    return messages.Granted(want.team_id, want.workspace_id, want.key_id, "", 0, 0.0, code, words)
 
 
 def keep(account: Account, hold: messages.Hold) -> messages.Renewed | None:

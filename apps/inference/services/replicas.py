@@ -104,14 +104,17 @@ def replace_replica(*, actor: Actor, replica_id: str) -> Replica:
 
 
 @transaction.atomic
-def rest_unpaid(*, replica_id: str) -> None:
-    """Its team cannot pay for it any longer: it drains, and comes back by itself when there is money."""
+def rest_unpaid(*, replica_id: str, budget: str = "") -> None:
+    """Its team cannot pay for it any longer, or a budget stops it: it drains, and comes back by itself when
+    there is money."""
     found = Replica.objects.live().filter(pk=replica_id).first()
     if found is None:
         return
     endpoint = lock_endpoint(found.endpoint_id)
     let_go(ids=[replica_id])
     message = _("It rests because the balance ran out.")
+    if budget:
+        message = _("It rests because the budget “%(name)s” is used up.") % {"name": budget}
     Endpoint.objects.filter(pk=endpoint.pk).update(
         message=message, retry_at=in_time(UNPAID_PAUSE), due_at=Now()
     )

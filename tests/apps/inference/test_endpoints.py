@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from apps.billing.errors import NoHeadroom
 from apps.billing.models import Hold, Meter, MeterChange, Wallet
 from apps.billing.services import charging
+from apps.billing.signals import headroom_lost
 from apps.billing.specs import Rate
 from apps.core.actor import ANONYMOUS, SYSTEM
 from apps.core.clock import db_now
@@ -458,7 +459,9 @@ def test_a_failed_launch_costs_nothing(stage):
 def test_without_money_it_rests_and_comes_back_with_it(stage):
     endpoint = stage.ready()
     (replica,) = made.replicas(endpoint)
-    replicas.rest_unpaid(replica_id=str(replica.pk))
+    headroom_lost.send(Meter, resource_id=str(replica.pk), team_id=stage.team.pk, budget="Small")
+    endpoint.refresh_from_db()
+    assert "“Small” is used up" in endpoint.message
     hold_all_money(stage)
     work_off(endpoint, seconds=10)
     assert stage.driver.engine_names() == []
