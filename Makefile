@@ -62,7 +62,7 @@ bench-gateway: ## our gateway beside nginx and other gateways (BENCH_ROUNDS=5, B
 prove-money: ## 100,000 lines rated in SQL and Python, random lives of the books (BOOKS_EXAMPLES=200 BOOKS_STEPS=50)
 	@$(RUNNER) services > /dev/null
 	@BOOKS_EXAMPLES=$(or $(BOOKS_EXAMPLES),200) BOOKS_STEPS=$(or $(BOOKS_STEPS),50) .venv/bin/python -m pytest \
-	  tests/apps/billing/test_books.py tests/apps/billing/test_differential.py -q -s --timeout 0 $(ARGS)
+	  tests/apps/billing/test_books.py tests/apps/billing/test_differential.py -q -s --timeout 0 -o faulthandler_timeout=0 $(ARGS)
 
 fuzz: ## ten minutes of coverage-guided fuzzing of the gateway's parser (FUZZ_SECONDS=600)
 	@$(RUNNER) fuzz
