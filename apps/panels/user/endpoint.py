@@ -1,5 +1,6 @@
 """The page of one endpoint."""
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.ids import new_id
 from apps.core.permissions import Permission
-from apps.inference.models import Endpoint, Revision
+from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Traffic, traffic
 from apps.inference.services import rollouts
@@ -98,8 +99,16 @@ DROP = Action(
 
 TALK = Link(_("Playground"), "playground", Permission.INFERENCE_USE, icon="message-square", primary=False)
 MAKE_KEY = Link(_("Make a key"), "api-key-new", Permission.API_KEY_MANAGE, icon="key", primary=False)
+
+
+def _log_of(view: Any, one: Replica) -> str:
+    """Where its engine's lines are, for those who may read them."""
+    may_read = one.cluster_id is not None and view.can(Permission.ENDPOINT_LOGS)
+    return f"{view.home()}?tab=logs&replica={one.pk}" if may_read else ""
+
+
 REPLICA_COLUMNS = (
-    endpoints.REPLICA_ID,
+    replace(endpoints.REPLICA_ID, to=_log_of),
     endpoints.REPLICA_STATE,
     endpoints.REPLICA_WHAT,
     endpoints.REPLICA_ON,
@@ -258,6 +267,7 @@ class EndpointPage(endpoints.EndpointDetail):
                 REPLICA_COLUMNS,
                 self.replicas,
                 empty,
+                view=self,
                 buttons=lambda one: actions.buttons(self, [endpoints.REPLACE], one),
             ),
             self._revisions(),

@@ -130,6 +130,8 @@ def test_logs_are_shown_followed_and_downloaded(stage: Stage, browser: Client) -
     assert reconcilers.read_asked() == 1
     shown = browser.get(f"{page}?tab=logs&replica={replica.pk}").content.decode()
     assert f'src="{page}/log?replica={replica.pk}"' in shown
+    listed = browser.get(f"{page}?tab=replicas").content.decode()
+    assert f'href="{page}?tab=logs&amp;replica={replica.pk}"' in listed
     text = browser.get(f"{page}/log?replica={replica.pk}")
     assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert "INFO serving" in text.content.decode()
@@ -140,6 +142,7 @@ def test_logs_are_shown_followed_and_downloaded(stage: Stage, browser: Client) -
     viewer = Client()
     viewer.force_login(member_of(stage.team, Role.TEAM_VIEWER))
     assert "Logs" not in text_of(viewer.get(page))
+    assert "tab=logs" not in viewer.get(f"{page}?tab=replicas").content.decode()
     assert viewer.get(f"{page}/log?replica={replica.pk}").status_code == 404
 
 
