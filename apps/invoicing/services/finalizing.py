@@ -35,7 +35,7 @@ from apps.invoicing.models import (
 )
 from apps.invoicing.selectors import collecting, content, parties
 from apps.invoicing.signals import invoice_finalized, invoice_paid
-from apps.invoicing.specs import GRACE, Line, Period, Sums, floor_minor
+from apps.invoicing.specs import GRACE, Line, Period, Sums, Usage, floor_minor
 from apps.invoicing.states import INVOICE, InvoiceState
 from apps.operations.services import emit
 
@@ -55,7 +55,7 @@ class Settlement:
 
 @transaction.atomic
 def finalize_invoice(*, actor: Actor, invoice_id: str, now: datetime | None = None) -> Invoice | None:
-    """Give a draft its lines, sums and number; None when the team used nothing and the draft is dropped.
+    """Give a draft its lines, sums and number; None when there is nothing to ask for and it is dropped.
 
     A draft that somebody else has, or that is final already, is left alone.
     """
@@ -67,7 +67,7 @@ def finalize_invoice(*, actor: Actor, invoice_id: str, now: datetime | None = No
     if invoice.period_end + GRACE > now:
         raise Conflict(_("Usage of this period may still arrive."), code="grace_period")
     period = Period(invoice.period_start, invoice.period_end)
-    usages = collecting.collect(team_id=invoice.team_id, period=period, invoice_id=invoice.pk)
+    usages = _claim(invoice, period)
     failpoint("invoicing.finalize.collected")
     if not usages:
         invoice.delete()
@@ -132,6 +132,16 @@ def _take(invoice_id: str) -> Invoice | None:
     rows = Invoice.objects.select_for_update(of=("self",), skip_locked=True).select_related("entity", "team")
     found: Invoice | None = rows.filter(pk=invoice_id).first()
     return found
+
+
+def _claim(invoice: Invoice, period: Period) -> list[Usage]:
+    """The usage that the invoice lists. When corrections give back more than was used, all of it waits for a
+    period with usage that it can be set off against: nobody is asked for less than nothing."""
+    with transaction.atomic():
+        usages = collecting.collect(team_id=invoice.team_id, period=period, invoice_id=invoice.pk)
+        is_owed = sum((usage.amount for usage in usages), ZERO) >= 0
+        transaction.set_rollback(not is_owed)
+    return usages if is_owed else []
 
 
 def _add_up(invoice: Invoice, buyer: BillingProfile, usages: Any, now: datetime) -> Sums:

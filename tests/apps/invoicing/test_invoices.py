@@ -8,7 +8,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from apps.billing import reconcilers as billing
 from apps.billing.models import RatedUsage
 from apps.billing.selectors import proofs
-from apps.billing.services import charging, wallets
+from apps.billing.services import charges, charging, events, wallets
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
 from apps.core.errors import Conflict, DomainError
@@ -116,6 +116,47 @@ def test_late_usage_stands_on_the_next_invoice(paid):
     assert (second.number, second.previous_hash) == ("HAI-000002", first.content_hash)
     assert first.content_hash == content.hash_of(first, paper.lines_of(first))
     assert sound()
+
+
+@pytest.mark.parametrize(("right", "change"), [("12000", "2"), ("5000", "-5"), ("0", "-10")])
+def test_an_event_corrected_after_its_invoice_is_set_right_by_the_next_that_is_not_negative(right, change):
+    make_entity()
+    make_tax("DE", "0.19")
+    make_price("rag-pages", "1")
+    make_price("type:small", "1.5")
+    team = make_team("100")
+    make_profile(team)
+    report(team, "e-1", "10000")
+    close()
+    first = invoice_of(team)
+    assert (first.total, wallet_of(team).balance) == (D("11.90"), D("88.10"))
+    report(team, "e-2", right, supersedes="e-1")
+    close_later(4)
+    assert Invoice.objects.count() == (2 if D(change) > 0 else 1)
+    assert not Invoice.objects.filter(state="draft").exists()
+    use(team, hours=10, start=24 * 70)  # in May
+    close_later(5)
+    made = Invoice.objects.exclude(pk=first.pk)
+    assert sum(one.subtotal for one in made) == 15 + D(change)
+    assert sum(one.total for one in made) == (15 + D(change)) * D("1.19")
+    assert wallet_of(team).balance == 100 - sum(one.total for one in Invoice.objects.all())
+    assert first.content_hash == content.hash_of(first, paper.lines_of(first))
+    assert InvoicedUsage.objects.count() == RatedUsage.objects.count()
+    assert sound()
+
+
+def close_later(month):
+    period = Period.month(2026, month)
+    close(period, now=period.end + (CLOSED - MARCH.end))
+
+
+def report(team, name, pages, **more):
+    raw = {
+        "id": name, "source": "rag", "type": "rag_pages", "team": team.pk, "time": after(days=20).isoformat(),
+        "data": {"quantity": pages}, **more,
+    }  # fmt: skip
+    (result,) = events.ingest(actor=SYSTEM, events=[raw], now=after(days=21))
+    assert (result.status, charges.rate_pending()) == ("accepted", 1)
 
 
 def test_nothing_is_final_before_the_grace_period_is_over(paid):
