@@ -3,7 +3,7 @@
 from email.utils import parseaddr
 
 from hostedai.settings.database import forget_scope
-from hostedai.settings.env import BASE_DIR, VAR_DIR, env, master_keys
+from hostedai.settings.env import BASE_DIR, VAR_DIR, env, master_keys, networks
 
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", default="")
@@ -156,7 +156,7 @@ S3_BROWSER_UPLOADS = env.bool("S3_BROWSER_UPLOADS", default=False)
 HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
 HUB_TOKEN = env.str("HUB_TOKEN", default="")
 # Networks beside the internet in which external providers may stand (`10.0.0.0/8`); there TLS is optional.
-PROVIDER_NETWORKS = env.list("PROVIDER_NETWORKS", default=[])
+PROVIDER_NETWORKS = networks("PROVIDER_NETWORKS")
 
 # Without its keys Stripe is not offered; the address is another one only in tests.
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
@@ -229,6 +229,7 @@ CONTENT_SECURITY_POLICY = (
 RECORDINGS_DIR = VAR_DIR / "recordings"
 
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_TIMEOUT = 20  # seconds; a row is locked while its mail is on the way
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="hostedai <no-reply@localhost>")
 SERVER_EMAIL = parseaddr(DEFAULT_FROM_EMAIL)[1]
 

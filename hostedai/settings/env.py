@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
@@ -10,6 +12,11 @@ env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 VAR_DIR = Path(env.str("HOSTEDAI_VAR", default=str(BASE_DIR / "var")))
+
+
+def networks(name: str, default: Sequence[str] = ()) -> list[str]:
+    """Networks as `10.0.0.0/8,fd00::/8`."""
+    return [str(ip_network(one, strict=False)) for one in env.list(name, default=list(default))]
 
 
 def master_keys(secret: str) -> dict[str, str]:
