@@ -32,10 +32,10 @@ WORDS: dict[str, Any] = {
     AdviceKind.TOO_LARGE: (_("Take a smaller one"), _("it needs less than it has")),
 }
 PEAKS: dict[str, Any] = {
-    "cpu": _("processors %(most)s %%"),
-    "memory": _("memory %(most)s %%"),
-    "gpu": _("GPUs %(most)s %%"),
-    "gpu_memory": _("GPU memory %(most)s %%"),
+    "cpu": _("processors %(most)s\u00a0%%"),
+    "memory": _("memory %(most)s\u00a0%%"),
+    "gpu": _("GPUs %(most)s\u00a0%%"),
+    "gpu_memory": _("GPU memory %(most)s\u00a0%%"),
 }
 
 

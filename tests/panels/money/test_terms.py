@@ -3,7 +3,6 @@
 from datetime import UTC, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,14 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.billing.models import PriceVersion, Quarantined, UsageDay
-from apps.core.actor import SYSTEM
-from apps.core.permissions import Role
 from apps.teams.models import Team
-from apps.users.services import grant_staff_role
 from tests.factories.billing import make_price
 from tests.factories.instances import make_hours, make_stage
 from tests.factories.teams import TeamFactory, admin_of
-from tests.factories.users import UserFactory
+from tests.panels.money.conftest import browser, text_of
 
 pytestmark = pytest.mark.django_db
 BUDGET = 15
@@ -38,24 +34,6 @@ def team() -> Team:
             day=today - timedelta(days=back), seconds=86400, unit_seconds=86400, amount=48,
         )  # fmt: skip
     return made
-
-
-def browser(person: Any) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-@pytest.fixture
-def staff() -> Client:
-    person = UserFactory()
-    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
-    return browser(person)
-
-
-def text_of(response: Any) -> str:
-    assert response.status_code == 200
-    return str(response.content.decode())
 
 
 def test_costs_shows_advice_with_the_usage_it_rests_on_and_an_estimate(team: Team) -> None:
@@ -88,7 +66,12 @@ def test_costs_tells_of_machines_that_do_nothing_or_have_too_much(tmp_path: Path
     with CaptureQueriesContext(connection) as queries:
         page = text_of(client.get(place))
     assert len(queries) <= BUDGET
-    for words in ("Stop it", "at most in 26 h: processors 2 %, memory 12 %", "Take cpu-2 instead", "69.12"):
+    for words in (
+        "Stop it",
+        "at most in 26 h: processors 2\u00a0%, memory 12\u00a0%",
+        "Take cpu-2 instead",
+        "69.12",
+    ):
         assert words in page
     assert "145.44" in page  # both together
     assert idle.pk in text_of(client.get(f"{place}?because=idle:{idle.pk}"))
