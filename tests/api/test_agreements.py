@@ -15,7 +15,6 @@ from apps.invoicing import reconcilers
 from apps.invoicing.models import Invoice
 from apps.payments.services import comparing
 from apps.teams.models import Team
-from apps.users.services import grant_staff_role
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.billing import after, begin, make_price, resource
 from tests.factories.invoicing import close, invoice_of, make_entity, make_tax
@@ -27,9 +26,7 @@ ADMIN, USER = "/api/admin/v1", "/api/user/v1"
 
 
 def of_staff() -> Caller:
-    person = UserFactory()
-    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
-    return staff_caller(person)
+    return staff_caller(UserFactory(staff=Role.FULL_ADMINISTRATOR))
 
 
 @pytest.fixture

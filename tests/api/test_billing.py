@@ -11,7 +11,6 @@ from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
 from apps.core.permissions import Role
-from apps.users.services import grant_staff_role
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.billing import START, after, begin, make_price, resource
 from tests.factories.teams import TeamFactory
@@ -35,9 +34,7 @@ def team():
 
 @pytest.fixture
 def staff() -> Caller:
-    person = UserFactory()
-    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
-    return staff_caller(person)
+    return staff_caller(UserFactory(staff=Role.FULL_ADMINISTRATOR))
 
 
 def test_the_wallet_says_what_is_left_and_how_long_it_lasts(team):

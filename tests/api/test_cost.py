@@ -10,7 +10,6 @@ from apps.billing.services import charges, lists, top_up
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
 from apps.core.permissions import Role
-from apps.users.services import grant_staff_role
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.billing import make_price
 from tests.factories.instances import make_hours, make_stage
@@ -31,9 +30,7 @@ def team():
 
 @pytest.fixture
 def staff() -> Caller:
-    person = UserFactory()
-    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
-    return staff_caller(person)
+    return staff_caller(UserFactory(staff=Role.FULL_ADMINISTRATOR))
 
 
 def event(team, number=1, quantity="1000"):

@@ -1,7 +1,7 @@
 """Mailing invoices and reminders, each once.
 
 A message has an id of its own: should the process die between sending and noting it, the repeat carries the
-same id and mail systems show it once.
+same id and mail systems show it once. What cannot be delivered is given up after a week.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ def mail_invoices(*, actor: Actor) -> int:
 def mail_reminders(*, actor: Actor) -> int:
     """Mail the reminders that were noted to whoever pays for the team; how many were sent."""
     actor.require(Permission.BILLING_MANAGE)
-    rows = Reminder.objects.filter(mailed_at=None).order_by("pk")
+    rows = Reminder.objects.filter(mailed_at=None, created_at__gte=db_now() - MAIL_WITHIN).order_by("pk")
     return sum(_mail_reminder(pk) for pk in rows.values_list("pk", flat=True)[:MAILS])
 
 

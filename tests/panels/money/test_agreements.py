@@ -3,7 +3,6 @@
 import re
 from datetime import UTC, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -24,25 +23,17 @@ from apps.billing.models import (
 )
 from apps.billing.selectors import margin, proofs
 from apps.billing.selectors.margin import Span
-from apps.billing.services import charging, grants, top_up
+from apps.billing.services import charging, grants, history, top_up
 from apps.billing.services.grants import NewVoucher
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
-from apps.core.permissions import Role
 from apps.teams.models import Team
-from apps.users.services import grant_staff_role
 from tests.factories.billing import after, begin, make_price, resource
 from tests.factories.teams import TeamFactory, admin_of
-from tests.factories.users import UserFactory
+from tests.panels.money.conftest import browser, console, text_of
 
 pytestmark = pytest.mark.django_db
 MOST_STATEMENTS = 15
-
-
-def browser(person: Any) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture
@@ -51,22 +42,6 @@ def team() -> Team:
     made = TeamFactory()
     top_up(actor=SYSTEM, team=made, amount=Decimal(80), reason="Wire")
     return made
-
-
-@pytest.fixture
-def staff() -> Client:
-    person = UserFactory()
-    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
-    return browser(person)
-
-
-def text_of(response: Any) -> str:
-    assert response.status_code == 200
-    return str(response.content.decode())
-
-
-def console(team: Team, page: str) -> str:
-    return f"/console/{team.slug}/default/{page}"
 
 
 def test_a_statement_tells_a_month_and_is_a_file(team: Team) -> None:
@@ -84,6 +59,17 @@ def test_a_statement_tells_a_month_and_is_a_file(team: Team) -> None:
     rows = b"".join(file.streaming_content).decode().splitlines()
     assert rows[1].endswith("top_up,Wire,80,80")
     assert "€80.00" in text_of(client.get(console(team, "billing/statement?month=1999-01")))
+
+
+def test_a_month_without_entries_says_what_stood_then() -> None:
+    made, now = TeamFactory(), timezone.now().astimezone(UTC)
+    month = (now.replace(day=1) - timedelta(days=40)).replace(day=15)
+    history.fund(actor=SYSTEM, team=made, amount=Decimal(11), at=month - timedelta(days=60), reason="Old")
+    top_up(actor=SYSTEM, team=made, amount=Decimal(80), reason="Wire")
+    page = text_of(browser(admin_of(made)).get(console(made, f"billing/statement?month={month:%Y-%m}")))
+    assert "Nothing in this month" in page
+    assert "€91.00" not in page.partition("<main")[2]
+    assert "€11.00" in page
 
 
 def test_a_voucher_is_made_told_once_redeemed_and_shown(team: Team, staff: Client) -> None:

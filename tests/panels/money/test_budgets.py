@@ -1,11 +1,9 @@
 """Budgets in the Console."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.billing.models import Budget
@@ -15,6 +13,7 @@ from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
 from apps.teams.models import Team
 from tests.factories.teams import TeamFactory, admin_of, key_of, member_of
+from tests.panels.money.conftest import browser, console
 
 pytestmark = pytest.mark.django_db
 
@@ -24,62 +23,52 @@ def team() -> Team:
     return TeamFactory()
 
 
-def browser_of(user: Any) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
-
-
-def at(team: Team, page: str) -> str:
-    return f"/console/{team.slug}/default/{page}"
-
-
 def test_a_budget_is_set_seen_changed_and_removed(team: Team) -> None:
-    browser = browser_of(admin_of(team))
-    assert b"No budget yet" in browser.get(at(team, "budgets")).content
+    client = browser(admin_of(team))
+    assert b"No budget yet" in client.get(console(team, "budgets")).content
     asked = {"name": "Everybody", "subject": "team:", "period": "month", "amount": "100", "action": "block"}
-    assert browser.post(at(team, "budgets/new"), asked).status_code == 302
+    assert client.post(console(team, "budgets/new"), asked).status_code == 302
     made = Budget.objects.get()
     assert (made.level, made.amount, made.action) == ("team", 100, "block")
     Budget.objects.update(spent=90)
-    page = browser.get(at(team, "budgets")).content
+    page = client.get(console(team, "budgets")).content
     assert b"Everybody" in page
     assert b'class="bar bar-warn"' in page
     changed = {"name": "All", "amount": "80", "action": "stop"}
-    assert browser.post(at(team, f"budgets/{made.pk}"), changed).status_code == 302
+    assert client.post(console(team, f"budgets/{made.pk}"), changed).status_code == 302
     made.refresh_from_db()
     assert (made.name, made.amount, made.alerted) == ("All", 80, 100)
-    refused = browser.post(at(team, "budgets/new"), {**asked, "amount": "-1"})
+    refused = client.post(console(team, "budgets/new"), {**asked, "amount": "-1"})
     assert refused.status_code == 422
 
 
 def test_one_may_be_for_a_person_a_key_or_a_workspace(team: Team) -> None:
-    browser = browser_of(admin_of(team))
+    client = browser(admin_of(team))
     key = key_of(team).key
     for subject in (f"user:{admin_of(team).pk}", f"key:{key.pk}", f"workspace:{team.workspaces.get().pk}"):
         asked = {"name": "x", "subject": subject, "period": "day", "amount": "1", "action": "notify"}
-        assert browser.post(at(team, "budgets/new"), asked).status_code == 302
+        assert client.post(console(team, "budgets/new"), asked).status_code == 302
     assert set(Budget.objects.values_list("level", flat=True)) == {"user", "key", "workspace"}
 
 
 def test_who_only_looks_is_not_offered_to_set_one(team: Team) -> None:
-    viewer = browser_of(member_of(team, Role.TEAM_VIEWER))
-    answer = viewer.get(at(team, "budgets"))
+    viewer = browser(member_of(team, Role.TEAM_VIEWER))
+    answer = viewer.get(console(team, "budgets"))
     assert answer.status_code in (200, 403, 404)
     assert b"budgets/new" not in answer.content
-    assert viewer.get(at(team, "budgets/new")).status_code in (403, 404)
+    assert viewer.get(console(team, "budgets/new")).status_code in (403, 404)
 
 
 @pytest.mark.parametrize("page", ["budgets", "budgets/new"])
 def test_pages_stay_within_their_budget(team: Team, page: str) -> None:
-    browser = browser_of(admin_of(team))
+    client = browser(admin_of(team))
     for number in range(5):
         wish = BudgetWish(f"b{number}", "team", "day", Decimal(5), "notify")
         budgeting.set_budget(actor=SYSTEM, team=team, wish=wish)
         key_of(team)
-    browser.get(at(team, page))
+    client.get(console(team, page))
     with CaptureQueriesContext(connection) as asked:
-        answer = browser.get(at(team, page))
+        answer = client.get(console(team, page))
     assert answer.status_code == 200
     assert b"style=" not in answer.content
     assert len(asked) <= 15, "\n".join(query["sql"][:150] for query in asked)

@@ -6,7 +6,6 @@ import io
 import re
 from datetime import UTC, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -24,6 +23,7 @@ from apps.users.services import grant_staff_role
 from tests.factories.billing import begin, make_price, resource
 from tests.factories.teams import TeamFactory, admin_of, member_of
 from tests.factories.users import UserFactory
+from tests.panels.money.conftest import browser, console, text_of
 
 pytestmark = pytest.mark.django_db
 CONSOLE = ("usage", "billing", "billing/entries", "billing/prices")
@@ -44,28 +44,6 @@ def team() -> Team:
     charging.end(resource_id=gone, now=yesterday + timedelta(hours=1, seconds=1))
     begin(made, resource(), Rate("type:small"), now=timezone.now())
     return made
-
-
-def browser(person: Any) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
-
-
-@pytest.fixture
-def staff() -> Client:
-    person = UserFactory()
-    grant_staff_role(actor=SYSTEM, user=person, role=Role.FULL_ADMINISTRATOR)
-    return browser(person)
-
-
-def console(team: Team, page: str) -> str:
-    return f"/console/{team.slug}/default/{page}"
-
-
-def text_of(response: Any) -> str:
-    assert response.status_code == 200
-    return str(response.content.decode())
 
 
 def test_usage_shows_chart_figures_and_sums(team: Team) -> None:
