@@ -37,7 +37,7 @@ class Known:
     image: Image
     rules: Rules
     book: Mapping[str, PriceVersion]
-    wallet: Wallet | None
+    wallet: Wallet | None  # None: not read yet, as for who may launch and not see the balance
     snapshot: Snapshot
 
     def offer(self, spec: InstanceSpec) -> Offer:
@@ -72,7 +72,7 @@ def _read(team: Team, offer: Offer, spec: InstanceSpec) -> Known:
         image=offer.image,
         rules=policies.rules_of(team.pk),
         book=prices.book_of(team.pk, products=[rate.product for rate in offer.rates(spec)]),
-        wallet=Wallet.objects.filter(team_id=team.pk).first(),
+        wallet=None,
         snapshot=fleet.snapshot_of(fleet.in_planner_words(offer.wanted(spec))),
     )
 
@@ -120,7 +120,8 @@ def _balance(team: Team, rates: list[Rate], known: Known) -> Gate:
     except NoPrice as missing:
         return Gate("price", False, asked=known.type.product, message=str(missing.message))
     needed = quote.hourly * int(RESERVE_FOR.total_seconds()) / SECONDS_PER_HOUR
-    free = known.wallet.available if known.wallet else ZERO
+    wallet = known.wallet or Wallet.objects.filter(team_id=team.pk).first()
+    free = wallet.available if wallet else ZERO
     enough = free >= needed
     words = {"needed": plain(round_minor(needed, quote.currency)), "currency": quote.currency}
     message = (

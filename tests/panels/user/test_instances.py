@@ -56,6 +56,15 @@ def test_the_price_stands_there_before_the_launch(stage: Stage, browser: Client)
     assert "€2.70 per hour" in more_disk
 
 
+def test_who_may_launch_and_not_see_the_balance_is_not_told_that_it_is_empty(stage: Stage) -> None:
+    client = Client()
+    client.force_login(member_of(stage.team, Role.TEAM_MEMBER))
+    page = text_of(client.get(at(stage, "launch?type=cpu-2")))
+    assert "Launch instance" in page
+    assert "Why not?" not in page
+    assert "1,000.00" not in page
+
+
 def test_another_type_brings_its_own_disk_unless_one_was_chosen(stage: Stage, browser: Client) -> None:
     kept = browser.get(at(stage, "launch?type=cpu-2&disk_gib=100&included=100"))
     assert b'value="20"' in kept.content
