@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.selectors import prices
+from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Invalid
@@ -109,7 +110,8 @@ def _save(endpoint: Endpoint) -> None:
 def revise(*, endpoint: Endpoint, offer: Offer, by: str) -> Revision:
     """The next revision of the endpoint; nothing serves it yet. Its version is held, so that who revokes it
     meanwhile finds the revision too."""
-    version = locked(offer.version)
+    with tenancy.everything():  # the provider's models are a team's to read, and only who may write can lock
+        version = locked(offer.version)
     if version.state != State.SERVABLE:
         raise Invalid(_("There is no such version of a model that can be served."), field="version")
     last = Revision.objects.filter(endpoint=endpoint).aggregate(last=Max("number"))["last"] or 0

@@ -14,6 +14,7 @@ from apps.billing.models import Hold, Meter, MeterChange, Wallet
 from apps.billing.services import charging
 from apps.billing.signals import headroom_lost
 from apps.billing.specs import Rate
+from apps.core import tenancy
 from apps.core.actor import ANONYMOUS, SYSTEM
 from apps.core.clock import db_now
 from apps.core.errors import Invalid, NotFound, NotPermitted
@@ -63,6 +64,13 @@ def route_of(endpoint):
 
 
 # ------------------------------------------------------------------ launch
+
+
+def test_a_team_launches_the_providers_model_which_it_may_only_read(stage):
+    version = make_version()
+    with tenancy.as_actor(stage.actor):
+        endpoint = stage.launch(recipe=stage.recipe(version=str(version.pk)))
+    assert Revision.objects.get(endpoint=endpoint).version_id == version.pk
 
 
 def test_a_launch_ends_with_an_engine_that_the_gateway_can_route_to(stage):
