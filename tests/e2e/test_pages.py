@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from runner import paths
-from tests.e2e.people import Visitor
+from tests.e2e.people import DEMO_PASSWORD, Visitor
 
 pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
 
@@ -119,3 +119,18 @@ def test_a_page_can_be_used_by_keyboard(visit: Any) -> None:
     assert page.evaluate("document.activeElement.textContent") != first
     page.keyboard.press("x")
     page.get_by_text("selected").wait_for()
+
+
+def test_what_was_written_when_the_session_ended_is_there_after_the_sign_in(visit: Any) -> None:
+    visitor: Visitor = visit()
+    visitor.sign_in("ben@acme.example")
+    page, form = visitor.page, "/console/acme-research/default/ssh-keys/new"
+    page.goto(form)
+    page.locator("#id_name").fill("laptop")
+    page.context.clear_cookies(name=re.compile("session"))
+    page.get_by_role("button", name="Add the key").click()
+    page.locator("#id_login").fill("ben@acme.example")
+    page.locator("#id_password").fill(DEMO_PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"**{form}")
+    expect(page.locator("#id_name")).to_have_value("laptop")
