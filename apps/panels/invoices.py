@@ -141,7 +141,7 @@ def lines_table(view: Any, invoice: Invoice) -> Table:
         Column("what", _("What"), lambda one: _described(view, one), main=True),
         Column("workspace", _("Workspace"), lambda one: one.workspace or cells.NONE, priority=2),
         Column("quantity", _("Quantity"), _quantity, num=True, priority=2),
-        Column("price", _("Price"), lambda one: _price(one, invoice.currency), num=True, priority=3),
+        Column("price", _("Price"), lambda one: _price(one, invoice.currency), num=True, priority=2),
         Column("exact", _("Exact"), lambda one: cells.price(one.exact, invoice.currency), num=True,
                priority=3),
         Column("amount", _("Amount"), lambda one: cells.money(one.amount, invoice.currency), num=True),

@@ -169,7 +169,9 @@ class Upcoming(OfInvoices, Page):
             Column("product", _("Product"), self._product, main=True),
             Column("workspace", _("Workspace"), priority=2),
             Column("quantity", _("Quantity"), shown.quantity_of, num=True, priority=2),
-            Column("price", _("Price"), lambda one: cells.price(one.unit_price, currency), num=True),
+            Column(
+                "price", _("Price"), lambda one: cells.price(one.unit_price, currency), num=True, priority=2
+            ),
             Column("amount", _("Amount"), lambda one: cells.money(one.amount, currency, 4), num=True),
         )
         empty = Empty(_("Nothing was used this month"), icon="receipt")
