@@ -122,7 +122,7 @@ def used(now: float | Decimal, total: float | Decimal, unit: str = "", currency:
     words = f"{number(now)} / {number(total)} {unit}".strip()
     if currency:
         words = f"{money(Decimal(now), currency)} / {money(Decimal(total), currency)}"
-        return two_lines(bar(share, kind, words), words)
+        return format_html("<span>{}</span>{}", words, bar(share, kind, words))
     return format_html('<span class="with-bar">{}<span>{}</span></span>', bar(share, kind, words), words)
 
 

@@ -115,8 +115,8 @@ def waiting(actor: Actor) -> dict[str, int]:
     found = dict.fromkeys(names, 0)
     for row in kinds[0].union(*kinds[1:], all=True):
         found[names[row["what"]]] = row["n"]
-    last = Reconciliation.objects.order_by("-until").first()
-    return found | {"differences": len(unexplained(last)) if last else 0}
+    latest = Reconciliation.objects.order_by("provider", "-until").distinct("provider")
+    return found | {"differences": sum(len(unexplained(one)) for one in latest)}
 
 
 def explained(provider: str) -> dict[tuple[str, str], Explanation]:
