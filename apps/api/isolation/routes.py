@@ -16,7 +16,7 @@ PUBLIC = re.compile(
     r"|/api/(user|admin|cluster|agent)/v1/(openapi\.json|docs)|/api/"
 )
 # These ask no permission because they answer by who asks, and gate each thing they name by its own.
-BY_CALLER = re.compile(r"/|/events|/palette|/tasks|/account(/.*)?|/invitations/{token}")
+BY_CALLER = re.compile(r"/|/(console|cluster)/|/events|/palette|/tasks|/account(/.*)?|/invitations/{token}")
 # The signature on what is sent there is the permission to send it.
 BY_SIGNATURE = re.compile(r"/webhooks/stripe")
 WRITING = frozenset({"post", "put", "patch", "delete"})
