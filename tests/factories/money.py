@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from apps.core.ids import new_id
-from apps.invoicing.models import BillingProfile, CreditNote, Invoice, LegalEntity
+from apps.invoicing.models import BillingProfile, CreditNote, Invoice, InvoiceLine, LegalEntity
 from apps.payments.models import Dispute, Payment, PaymentMethod, Refund
 from apps.teams.models import Team
 from tests.factories.invoicing import CLOSED, MARCH, make_entity
@@ -17,23 +17,26 @@ def furnish(team: Team) -> None:
     entity = LegalEntity.objects.first() or make_entity()
     serial = Invoice.objects.count() + 1
     BillingProfile.objects.create(team=team, name=team.name, country="DE")
-    invoice = Invoice.objects.create(
-        entity=entity,
-        team=team,
-        state="open",
-        currency=team.currency,
-        period_start=MARCH.start,
-        period_end=MARCH.end,
-        serial=serial,
-        number=f"HAI-{serial:06d}",
-        subtotal=Decimal(10),
-        total=Decimal(10),
-        due_receivable=Decimal(10),
-        snapshot={"seller": PARTY, "customer": PARTY, "notes": [], "is_inclusive": False},
-        content_hash="0" * 64,
-        finalized_at=CLOSED,
-        due_at=CLOSED + timedelta(days=14),
-    )
+    month = {"period_start": MARCH.start, "period_end": MARCH.end}
+    invoice = Invoice.objects.create(entity=entity, team=team, currency=team.currency, **month)
+    InvoiceLine.objects.create(
+        invoice=invoice, team=team, position=1, kind="usage", description="A machine",
+        quantity=Decimal(1), unit_price=Decimal(10), exact=Decimal(10), amount=Decimal(10),
+    )  # fmt: skip
+    final = {
+        "state": "open",
+        "serial": serial,
+        "number": f"HAI-{serial:06d}",
+        "subtotal": Decimal(10),
+        "total": Decimal(10),
+        "due_receivable": Decimal(10),
+        "snapshot": {"seller": PARTY, "customer": PARTY, "notes": [], "is_inclusive": False},
+        "content_hash": "0" * 64,
+        "finalized_at": CLOSED,
+        "due_at": CLOSED + timedelta(days=14),
+    }
+    Invoice.objects.filter(pk=invoice.pk).update(**final)
+    invoice.refresh_from_db()
     CreditNote.objects.create(
         invoice=invoice,
         entity=entity,
