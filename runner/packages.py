@@ -6,7 +6,10 @@ import subprocess
 
 from runner.console import say, warn
 
-DOCUMENTS = ("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core")  # invoices
+DOCUMENTS = (  # invoices; the second font has Chinese, Japanese and Korean
+    *("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0"),
+    *("fonts-dejavu-core", "fonts-droid-fallback"),
+)
 BROWSER = ("chromium",)
 
 
