@@ -163,8 +163,11 @@ STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
 STRIPE_API_URL = env.str("STRIPE_API_URL", default="")
 FAKE_PAYMENTS = env.bool("FAKE_PAYMENTS", default=False)
-# Refunds above this, in the payment's currency, need a second person.
-REFUND_APPROVAL_ABOVE = env.str("REFUND_APPROVAL_ABOVE", default="500")
+# What may go back of one payment without a second person, by currency; nothing of one that is not named.
+REFUND_APPROVAL_ABOVE = env.dict(
+    "REFUND_APPROVAL_ABOVE",
+    default={"EUR": "500", "USD": "500", "GBP": "500", "CHF": "500", "JPY": "80000", "KWD": "150"},
+)
 
 AUTH_USER_MODEL = "users.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

@@ -1,5 +1,6 @@
 """Terms, providers' bills, margin, reminders and explanations through the APIs."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from apps.core.permissions import Role
 from apps.drivers.payments import BalanceLine
 from apps.invoicing import reconcilers
 from apps.invoicing.models import Invoice
+from apps.payments.selectors import rows
 from apps.payments.services import comparing
 from apps.teams.models import Team
 from tests.api.world import Caller, staff_caller, team_caller
@@ -96,3 +98,10 @@ def test_a_difference_is_explained_once() -> None:
     assert staff.post(path, said | {"note": " "}).status_code == 422
     assert staff.post(path, said).json()["about"] == "pi_1"
     assert staff.post(path, said).status_code == 409
+    assert rows.unexplained(found) == []
+    grown = replace(line, amount=900)
+    again = comparing.reconcile(
+        actor=SYSTEM, provider="stripe", since=now - timedelta(days=1), until=now, lines=[grown]
+    )
+    assert [one["provider"] for one in rows.unexplained(again)] == ["9 EUR"]
+    assert staff.post(path, said).json()["provider_says"] == "9 EUR"

@@ -1,11 +1,9 @@
 """Payments in the Admin panel: transfers, refunds by two people, disputes."""
 
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -33,7 +31,7 @@ from apps.panels.kit import (
 )
 from apps.payments import services
 from apps.payments.models import Dispute, Payment, Refund, WebhookEvent
-from apps.payments.selectors import rows
+from apps.payments.selectors import providers, rows
 from apps.payments.states import OPEN, PaymentState, Provider, RefundState
 
 P = Permission
@@ -204,7 +202,7 @@ class PaymentRefund(OfPayments, FormPage):
         one = self.payment
         said = {
             "left": cells.money(rows.refundable(one), one.currency),
-            "limit": cells.money(Decimal(settings.REFUND_APPROVAL_ABOVE), one.currency),
+            "limit": cells.money(providers.refund_limit(one.currency), one.currency),
         }
         text = _now(
             "At most %(left)s, out of the team's balance. Above %(limit)s of one payment, somebody else has"

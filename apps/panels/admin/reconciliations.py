@@ -30,6 +30,7 @@ from apps.panels.money import signed
 from apps.payments import services
 from apps.payments.models import Reconciliation
 from apps.payments.selectors import providers, rows
+from apps.payments.selectors.rows import Explained
 
 P = Permission
 
@@ -81,7 +82,7 @@ class ReconciliationPage(OfPayments, Detail):
         return [cells.exact(one.since), cells.exact(one.until)]
 
     def main_overview(self) -> list[Any]:
-        one, known = self.object, rows.explained(self.object.provider)
+        one, known = self.object, Explained(self.object.provider)
         columns = (
             Column("kind", _("Kind"), lambda row: kind_of(row["kind"]), main=True),
             Column("about", _("About"), lambda row: cells.mono(row["source"]), priority=3),
@@ -91,7 +92,7 @@ class ReconciliationPage(OfPayments, Detail):
             Column("why", _("Why"), lambda row: self._why(row, known), wrap=True),
         )
         empty = Empty(_("Everything agrees"), icon="circle-check")
-        left = [row for row in one.differences if (row["kind"], row["source"]) not in known]
+        left = known.without(one.differences)
         figures = [
             Kpi(_("Compared"), one.checked),
             Kpi(_("Matched"), max(one.checked - len(one.differences), 0)),
@@ -100,8 +101,8 @@ class ReconciliationPage(OfPayments, Detail):
         ]
         return [Kpis(figures), Table(_("Differences"), columns, one.differences, empty)]
 
-    def _why(self, row: dict[str, str], known: dict[tuple[str, str], Any]) -> Any:
-        said = known.get((row["kind"], row["source"]))
+    def _why(self, row: dict[str, str], known: Explained) -> Any:
+        said = known.of(row)
         if said is not None:
             return cells.two_lines(said.note, said.created_by)
         if not self.can(P.WALLET_CREDIT):

@@ -77,12 +77,15 @@ class Reconciliation(models.Model):
 
 
 class Explanation(models.Model):
-    """Why a movement is told differently by a provider and by us, in somebody's words: for good, once."""
+    """Why a movement is told differently by a provider and by us, in somebody's words: once, and for these
+    amounts; what differs otherwise later is a new difference."""
 
     id = IdField("exp", primary_key=True)
     provider = models.CharField(_("provider"), max_length=8, choices=Provider.choices)
     kind = models.CharField(_("kind"), max_length=20)
     source = models.CharField(_("about"), max_length=120)
+    provider_says = models.CharField(_("the provider says"), max_length=60, blank=True)
+    ledger_says = models.CharField(_("we have booked"), max_length=60, blank=True)
     note = models.CharField(_("why"), max_length=300)
     created_by = models.CharField(_("by"), max_length=200)
     created_at = models.DateTimeField(_("explained"), db_default=Now())
@@ -92,7 +95,10 @@ class Explanation(models.Model):
     class Meta:
         ordering = ("-created_at", "-id")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["provider", "kind", "source"], name="payments_explained_once"),
+            models.UniqueConstraint(
+                fields=["provider", "kind", "source", "provider_says", "ledger_says"],
+                name="payments_explained_once",
+            ),
         ]
         triggers: ClassVar = [
             pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)

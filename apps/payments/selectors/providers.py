@@ -1,6 +1,7 @@
-"""Which ways of paying there are on this installation, and what is missing for the others."""
+"""What this installation has set up: ways of paying, what is missing for the others, and limits."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -40,6 +41,11 @@ def is_open(provider: str) -> bool:
 def card_provider() -> Provider | None:
     """Where cards are kept: Stripe when there is one, else the test cards, else nowhere."""
     return next((one for one in (Provider.STRIPE, Provider.FAKE) if is_open(one)), None)
+
+
+def refund_limit(currency: str) -> Decimal:
+    """How much of one payment may go back before a second person has to agree."""
+    return Decimal(settings.REFUND_APPROVAL_ABOVE.get(currency, 0))
 
 
 def bank_details(payment: Payment) -> str:

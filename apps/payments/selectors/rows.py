@@ -119,18 +119,28 @@ def waiting(actor: Actor) -> dict[str, int]:
     return found | {"differences": sum(len(unexplained(one)) for one in latest)}
 
 
-def explained(provider: str) -> dict[tuple[str, str], Explanation]:
-    """What has been said of differences with a provider, by kind and source."""
-    rows = Explanation.objects.filter(provider=provider)
-    return {(one.kind, one.source): one for one in rows}
+class Explained:
+    """What has been said of differences with a provider."""
+
+    def __init__(self, provider: str) -> None:
+        self._known = {
+            (one.kind, one.source, one.provider_says, one.ledger_says): one
+            for one in Explanation.objects.filter(provider=provider)
+        }
+
+    def of(self, difference: dict[str, str]) -> Explanation | None:
+        """What was said of this very difference, its amounts included."""
+        one = difference
+        return self._known.get((one["kind"], one["source"], one["provider"], one["ledger"]))
+
+    def without(self, differences: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Those that nobody has said anything of."""
+        return [one for one in differences if self.of(one) is None]
 
 
 def unexplained(row: Reconciliation) -> list[dict[str, str]]:
     """The differences that nobody has said anything of."""
-    if not row.differences:
-        return []
-    known = explained(row.provider)
-    return [one for one in row.differences if (one["kind"], one["source"]) not in known]
+    return Explained(row.provider).without(row.differences) if row.differences else []
 
 
 def _of(rows: Rows, team_id: str | None) -> Rows:

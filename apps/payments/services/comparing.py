@@ -19,9 +19,9 @@ from apps.core.permissions import Permission
 from apps.drivers.payments import BalanceLine
 from apps.operations.services import emit
 from apps.payments.models import Dispute, Explanation, Payment, Reconciliation, Refund
-from apps.payments.selectors.rows import explained
+from apps.payments.selectors.rows import Explained
 from apps.payments.specs import from_minor
-from apps.payments.states import PaymentState
+from apps.payments.states import PaymentState, RefundState
 
 
 @transaction.atomic
@@ -34,8 +34,7 @@ def reconcile(
     differences = [found for line in lines if (found := _compare(line))]
     seen = {line.source for line in lines}
     differences += _missing(provider, since, until, seen)
-    known = explained(provider)
-    unexplained = [one for one in differences if (one["kind"], one["source"]) not in known]
+    unexplained = Explained(provider).without(differences)
     booked = sum(_book_own(line) for line in lines)
     values = {
         "since": since,
@@ -54,23 +53,31 @@ def reconcile(
 def explain(
     *, actor: Actor, reconciliation: Reconciliation, kind: str, source: str, note: str
 ) -> Explanation:
-    """Say why a movement differs, once looked into: it is shown with the words and alarms nobody again."""
+    """Say why a movement differs, once looked into: it is shown with the words and alarms nobody again, as
+    long as the amounts are the same."""
     actor.require(Permission.WALLET_CREDIT)
-    if not any((one["kind"], one["source"]) == (kind, source) for one in reconciliation.differences):
+    about = [one for one in reconciliation.differences if (one["kind"], one["source"]) == (kind, source)]
+    if not about:
         raise NotFound(_("There is no such difference."))
     if not note.strip():
         raise Invalid(_("Say why."), field="note")
+    known = Conflict(_("Somebody has explained it already."), field="note")
+    difference = next(iter(Explained(reconciliation.provider).without(about)), None)
+    if difference is None:
+        raise known
     try:
         with transaction.atomic():
             row: Any = Explanation.objects.create(
                 provider=reconciliation.provider,
                 kind=kind,
                 source=source,
+                provider_says=difference["provider"],
+                ledger_says=difference["ledger"],
                 note=note.strip()[:300],
                 created_by=actor.label[:200],
             )
     except IntegrityError as error:
-        raise Conflict(_("Somebody has explained it already."), field="note") from error
+        raise known from error
     audit.record(actor=actor, action="difference.explained", target=row, note=row.note)
     emit(type="payment.explained", subject=reconciliation.pk)
     made: Explanation = row
@@ -109,20 +116,25 @@ def _booked(rows: Any) -> tuple[Decimal, str] | None:
 
 
 def _missing(provider: str, since: datetime, until: datetime, seen: set[str]) -> list[dict[str, str]]:
-    """Payments that we have booked and the provider does not know."""
-    rows: Any = Payment.objects.filter(
+    """What we have booked and the provider does not know.
+
+    The provider moves a refund's money at some time between its request and its end: those that lie in the
+    span with both are looked for.
+    """
+    paid: Any = Payment.objects.filter(
         provider=provider, state=PaymentState.SUCCEEDED, succeeded_at__gte=since, succeeded_at__lt=until
     )
-    return [
-        {
-            "line": "",
-            "kind": "payment",
-            "source": payment.intent_id or payment.reference,
-            "provider": "",
-            "ledger": f"{plain(payment.amount)} {payment.currency}",
-        }
-        for payment in rows.exclude(intent_id__in=seen)
-    ]
+    refunded: Any = Refund.objects.filter(
+        payment__provider=provider, state=RefundState.SUCCEEDED, created_at__gte=since, finished_at__lt=until
+    )
+    found = [("payment", one.intent_id or one.reference, one) for one in paid.exclude(intent_id__in=seen)]
+    found += [("refund", one.external_id or one.pk, one) for one in refunded.exclude(external_id__in=seen)]
+    return [_unknown(*one) for one in found]
+
+
+def _unknown(kind: str, source: str, row: Payment | Refund) -> dict[str, str]:
+    ledger = f"{plain(row.amount)} {row.currency}"
+    return {"line": "", "kind": kind, "source": source, "provider": "", "ledger": ledger}
 
 
 def _book_own(line: BalanceLine) -> bool:

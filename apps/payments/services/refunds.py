@@ -3,7 +3,6 @@
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -23,6 +22,7 @@ from apps.drivers.payments import DisputeSeen, Outcome, RefundSeen
 from apps.operations.services import emit
 from apps.payments.errors import BadAmount, NotRefundable, SamePerson
 from apps.payments.models import Dispute, Payment, Refund
+from apps.payments.selectors.providers import refund_limit
 from apps.payments.specs import from_minor, later
 from apps.payments.states import DISPUTE, REFUND, DisputeState, Provider, RefundState
 
@@ -41,7 +41,7 @@ def request_refund(*, actor: Actor, payment_id: str, amount: Decimal, reason: st
     promised = sum(payment.refunds.filter(state=RefundState.REQUESTED).values_list("amount", flat=True), ZERO)
     if amount > payment.refundable - promised or payment.disputes.exclude(state=DisputeState.WON).exists():
         raise NotRefundable(_("So much of this payment is not left."), field="amount")
-    needs_approval = payment.refunded + promised + amount > Decimal(settings.REFUND_APPROVAL_ABOVE)
+    needs_approval = payment.refunded + promised + amount > refund_limit(payment.currency)
     refund: Any = Refund.objects.create(
         payment=payment,
         team_id=payment.team_id,

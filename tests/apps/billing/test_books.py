@@ -374,7 +374,7 @@ class Books(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-@override_settings(REFUND_APPROVAL_ABOVE=str(APPROVAL_ABOVE))
+@override_settings(REFUND_APPROVAL_ABOVE={"EUR": str(APPROVAL_ABOVE)})
 def test_whatever_happens_the_books_agree_with_plain_arithmetic():
     is_sample = "BOOKS_EXAMPLES" not in os.environ
     bounded = settings(

@@ -14,7 +14,7 @@ from apps.core.errors import DomainError
 from apps.core.ids import new_id
 from apps.payments import reconcilers, services
 from apps.payments.models import AutoTopUp, Dispute, Payment, PaymentMethod, Refund, WebhookEvent
-from apps.payments.services import AutoWish, methods, paying
+from apps.payments.services import AutoWish, comparing, methods, paying
 from apps.payments.specs import Wish
 from tests.apps.payments.conftest import begin, look, save_card
 from tests.apps.payments.double import DECLINED, POOR, START, Double
@@ -354,6 +354,24 @@ def test_differences_are_shown_and_nothing_is_put_right(paid, stripe: Double, te
     assert kinds == {("payment", "999.99 EUR", "1000 EUR"), ("payment", "5 EUR", "")}
     stripe.lines.clear()
     assert [one["provider"] for one in compare().differences] == [""]
+
+
+def test_a_refund_that_the_provider_does_not_know_is_a_difference(paid, stripe: Double):
+    refund = services.request_refund(actor=ANNA, payment_id=paid.pk, amount=D(100), reason="asked for")
+    reconcilers.reconcile_refund(refund_id=refund.pk)
+    refund.refresh_from_db()
+    stripe.settle_refund(refund.external_id)
+    reconcilers.reconcile_refund(refund_id=refund.pk)
+    refund.refresh_from_db()
+    around = {"since": refund.created_at, "until": refund.finished_at + timedelta(seconds=1)}
+    [found] = comparing.reconcile(actor=SYSTEM, provider="stripe", lines=[], **around).differences
+    assert (found["kind"], found["source"], found["ledger"]) == ("refund", refund.external_id, "100 EUR")
+
+
+def test_refunds_in_a_currency_without_a_limit_need_two_people(paid, settings):
+    settings.REFUND_APPROVAL_ABOVE = {"USD": "500"}
+    refund = services.request_refund(actor=ANNA, payment_id=paid.pk, amount=D(1), reason="asked for")
+    assert refund.state == "requested"
 
 
 def compare():

@@ -22,7 +22,7 @@ from apps.api.invoices import (
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.invoicing import services
-from apps.invoicing.models import Invoice, InvoiceRun, LegalEntity, TaxRate
+from apps.invoicing.models import CreditNote, Invoice, InvoiceRun, LegalEntity, TaxRate
 from apps.invoicing.selectors import invoices, parties
 from apps.invoicing.services import CreditWish
 from apps.invoicing.services.parties import EntityWish, TaxWish
@@ -154,6 +154,7 @@ class CreditNoteViewSet(PlatformViewSet):
     calls = {
         "list": Call(P.BILLING_READ, CreditNoteOut, summary="List credit notes"),
         "retrieve": Call(P.BILLING_READ, CreditNoteOut, summary="Look at a credit note"),
+        "pdf": Call(P.BILLING_READ, DocumentOut, summary="A credit note as PDF"),
     }
 
     def list(self, request: Request) -> Response:
@@ -161,7 +162,14 @@ class CreditNoteViewSet(PlatformViewSet):
         return self.page(invoices.credit_notes(self.actor))
 
     def retrieve(self, request: Request, id: str) -> Response:
-        return self.answer(invoices.find_credit_note(self.actor, self.id_of("crn", id)))
+        return self.answer(self._note(id))
+
+    @action(detail=True, methods=["get"])
+    def pdf(self, request: Request, id: str) -> Response:
+        return self.answer(invoices.note_document(self._note(id)))
+
+    def _note(self, id: str) -> CreditNote:
+        return invoices.find_credit_note(self.actor, self.id_of("crn", id))
 
 
 class RunIn(In):

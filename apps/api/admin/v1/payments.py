@@ -205,7 +205,10 @@ class ExplanationOut(RowOut):
 
     class Meta:
         model = Explanation
-        fields = ("id", "provider", "kind", "about", "note", "created_by", "created_at")
+        fields = (
+            *("id", "provider", "kind", "about", "provider_says", "ledger_says"),
+            *("note", "created_by", "created_at"),
+        )
 
 
 class ReconciliationViewSet(PlatformViewSet):

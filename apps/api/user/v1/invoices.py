@@ -24,7 +24,7 @@ from apps.billing.selectors import rated
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.invoicing import services
-from apps.invoicing.models import BillingProfile, Invoice
+from apps.invoicing.models import BillingProfile, CreditNote, Invoice
 from apps.invoicing.selectors import invoices, parties
 from apps.invoicing.services.parties import Address
 from apps.payments import services as payments
@@ -138,6 +138,7 @@ class CreditNoteViewSet(TeamViewSet):
     calls = {
         "list": Call(P.BILLING_READ, CreditNoteOut, summary="List credit notes"),
         "retrieve": Call(P.BILLING_READ, CreditNoteOut, summary="Look at a credit note"),
+        "pdf": Call(P.BILLING_READ, DocumentOut, summary="A credit note as PDF"),
     }
 
     def list(self, request: Request) -> Response:
@@ -145,8 +146,15 @@ class CreditNoteViewSet(TeamViewSet):
         return self.page(invoices.credit_notes(self.actor, team_id=self.scope.id))
 
     def retrieve(self, request: Request, id: str) -> Response:
-        found = invoices.find_credit_note(self.actor, self.id_of("crn", id), team_id=self.scope.id)
-        return self.answer(found)
+        return self.answer(self._note(id))
+
+    @action(detail=True, methods=["get"])
+    def pdf(self, request: Request, id: str) -> Response:
+        """As it is printed."""
+        return self.answer(invoices.note_document(self._note(id)))
+
+    def _note(self, id: str) -> CreditNote:
+        return invoices.find_credit_note(self.actor, self.id_of("crn", id), team_id=self.scope.id)
 
 
 class ProfileIn(In):
