@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.stage import Report
 from runner import libvirt, packages
+from runner.console import show
 from runner.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +54,8 @@ def _tested(clone: Path, env: dict[str, str]) -> dict[str, float | int | str]:
         ["make", "test"],
         cwd=clone, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
+    if ran.returncode:
+        show(ran.stdout[-20_000:])
     said = ran.stdout.strip().rpartition("\n")[2].strip("= ")
     return {"test_s": round(time.monotonic() - began, 1), "test_exit": ran.returncode, "test_said": said}
 
