@@ -31,17 +31,8 @@ APT_PACKAGES = (  # for the daemon and its guests, for building libvirt-python, 
     *("e2fsprogs", "grub-pc-bin", "grub-common"),
 )
 PROGRAMS = (
-    "libvirtd",
-    "virsh",
-    "qemu-system-x86_64",
-    "qemu-img",
-    "dnsmasq",
-    "iptables",
-    "ip",
-    "nsenter",
-    "slirp4netns",
-    "unshare",
-    "genisoimage",
+    *("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "genisoimage"),
+    *("iptables", "ip", "nsenter", "slirp4netns", "unshare"),
 )
 SEARCH = "/usr/sbin:/sbin:/usr/bin:/bin"
 PRIVATE = {
@@ -66,18 +57,11 @@ NAMESPACES = (
     *("sh", "-c", f'exec "$@" {MACHINE}</proc/self/ns/net', "sh"),
     *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
 )
+ON_MACHINE = ("nsenter", f"--net=/proc/1/fd/{MACHINE}")
+WAY_OUT = ("slirp4netns", "--configure", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
 DAEMONS = (
     ("libvirtd", "-f", "/etc/libvirt/libvirtd.conf", "-p", "/run/libvirt/libvirtd.pid"),
-    (
-        *(
-            "nsenter",
-            f"--net=/proc/1/fd/{MACHINE}",
-            "slirp4netns",
-            "--configure",
-            "--disable-host-loopback",
-        ),
-        *("--enable-sandbox", "--enable-seccomp", "1", OUTSIDE),
-    ),
+    (*ON_MACHINE, *WAY_OUT, "1", OUTSIDE),
 )
 PROBE = f"""\
 ip link add name {BRIDGE} type bridge
@@ -266,7 +250,8 @@ def environment(host: Hypervisor) -> dict[str, str]:
 
 
 def supervise(folder: Path, subnet: ipaddress.IPv4Network) -> None:
-    """Be the first process inside: put parts of the folder where libvirt looks, keep libvirtd going."""
+    """Be the first process inside: put parts of the folder where libvirt looks, keep libvirtd and the
+    guests' way out going."""
     os.set_inheritable(MACHINE, False)
     _do("mount", "--make-rprivate", "/")
     for name, place in PRIVATE.items():
@@ -306,7 +291,7 @@ def _guard(subnet: ipaddress.IPv4Network) -> None:
 
 def _own_addresses() -> list[str]:
     """What the machine itself is called in its own network: a guest's way out starts there, as if trusted."""
-    listed = _do("nsenter", f"--net=/proc/1/fd/{MACHINE}", "ip", "-4", "-o", "address", "show")
+    listed = _do(*ON_MACHINE, "ip", "-4", "-o", "address", "show")
     return [line.split()[3].partition("/")[0] for line in listed.splitlines()]
 
 
