@@ -13,8 +13,6 @@ from apps.core.money import ZERO, minor_digits, plain
 GRACE = timedelta(hours=1)
 # An overdue invoice is reminded of so long after it was due, each level once.
 REMINDERS = (timedelta(days=3), timedelta(days=10), timedelta(days=21))
-# An invoice is mailed while it is news; whoever gives an address later finds the old ones in the panel.
-MAIL_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

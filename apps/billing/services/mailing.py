@@ -12,9 +12,11 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.billing.models import BudgetAlert, Notice
+from apps.billing.specs import MAIL_WITHIN
 from apps.billing.states import NoticeKind
 from apps.core.actor import SYSTEM, Actor
 from apps.core.clock import db_now
+from apps.core.leases import in_time
 from apps.core.money import plain
 from apps.core.permissions import Permission, Role
 from apps.teams.models import Membership
@@ -27,15 +29,13 @@ MAILS = 50
 def mail_alerts(*, actor: Actor = SYSTEM) -> int:
     """Write to the team's admins and billing people about thresholds reached; how many alerts that were."""
     actor.require(Permission.BILLING_MANAGE)
-    waiting = BudgetAlert.objects.filter(mailed_at=None).order_by("pk").values_list("pk", flat=True)
-    return sum(_mail_alert(pk) for pk in waiting[:MAILS])
+    return sum(_mail_alert(pk) for pk in _waiting(BudgetAlert))
 
 
 def mail_notices(*, actor: Actor = SYSTEM) -> int:
     """Write to the same people about a balance that ran out, and what follows; how many notices that were."""
     actor.require(Permission.BILLING_MANAGE)
-    waiting = Notice.objects.filter(mailed_at=None).order_by("pk").values_list("pk", flat=True)
-    return sum(_mail_notice(pk) for pk in waiting[:MAILS])
+    return sum(_mail_notice(pk) for pk in _waiting(Notice))
 
 
 @transaction.atomic
@@ -84,6 +84,12 @@ _TEXTS = {
         _("Everything is paid. What was stopped can be started again."),
     ),
 }
+
+
+def _waiting(rows: Any) -> list[Any]:
+    """Some that are news still: what nobody takes is given up, so that it holds up nothing for good."""
+    fresh = rows.objects.filter(mailed_at=None, at__gt=in_time(-MAIL_WITHIN))
+    return list(fresh.order_by("pk").values_list("pk", flat=True)[:MAILS])
 
 
 def _take(rows: Any, pk: object, *names: str) -> Any:

@@ -13,13 +13,13 @@ from django.db.models import Exists, OuterRef
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from apps.billing.specs import MAIL_WITHIN
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.failpoints import failpoint
 from apps.core.permissions import Permission
 from apps.invoicing.models import BillingProfile, Invoice, Reminder
 from apps.invoicing.selectors import paper, parties
-from apps.invoicing.specs import MAIL_WITHIN
 
 log = structlog.get_logger(__name__)
 

@@ -13,6 +13,7 @@ from apps.billing.services import budgeting, dunning, mailing, wallets
 from apps.billing.services.budgeting import BudgetWish
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
+from apps.core.clock import db_now
 from apps.core.permissions import Role
 from apps.operations.models import Event
 from tests.factories.billing import START, begin, make_price, make_team, resource
@@ -90,6 +91,14 @@ def test_a_message_that_cannot_be_sent_holds_up_no_other_and_is_sent_later(team,
     assert [one.extra_headers["Message-ID"] for one in mail.outbox] == [
         f"<notice-{one.pk}@hostedai>" for one in (second, first)
     ]
+
+
+def test_what_could_not_be_mailed_for_a_week_is_given_up(team):
+    member_of(team, Role.TEAM_BILLING)
+    Notice.objects.create(team=team, kind="short", at=db_now() - timedelta(days=8))
+    Notice.objects.create(team=team, kind="resumed", at=db_now() - timedelta(days=6))
+    assert mailing.mail_notices() == 1
+    assert ["active again" in one.subject for one in mail.outbox] == [True]
 
 
 def test_what_only_a_budget_stops_is_no_debt():
