@@ -1,10 +1,11 @@
 """Where addresses that somebody wrote down may lead: looked at on the connection that is really open."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
+_NAT64, _LOCAL_NAT64 = IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")  # RFC 6052, RFC 8215
 
 
 def networks_of(names: Iterable[str]) -> Networks:
@@ -14,7 +15,15 @@ def networks_of(names: Iterable[str]) -> Networks:
 
 def may_reach(address: str, known: Networks = (), *, has_tls: bool = True) -> bool:
     """Whether an address may be spoken to: a public one over TLS, or one in the networks that are known."""
-    found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
-    return any(found in one for one in known) or (has_tls and found.is_global)
+    found = _meant(ip_address(address.partition("%")[0]))
+    is_public = found.is_global and found not in _LOCAL_NAT64
+    return any(found in one for one in known) or (has_tls and is_public)
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 one is translated to on its way, where it is one of those."""
+    if not isinstance(address, IPv6Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
