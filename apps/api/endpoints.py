@@ -267,6 +267,9 @@ class StaffReplicaOut(ReplicaOut):
     revision = serializers.IntegerField(source="revision.number", allow_null=True, default=None)
     hardware = serializers.CharField(source="revision.hardware.slug", allow_null=True, default=None)
 
+    has_new_key = serializers.SerializerMethodField(
+        help_text="Whether a provider's new key has still to be proven; the old one is used until then."
+    )
     team = serializers.CharField(source="endpoint.team_name")
     cluster = serializers.CharField(source="cluster.slug", allow_null=True)
     node = serializers.CharField(source="node.name", allow_null=True)
@@ -274,8 +277,11 @@ class StaffReplicaOut(ReplicaOut):
     class Meta(ReplicaOut.Meta):
         fields = (
             *(*ReplicaOut.Meta.fields, "team", "cluster", "node", "url", "provider_model", "is_fallback"),
-            *("attempts", "last_error"),
+            *("has_new_key", "attempts", "last_error"),
         )
+
+    def get_has_new_key(self, row: Replica) -> bool:
+        return bool(row.next_key)
 
 
 class HardwareOut(RowOut):

@@ -115,6 +115,20 @@ TOKEN_KINDS = ("input", "cached", "output", "embedding")
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRate:
+    """What a provider charges per million tokens; embeddings are input."""
+
+    currency: str
+    input: Decimal
+    cached: Decimal
+    output: Decimal
+
+    @property
+    def prices(self) -> tuple[Decimal, Decimal, Decimal]:
+        return self.input, self.cached, self.output
+
+
+@dataclass(frozen=True, slots=True)
 class TokenPrices:
     """Prices per 1,000,000 tokens of one model, and the versions they come from, in the order of the kinds.
 

@@ -3,17 +3,20 @@
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from apps.billing.specs import TokenRate
 from apps.drivers.egress import Networks, may_reach
 from apps.inference.errors import BadEndpoint
 from apps.inference.states import LimitLevel, Policy, ScaleMetric
 from apps.operations.specs import OperationPlan, StepPlan
 from apps.operations.states import Plane
+from apps.registry.states import Modality
 
 SLUG_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 MOST_REPLICAS = 64
@@ -91,6 +94,33 @@ class ProviderSpec:
     model: str
     api_key: str = field(repr=False)
     is_fallback: bool = True
+    rate: TokenRate | None = None  # what it charges us, as far as that is known
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderChange:
+    """What shall be otherwise with a provider; None: nothing."""
+
+    api_key: str | None = field(default=None, repr=False)
+    is_fallback: bool | None = None
+    rate: TokenRate | None = None
+
+
+class ProvidedSpec(BaseModel):
+    """A new endpoint for which external providers alone answer; `slug` is what callers write as `model`.
+
+    `prices` are what callers pay per million tokens, by kind (`input`, `cached`, `output`, `embedding`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: str = Field(pattern=SLUG_PATTERN)
+    name: str = Field(default="", max_length=80)
+    region: str = Field(min_length=1, max_length=40)
+    modality: Modality = Modality.CHAT
+    context_length: int = Field(ge=1, le=MOST_CONTEXT)
+    currency: str = ""
+    prices: dict[str, Decimal] = {}
 
 
 def check_provider(spec: ProviderSpec, known: Networks) -> None:
@@ -100,8 +130,7 @@ def check_provider(spec: ProviderSpec, known: Networks) -> None:
         raise BadEndpoint(_("This is no address of a provider: https://host/v1."), field="url")
     if not 0 < len(spec.model) <= LONGEST_NAME or not _WORD.fullmatch(spec.model):
         raise BadEndpoint(_("Say how the provider calls the model."), field="model")
-    if len(spec.api_key) > LONGEST_KEY or not _WORD.fullmatch(spec.api_key):
-        raise BadEndpoint(_("A key has neither blanks nor accents."), field="api_key")
+    check_key(spec.api_key)
     parts = urlsplit(spec.url)
     has_tls = parts.scheme == "https"
     if not has_tls and not known:
@@ -114,6 +143,12 @@ def check_provider(spec: ProviderSpec, known: Networks) -> None:
         raise BadEndpoint(
             _("Only public addresses over TLS are spoken to, and those in PROVIDER_NETWORKS."), field="url"
         )
+
+
+def check_key(api_key: str) -> None:
+    """Refuse what cannot be told as a key."""
+    if len(api_key) > LONGEST_KEY or not _WORD.fullmatch(api_key):
+        raise BadEndpoint(_("A key has neither blanks nor accents."), field="api_key")
 
 
 def _is_port(url: str) -> bool:

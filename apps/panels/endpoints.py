@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from apps.core.actor import Actor
 from apps.core.permissions import Permission
@@ -47,8 +48,10 @@ def state_of(one: Endpoint | Replica) -> Any:
 
 
 def count_of(one: Endpoint) -> Any:
-    """Ready replicas of those wanted."""
+    """Ready replicas of those wanted; providers, where they alone answer."""
     ready = int(getattr(one, "ready_count", 0))
+    if one.is_provided:
+        return ngettext("%(n)s provider", "%(n)s providers", ready) % {"n": ready}
     return _now("%(ready)s of %(wanted)s") % {"ready": ready, "wanted": one.wanted}
 
 

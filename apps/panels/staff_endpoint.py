@@ -1,5 +1,6 @@
 """The page of one endpoint as staff sees it: where its replicas are and what happened."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ def _what(one: Replica) -> Any:
 
 
 COLUMNS = (
-    Column("id", _("Replica"), _which, main=True),
+    Column("id", _("Replica"), _which, main=True, to=lambda view, one: view.address_of(one)),
     endpoints.REPLICA_STATE,
     Column("serves", _("Serves"), _what, priority=2, wrap=True),
     endpoints.REPLICA_SINCE,
@@ -35,7 +36,7 @@ COLUMNS = (
 
 
 class StaffEndpoint(endpoints.EndpointDetail):
-    tabs: ClassVar = (Tab("overview", _("Overview")),)
+    tabs: ClassVar[Sequence[Tab]] = (Tab("overview", _("Overview")),)
     actions = (endpoints.DELETE,)
 
     def meta(self) -> list[Any]:
@@ -60,6 +61,7 @@ class StaffEndpoint(endpoints.EndpointDetail):
                 self.replicas,
                 Empty(_("No replica now"), "", icon="cpu"),
                 link=self.replica_link(),
+                view=self,
                 buttons=lambda one: actions.buttons(self, [endpoints.REPLACE, endpoints.REMOVE], one),
             ),
             Events(_("What happened"), lines),
@@ -68,6 +70,10 @@ class StaffEndpoint(endpoints.EndpointDetail):
     def replica_link(self) -> tuple[Any, str] | None:
         """Where one adds a replica by hand, if one may."""
         return None
+
+    def address_of(self, one: Replica) -> str:
+        """Where more is to be read of a replica, for those who may."""
+        return ""
 
     def _traffic(self) -> list[Any]:
         """The last day, for those who may see what is used."""

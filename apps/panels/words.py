@@ -79,6 +79,7 @@ EVENTS: dict[str, Any] = {
     "endpoint.deleting": _("Being deleted"),
     "endpoint.deleted": _("Deleted"),
     "replica.pending": _("Replica wanted"),
+    "replica.key_replaced": _("A provider's new key is in use"),
     "replica.provisioning": _("Engine being started"),
     "replica.starting": _("Engine loads the model"),
     "replica.ready": _("Replica ready"),

@@ -133,6 +133,32 @@ def test_staff_add_a_provider_and_take_it_away(stage: Stage, admin: Any) -> None
     wrong = admin("post", base, {**wanted, "url": "https://169.254.169.254/v1", "api_key": ""}, 422)
     assert [one["field"] for one in wrong["errors"]] == ["url"]
     admin("post", f"{base}/{made['id']}/replace", {}, 409)
+    rate = {"currency": "USD", "input": "0.15", "output": "0.6"}
+    change = {"api_key": "sk-the-next", "is_fallback": False, "rate": rate}
+    changed = admin("patch", f"{base}/{made['id']}", change, 202)
+    assert (changed["has_new_key"], changed["is_fallback"]) == (True, False)
+    assert "sk-the-next" not in json.dumps(changed)
+    admin("patch", f"{base}/{made['id']}", {"api_key": "a b"}, 422)
+    admin("get", f"{base}/{made['id']}/log", status=403)
     admin("delete", f"{base}/{made['id']}", status=202)
     (own,) = replicas(endpoint, "ready")
     admin("delete", f"{base}/{own.pk}", status=404)
+
+
+def test_staff_serve_a_model_from_a_provider_alone(stage: Stage, admin: Any) -> None:
+    provider = {"url": "https://api.example.com/v1", "model": "theirs", "api_key": "sk-their-secret"}
+    wish = {
+        "name": "big", "region": stage.region.slug, "context_length": 131072, "provider": provider,
+        "prices": {"currency": "EUR", "input": "1", "output": "3"},
+    }  # fmt: skip
+    base = "/api/admin/v1/endpoints"
+    assert admin("post", f"{base}/provided", wish, 403)["permission"] == "price:manage"
+    del wish["prices"]
+    made = admin("post", f"{base}/provided", wish, 202)
+    assert (made["state"], made["revision"], made["metering"]) == ("deploying", None, "tokens")
+    assert made["model_name"] == "theirs"
+    assert "sk-their-secret" not in json.dumps(made)
+    assert admin("post", f"{base}/provided", wish, 409)["code"] == "name_taken"
+    admin("post", f"{base}/provided", {**wish, "name": "Not A Name"}, 422)
+    (replica,) = admin("get", "/api/admin/v1/replicas")["items"]
+    assert (replica["provider_model"], replica["is_fallback"]) == ("theirs", False)

@@ -29,6 +29,7 @@ class Plan:
     cached: int = 0
     responds: bool = True  # whether it has the Responses API
     is_loose: bool = False  # JSON with blanks, lines ended by CR and LF
+    key: str = ""  # looks with another one are refused
 
 
 @dataclass
@@ -96,7 +97,8 @@ class Engine:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if head.startswith(b"GET "):  # a look, as external providers are given
                     self.looks.append(head)
-                    _write_whole(writer, self.plan.status, b'{"data":[]}')
+                    status = self.plan.status if self.plan.key.encode() in head else 401
+                    _write_whole(writer, status, b'{"data":[]}')
                     continue
                 size = next(
                     int(line.split(b":")[1])

@@ -1,25 +1,25 @@
 """External providers beside engines of our own: asked in their words, passed on in ours, paid for once."""
 
 import asyncio
-import datetime
 import json
 import ssl
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from apps.billing.models import ProviderDay
+from apps.billing.services import provided
+from apps.billing.specs import TokenRate
+from apps.core.actor import SYSTEM
 from apps.gateway.messages import ProviderRow, ReplicaRow
 from apps.gateway.plane import upstream
 from apps.gateway.plane.engines import Engine as PlaneEngine
 from apps.gateway.plane.providers import Provider
 from apps.inference.models import Endpoint, Replica
+from tests.factories.tls import make_certificate
 from tests.gateway import engine as engines
 from tests.gateway.engine import PROMPT_TOKENS, Engine, Plan
 from tests.gateway.stage import Gateway, Stage, events_of, make_stage, text_of, until
@@ -105,6 +105,24 @@ def test_ours_goes_on_where_a_provider_broke_off(running: Gateway, engine: Engin
     assert {event["model"] for event in events} == {stage.slug}
     (row,) = stage.settled(1)
     assert (row.outcome, row.output) == ("completed", 20)
+
+
+def test_a_provider_alone_answers_and_what_it_charges_is_booked(running: Gateway, engine: Engine):
+    stage = make_stage(running)
+    Endpoint.objects.filter(pk=stage.endpoint.pk).update(
+        team=None, workspace=None, visibility="public", metering="tokens", revision=None, context_length=4096
+    )
+    provider = add(stage, engine, is_fallback=False)
+    rate = TokenRate("EUR", Decimal("0.5"), Decimal("0.5"), Decimal("1.5"))
+    provided.set_rate(actor=SYSTEM, replica_id=provider.pk, rate=rate)
+    stage.ready()
+    assert stage.post(max_tokens=None).json()["model"] == stage.slug
+    with stage.streaming() as response:
+        assert text_of(list(events_of(response.iter_lines())))
+    assert engine.requests[0]["max_tokens"] <= 4096
+    stage.settled(2)
+    cost = {one.product.rpartition(":")[2]: one.amount for one in ProviderDay.objects.all()}
+    assert cost == {"input": 2 * PROMPT_TOKENS * rate.input / 10**6, "output": 10 * rate.output / 10**6}
 
 
 def test_while_a_provider_answers_a_sleeping_engine_is_woken(running: Gateway, engine: Engine):
@@ -199,7 +217,7 @@ class _User:
 
 def test_tls_is_spoken_to_whom_one_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The certificate is checked, for the name, and the address once it is reached."""
-    certificate, key = _certificate(tmp_path, "localhost")
+    certificate, key = make_certificate(tmp_path, "localhost")
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(certificate, key)
 
@@ -226,24 +244,3 @@ def test_tls_is_spoken_to_whom_one_knows(tmp_path: Path, monkeypatch: pytest.Mon
             ]
 
     assert asyncio.run(play()) == [False, True, False, False]
-
-
-def _certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(named)
-        .issuer_name(named)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
-    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return paths

@@ -1,7 +1,7 @@
 """Rows of money: prices, wallets, usage, ledger."""
 
 from apps.billing.models.budgets import Budget, BudgetAlert
-from apps.billing.models.costs import ProviderCost
+from apps.billing.models.costs import ProviderCost, ProviderDay, ProviderRate
 from apps.billing.models.events import UnratedEvent, UsageEvent
 from apps.billing.models.grants import CreditGrant, GrantUse, Voucher
 from apps.billing.models.ledger import Account, AccountKind, Posting, Transaction, TransactionKind
@@ -31,6 +31,8 @@ __all__ = [
     "PriceListChoice",
     "PriceVersion",
     "ProviderCost",
+    "ProviderDay",
+    "ProviderRate",
     "Quarantined",
     "RatedUsage",
     "TokenRequest",

@@ -1,6 +1,7 @@
 """What is left of what customers used after what providers charged for it; by day, product and region.
 
-A bill counts by its days: half of its span within the asked one is half of its amount.
+A bill counts by its days: half of its span within the asked one is half of its amount. What external
+providers charge for tokens by their rates counts on the day it was used.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
-from apps.billing.models import Meter, ProviderCost, UsageDay, Wallet
+from apps.billing.models import Meter, ProviderCost, ProviderDay, UsageDay, Wallet
 from apps.billing.rating import PLACES
 from apps.core.actor import Actor
 from apps.core.money import ZERO
@@ -58,20 +59,27 @@ def costs(actor: Actor) -> "QuerySet[ProviderCost]":
 def by_product(actor: Actor, span: Span) -> list[MarginRow]:
     """The dearest product first."""
     revenue = _sums(_usage(actor, span).values_list("product"))
-    return _rows(revenue, _costs(actor, span, lambda one: str(one.product)))
+    cost = _costs(actor, span, lambda one: str(one.product))
+    for product, amount in _sums(_metered(actor, span).values_list("product")).items():
+        cost[product] = cost.get(product, ZERO) + amount
+    return _rows(revenue, cost)
 
 
 def by_region(actor: Actor, span: Span) -> list[MarginRow]:
     """The strongest region first; tokens and fees have none."""
     place = Meter.objects.filter(pk=OuterRef("resource_id")).values("region_id")[:1]
     revenue = _sums(_usage(actor, span).annotate(place=Subquery(place)).values_list("place"))
-    return _rows(revenue, _costs(actor, span, lambda one: str(one.region_id or "")))
+    cost = _costs(actor, span, lambda one: str(one.region_id or ""))
+    metered = _metered(actor, span).aggregate(s=Sum("amount"))["s"] or ZERO
+    if metered:
+        cost[""] = cost.get("", ZERO) + metered
+    return _rows(revenue, cost)
 
 
 def by_day(actor: Actor, span: Span) -> list[tuple[date, Decimal, Decimal]]:
     """Day, revenue and cost, with every day present."""
     revenue = dict(_usage(actor, span).values_list("day").annotate(s=Sum("amount")))
-    spread: dict[date, Decimal] = {}
+    spread: dict[date, Decimal] = dict(_metered(actor, span).values_list("day").annotate(s=Sum("amount")))
     for bill in _bills(actor, span):
         each = (bill.amount / bill.days).quantize(PLACES)
         for day in span.days:
@@ -85,6 +93,12 @@ def _usage(actor: Actor, span: Span) -> "QuerySet[UsageDay]":
     payers = Wallet.objects.filter(currency=span.currency).values("team_id")
     rows = UsageDay.objects.filter(team_id__in=payers, day__gte=span.since, day__lte=span.until)
     found: QuerySet[UsageDay] = rows.order_by()
+    return found
+
+
+def _metered(actor: Actor, span: Span) -> "QuerySet[ProviderDay]":
+    rows = ProviderDay.objects.visible_to(actor).filter(currency=span.currency)
+    found: QuerySet[ProviderDay] = rows.filter(day__gte=span.since, day__lte=span.until).order_by()
     return found
 
 

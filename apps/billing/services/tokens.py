@@ -17,7 +17,7 @@ from apps.billing import rating
 from apps.billing.models import Hold, PriceVersion, Wallet
 from apps.billing.rating import of_picos, token_cost, token_picos, token_rates
 from apps.billing.selectors.tokens import price_table
-from apps.billing.services import booking, budgets, quarantine
+from apps.billing.services import booking, budgets, provided, quarantine
 from apps.billing.services.booking import Batch, Texts, charge_usage
 from apps.billing.services.leases import lease, release, renew
 from apps.billing.services.quarantine import Refused
@@ -156,7 +156,7 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
         conflicts = _conflicts(checked, columns) if known else []
         quarantine.put(checked.refused + conflicts)
         if used:
-            _book(used, wallets)
+            _book(used, wallets, checked.records.values())
         failpoint("billing.tokens.booked")
     duplicates = known - len(conflicts) + checked.repeats
     return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
@@ -310,8 +310,9 @@ def _refused(record: TokenUsage, reason: QuarantineReason) -> Refused:
     return Refused(SOURCE, str(record.request_id), record.team_id, "tokens", reason, payload)
 
 
-def _book(used: Sequence[Used], wallets: dict[UUID, Wallet]) -> None:
-    """Rated lines, sums by day, one transaction per team, and the leases lowered by what they covered."""
+def _book(used: Sequence[Used], wallets: dict[UUID, Wallet], records: Iterable[TokenUsage]) -> None:
+    """Rated lines, sums by day, one transaction per team, the leases lowered by what they covered, and what
+    providers charge us for it."""
     batch, now = Batch(), db_now()
     leases = {one.lease for one in used if one.lease}
     holds = {
@@ -319,6 +320,7 @@ def _book(used: Sequence[Used], wallets: dict[UUID, Wallet]) -> None:
         for hold in Hold.objects.filter(pk__in=[encode("lse", one) for one in leases])
     }
     _note_lines(batch, used)
+    provided.note(batch=batch, records=records, transactions={one.transaction for one in used})
     for team in sorted({one.team for one in used}):
         mine = [one for one in used if one.team == team]
         _charge(batch, mine, wallets[team], holds, now)

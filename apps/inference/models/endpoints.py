@@ -126,6 +126,9 @@ class Endpoint(Tended):
     )
     canary_weight = models.PositiveSmallIntegerField(_("share of the canary"), default=0)  # percent
 
+    # Only where external providers alone answer: how many tokens they take. Elsewhere the revision says.
+    context_length = models.PositiveIntegerField(_("context"), null=True)
+
     wanted = models.PositiveSmallIntegerField(_("wanted replicas"), default=1)
     min_replicas = models.PositiveSmallIntegerField(_("least replicas"), default=1)
     max_replicas = models.PositiveSmallIntegerField(_("most replicas"), default=1)
@@ -198,6 +201,11 @@ class Endpoint(Tended):
                 name="inference_endpoint_canary",
             ),
             models.CheckConstraint(condition=Q(spot_percent__range=(0, 100)), name="inference_endpoint_spot"),
+            models.CheckConstraint(
+                condition=Q(context_length=None)
+                | Q(team=None, revision=None, canary=None, context_length__gt=0),
+                name="inference_endpoint_of_providers",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["team", "-id"], name="inference_endpoint_team"),
@@ -213,6 +221,11 @@ class Endpoint(Tended):
     @property
     def is_platform(self) -> bool:
         return self.team_id is None
+
+    @property
+    def is_provided(self) -> bool:
+        """Whether external providers alone answer for it: there is no model and no engine of our own."""
+        return self.context_length is not None
 
     @property
     def price_slug(self) -> str:

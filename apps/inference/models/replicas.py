@@ -75,6 +75,7 @@ class Replica(Tended):
     message = models.TextField(_("message"), blank=True)
     url = models.CharField(_("address"), max_length=255, blank=True)
     api_key = models.TextField(editable=False)  # sealed
+    next_key = models.TextField(blank=True, editable=False)  # sealed; takes over when it has been proven
     is_spot = models.BooleanField(_("spot"), default=False)
     outstanding = models.PositiveIntegerField(_("open requests"), null=True, editable=False)
     rates = models.JSONField(default=list, editable=False)  # empty when tokens are charged
@@ -148,8 +149,17 @@ class Replica(Tended):
         """The key that its engine asks for, opened."""
         return unseal(self.api_key, context=self._sealed_for).decode()
 
+    @property
+    def next_secret(self) -> str:
+        """The key that shall take over, opened."""
+        return unseal(self.next_key, context=self._sealed_for).decode()
+
     def seal_secret(self, text: str) -> None:
-        self.api_key = seal(text.encode(), context=self._sealed_for)
+        self.api_key = self.sealed(text)
+
+    def sealed(self, text: str) -> str:
+        """A key of its, as it is kept."""
+        return seal(text.encode(), context=self._sealed_for)
 
     @property
     def _sealed_for(self) -> str:

@@ -4,6 +4,7 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from apps.core.turns import Reason
 from apps.drivers import external
@@ -55,6 +56,7 @@ class ReplicaPass(Pass):
 
     turn: Turn
     sight: Sight
+    hint = ""
 
     # ------------------------------------------------------------ look
 
@@ -64,7 +66,21 @@ class ReplicaPass(Pass):
             return self.driver().observe_engine(row.engine_name)
         if row.desired == Desired.GONE or row.state in ENDED:
             return None  # nothing of it is ours: what is open there is finished there
+        if row.next_key and (seen := self.look_with_next_key()):
+            return seen
         return external.look(row.url, row.secret, networks_of(settings.PROVIDER_NETWORKS))
+
+    def look_with_next_key(self) -> Engine | None:
+        """Try the key that shall take over; what is used stays until it is proven."""
+        row, self.hint = self.turn.row, ""
+        try:
+            seen = external.look(row.url, row.next_secret, networks_of(settings.PROVIDER_NETWORKS))
+        except DriverError as error:
+            said = {"what": str(error)}
+            self.hint = _("The new key is not in use yet, the old one is: %(what)s") % said
+            return None
+        lifecycle.take_key(self.turn)
+        return seen
 
     def driver(self) -> CanServe:
         return engines_of(cluster_of(str(self.turn.row.cluster_id)))
@@ -171,7 +187,7 @@ class ReplicaPass(Pass):
         elif row.state == ReplicaState.READY:
             notes |= {"missed_at": row.missed_at or now}
         if row.is_external:
-            notes["message"] = str(self.error or "")
+            notes["message"] = str(self.error or self.hint)
         return notes
 
     def alarm(self, why: Reason) -> None:

@@ -29,8 +29,9 @@ def list_callable(*, actor: Actor) -> EndpointQuerySet:
 
 
 def counted(rows: Rows) -> Rows:
-    """Each with how many replicas of its own are ready."""
-    ready = Q(replicas__state=ReplicaState.READY, replicas__cluster__isnull=False)
+    """Each with how many replicas of its own are ready; where there are none, how many providers."""
+    ours = Q(replicas__cluster__isnull=False) | Q(context_length__isnull=False)
+    ready = Q(replicas__state=ReplicaState.READY) & ours
     annotated: Rows = rows.annotate(ready_count=Count("replicas", filter=ready))
     return annotated
 

@@ -49,7 +49,6 @@ class Route:
     price_slug: str
     digest: str
     context_length: int
-    parallel: int
     queue_limit: int
     state: str
     can_wake: bool
@@ -65,12 +64,14 @@ def table() -> list[Route]:
     by_endpoint: dict[str, list[Replica]] = {}
     for replica in serving.select_related("revision", "region").order_by("pk"):
         by_endpoint.setdefault(replica.endpoint_id, []).append(replica)
-    return [_route(row, row.revision, by_endpoint.get(row.pk, [])) for row in rows if row.revision]
+    found = [row for row in rows if row.revision or row.is_provided]
+    return [_route(row, by_endpoint.get(row.pk, [])) for row in found]
 
 
-def _route(endpoint: Endpoint, revision: Revision, serving: list[Replica]) -> Route:
+def _route(endpoint: Endpoint, serving: list[Replica]) -> Route:
     """What was revoked is left out; an external provider answers in place of what the endpoint serves now."""
-    replicas = [one for one in serving if not (one.revision or revision).is_revoked]
+    revision = endpoint.revision
+    replicas = [one for one in serving if not _is_revoked(one.revision or revision)]
     return Route(
         endpoint_id=str(endpoint.pk),
         team_id=endpoint.team_id,
@@ -81,15 +82,20 @@ def _route(endpoint: Endpoint, revision: Revision, serving: list[Replica]) -> Ro
         modality=endpoint.modality,
         policy=str(endpoint.policy),
         price_slug=endpoint.price_slug,
-        digest=revision.digest,
-        context_length=revision.context_length,
-        parallel=revision.parallel,
+        digest=revision.digest if revision else "",
+        context_length=revision.context_length if revision else endpoint.context_length or 0,
         queue_limit=endpoint.queue_limit,
         state=str(endpoint.state),
-        can_wake=not revision.is_revoked and all(one.is_external for one in replicas),
+        can_wake=revision is not None
+        and not revision.is_revoked
+        and all(one.is_external for one in replicas),
         created_at=endpoint.created_at.timestamp(),
         replicas=tuple(_replica(endpoint, one, weigh(endpoint, one, replicas)) for one in replicas),
     )
+
+
+def _is_revoked(revision: Revision | None) -> bool:
+    return revision is not None and revision.is_revoked
 
 
 def weigh(endpoint: Endpoint, replica: Replica, beside: list[Replica]) -> int:

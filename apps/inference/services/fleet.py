@@ -66,9 +66,10 @@ def steer(*, endpoint_id: str, load: Load | None, now: datetime) -> bool:
 
 
 def _units(endpoint: Endpoint, now: datetime) -> list[plans.Unit]:
-    """What it is made of: external providers are staff's, and count only for what must be gone in the end."""
+    """What it is made of. External providers are staff's: beside engines of our own they count only for what
+    must be gone in the end."""
     rows = Replica.objects.present().filter(endpoint=endpoint).order_by("pk")
-    if endpoint.desired != Desired.GONE:
+    if endpoint.desired != Desired.GONE and not endpoint.is_provided:
         rows = rows.exclude(kind=Kind.EXTERNAL)
     return [_unit(row, now) for row in rows]
 
@@ -158,6 +159,8 @@ def _tell_scaled(endpoint: Endpoint, verdict: Verdict) -> None:
 
 
 def _move_replicas(helm: Helm) -> None:
+    if helm.endpoint.is_provided:
+        return  # staff adds and removes them
     moves = plans.moves(helm.shape, helm.units)
     if moves.drain:
         let_go(ids=moves.drain)

@@ -12,8 +12,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from apps.audit import services as audit
 from apps.billing.services import charging
 from apps.core import turns
+from apps.core.actor import SYSTEM, Actor
 from apps.core.failpoints import failpoint
 from apps.core.queue import enqueue
 from apps.core.turns import Reason, given_back, overdue
@@ -71,6 +73,30 @@ def let_go(turn: Turn) -> None:
         _nudge(turn.row.endpoint_id)
         operations.emit_many([of_replica(turn.row, "replica.released")])
         failpoint("inference.release")
+
+
+def take_key(turn: Turn) -> None:
+    """A provider's new key has been proven: it takes over.
+
+    Raises LeaseLost or WishChanged, and then nothing was written.
+    """
+    with transaction.atomic():
+        turn.write({"api_key": turn.row.next_key, "next_key": ""})
+        note_provider(actor=SYSTEM, replica=turn.row, action="replica.key_replaced")
+        operations.emit_many([of_replica(turn.row, "replica.key_replaced")])
+
+
+def note_provider(*, actor: Actor, replica: Replica, action: str) -> None:
+    """Write down what happened to an external provider; its key is nobody's to read."""
+    audit.record(
+        actor=actor,
+        action=action,
+        target=replica,
+        region_id=replica.region_id,
+        endpoint=replica.endpoint_id,
+        url=replica.url,
+        model=replica.provider_model,
+    )
 
 
 def raise_alarm(turn: Turn) -> None:

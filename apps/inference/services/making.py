@@ -40,7 +40,7 @@ def create_endpoint(
     with transaction.atomic():
         endpoint = _draft(actor, team, workspace, spec, region)
         _price(endpoint, offer)
-        _save(endpoint)
+        save_new(endpoint)
         count(endpoint)
         revision = revise(endpoint=endpoint, offer=offer, by=actor.label)
         open_operation(actor=actor, endpoint=endpoint, plan=CREATE)
@@ -97,7 +97,8 @@ def _price(endpoint: Endpoint, offer: Offer) -> None:
     endpoint.hourly, endpoint.currency = quote.hourly, quote.currency
 
 
-def _save(endpoint: Endpoint) -> None:
+def save_new(endpoint: Endpoint) -> None:
+    """Insert it; raises NameTaken."""
     try:
         with transaction.atomic():
             endpoint.save(force_insert=True)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.ids import new_id
 from apps.core.permissions import Permission
-from apps.inference.models import Endpoint, Replica, Revision
+from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Traffic, traffic
 from apps.inference.services import rollouts
@@ -19,7 +19,7 @@ from apps.inference.states import Desired, EndpointState, Metering
 from apps.operations.models import Event, Operation
 from apps.operations.selectors import operations_of
 from apps.operations.states import State as OperationState
-from apps.panels import endpoints, metrics, operations, snippets, words
+from apps.panels import endpoints, engine_log, metrics, operations, snippets, words
 from apps.panels import traffic as charts
 from apps.panels.kit import (
     Action,
@@ -42,7 +42,6 @@ from apps.panels.kit import (
 )
 from apps.panels.kit.forms import dress
 from apps.panels.user import endpoint_forms as forms
-from apps.panels.user import engine_log
 from apps.registry.states import Modality
 
 EVENTS_SHOWN = 60
@@ -101,14 +100,8 @@ TALK = Link(_("Playground"), "playground", Permission.INFERENCE_USE, icon="messa
 MAKE_KEY = Link(_("Make a key"), "api-key-new", Permission.API_KEY_MANAGE, icon="key", primary=False)
 
 
-def _log_of(view: Any, one: Replica) -> str:
-    """Where its engine's lines are, for those who may read them."""
-    may_read = one.cluster_id is not None and view.can(Permission.ENDPOINT_LOGS)
-    return f"{view.home()}?tab=logs&replica={one.pk}" if may_read else ""
-
-
 REPLICA_COLUMNS = (
-    replace(endpoints.REPLICA_ID, to=_log_of),
+    replace(endpoints.REPLICA_ID, to=engine_log.address_of),
     endpoints.REPLICA_STATE,
     endpoints.REPLICA_WHAT,
     endpoints.REPLICA_ON,
@@ -315,3 +308,7 @@ def happened(one: Event) -> Happened:
     """An event as a line of a timeline."""
     tone = _TONES.get(one.type.rpartition(".")[2], "")
     return Happened(words.event(one.type), one.at, operations.reason_of(one.data), tone)
+
+
+class EngineLogText(engine_log.EngineLogText):
+    panel = "console"

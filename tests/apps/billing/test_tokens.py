@@ -8,10 +8,22 @@ from uuid import UUID
 import pytest
 
 from apps.billing.errors import LeaseGone, NoHeadroom
-from apps.billing.models import Hold, Posting, Quarantined, RatedUsage, TokenRequest, Transaction, UsageDay
-from apps.billing.selectors import proofs, rated
-from apps.billing.services import decisions, tokens
+from apps.billing.models import (
+    AccountKind,
+    Hold,
+    Posting,
+    ProviderDay,
+    ProviderRate,
+    Quarantined,
+    RatedUsage,
+    TokenRequest,
+    Transaction,
+    UsageDay,
+)
+from apps.billing.selectors import margin, proofs, rated
+from apps.billing.services import decisions, provided, tokens
 from apps.billing.services.tokens import Settled, TokenUsage
+from apps.billing.specs import TokenRate
 from apps.core.actor import SYSTEM
 from apps.core.errors import Conflict
 from apps.core.ids import new_id, new_uuid
@@ -232,3 +244,56 @@ def test_tokens_that_cannot_be_charged_can_only_be_discarded(team, change):
     with pytest.raises(Conflict):
         decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
     assert wallet_of(team).balance == 10
+
+
+def test_what_providers_charge_is_booked_with_the_usage_once(team):
+    """By the rate of the moment at which a request began; repeats and others' engines cost nothing."""
+    provider, own = new_id("rep"), new_id("rep")
+    rate = TokenRate("USD", Decimal("0.2"), Decimal("0.1"), Decimal("0.8"))
+    ProviderRate.objects.create(
+        replica_id=provider, currency="USD", at=START, input=rate.input, cached=rate.cached,
+        output=rate.output, created_by="staff",
+    )  # fmt: skip
+    theirs = [replace(usage(team), replica_id=provider) for _one in range(2)]
+    early = replace(usage(team), replica_id=provider, started_at=START - timedelta(seconds=1))
+    records = [*theirs, early, replace(usage(team), replica_id=own), usage(team)]
+    assert tokens.settle(records) == Settled(5, 0)
+    assert tokens.settle([*theirs, replace(usage(team), replica_id=own)]) == Settled(1, 2)
+    later = TokenRate("USD", Decimal(0), Decimal(0), Decimal("1.25"))
+    provided.set_rate(actor=SYSTEM, replica_id=provider, rate=later)
+    provided.set_rate(actor=SYSTEM, replica_id=provider, rate=later)
+    assert ProviderRate.objects.count() == 2
+    rated_at = provided.rate_of(provider).at
+    last = replace(
+        usage(team), replica_id=provider, started_at=rated_at, finished_at=rated_at + timedelta(seconds=1)
+    )
+    tokens.settle([last])
+    cost = {
+        (one.product, one.day): (one.tokens, one.amount, one.currency) for one in ProviderDay.objects.all()
+    }
+    assert cost == {
+        ("tokens:llama:input", START.date()): (2000, Decimal("0.0004"), "USD"),
+        ("tokens:llama:cached", START.date()): (400, Decimal("0.00004"), "USD"),
+        ("tokens:llama:output", START.date()): (600, Decimal("0.00048"), "USD"),
+        ("tokens:llama:input", rated_at.date()): (1000, 0, "USD"),
+        ("tokens:llama:cached", rated_at.date()): (200, 0, "USD"),
+        ("tokens:llama:output", rated_at.date()): (300, Decimal("0.000375"), "USD"),
+    }
+    booked = Posting.objects.filter(account__kind=AccountKind.PROVIDER_COST)
+    assert sorted(booked.values_list("amount", flat=True)) == [Decimal("-0.00092"), Decimal("-0.000375")]
+    assert not [one for one in proofs.verify() if one.name == "provider_cost" and one.count]
+
+
+def test_the_margin_knows_what_providers_charge(team):
+    provider = new_id("rep")
+    rate = TokenRate("EUR", Decimal("0.1"), Decimal(0), Decimal("1"))
+    provided.set_rate(actor=SYSTEM, replica_id=provider, rate=rate)
+    at = provided.rate_of(provider).at
+    one = replace(usage(team), replica_id=provider, started_at=at, finished_at=at)
+    tokens.settle([one])
+    span = margin.Span(at.date(), at.date(), "EUR")
+    found = {row.key: (row.revenue, row.cost) for row in margin.by_product(SYSTEM, span)}
+    assert found["tokens:llama:output"] == (Decimal("0.00045"), Decimal("0.0003"))
+    assert found["tokens:llama:input"] == (Decimal("0.0005"), Decimal("0.0001"))
+    assert margin.by_day(SYSTEM, span) == [(at.date(), COST, Decimal("0.0004"))]
+    assert [(row.revenue, row.cost) for row in margin.by_region(SYSTEM, span)] == [(COST, Decimal("0.0004"))]

@@ -119,6 +119,8 @@ DAMAGE = {
     "holds_sum": "UPDATE billing_wallet SET held = held + 0.01",
     "holds_expired": "INSERT INTO billing_hold (resource_id, team_id, amount, expires_at, created_at)"
     " SELECT 'ins_x', team_id, 0, now() - interval '31 seconds', now() FROM billing_wallet LIMIT 1",
+    "provider_cost": "INSERT INTO billing_providerday (replica_id, day, product, currency, tokens, amount)"
+    " VALUES (gen_random_uuid(), now(), 'tokens:llama:input', 'EUR', 1, 0.000000000001)",
     "customer_rows": "UPDATE billing_posting SET team_id = NULL",
     "intervals_chain": "UPDATE billing_usageinterval SET started_at = started_at - interval '1 s'"
     " WHERE previous_end = started_at",

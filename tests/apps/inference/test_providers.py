@@ -1,19 +1,27 @@
 """External providers as replicas: staff's to add and remove, looked at, and never steered."""
 
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
 from django.db import IntegrityError, transaction
 
 from apps.audit.models import Record
+from apps.billing.selectors.tokens import price_table
+from apps.billing.services import provided
+from apps.billing.specs import TokenRate
 from apps.core.actor import SYSTEM
-from apps.core.errors import NotFound, NotPermitted
+from apps.core.clock import db_now
+from apps.core.errors import Invalid, NotFound, NotPermitted
 from apps.core.permissions import Role
 from apps.drivers.egress import networks_of
 from apps.inference import reconcilers
-from apps.inference.errors import BadEndpoint, WrongState
-from apps.inference.models import Replica, Revision
+from apps.inference.errors import BadEndpoint, NameTaken, WrongState
+from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.selectors import reading, routes
-from apps.inference.services import endpoints, providers, replicas
-from apps.inference.specs import ProviderSpec, check_provider
+from apps.inference.services import endpoints, fleet, providers, replicas
+from apps.inference.specs import ProvidedSpec, ProviderChange, ProviderSpec, check_provider
 from apps.operations.models import Event
 from tests.factories import inference as made
 from tests.factories.inference import bring_about, make_stage, make_version, steer, work_off
@@ -234,3 +242,100 @@ def test_without_tls_only_known_networks_are_spoken_to(stage, settings, provider
     bring_about(replica)
     assert (replica.state, provider.looks) == ("pending", [])
     assert replica.message == "The provider's address leads to where we must not go."
+
+
+# ------------------------------------------------------------------ without an engine of our own
+
+
+def provide(stage, url, **fields):
+    spec = ProvidedSpec(**{"slug": "theirs", "region": stage.region.slug, "context_length": 8192, **fields})
+    provider = ProviderSpec(f"{url}/v1", "their-model", KEY, is_fallback=False)
+    return providers.create_provided(actor=SYSTEM, spec=spec, provider=provider)
+
+
+def test_providers_alone_may_answer_for_an_endpoint(stage, provider):
+    """It is made without a model or hardware, follows how its providers are, and is never steered."""
+    endpoint = provide(
+        stage, provider.url, currency="EUR", prices={"input": Decimal(1), "output": Decimal(3)}
+    )
+    (replica,) = made.replicas(endpoint)
+    assert steer(endpoint).state == "deploying"
+    bring_about(replica)
+    assert steer(endpoint).state == "ready"
+    route = route_of(endpoint)
+    assert (route.context_length, route.digest, route.can_wake) == (8192, "", False)
+    assert [one.provider_model for one in route.replicas] == ["their-model"]
+    prices = price_table(db_now()).of(stage.team.pk, "theirs")
+    assert (prices.input, prices.output) == (1, 3)
+    second = bring_about(add(endpoint, provider.url, model="another"))
+    provider.plan = Plan(status=503)
+    for one in (replica, second):
+        bring_about(one)
+        assert bring_about(one, minutes=2).state == "unhealthy"
+    later = db_now() + timedelta(minutes=10)
+    for _look in range(3):
+        fleet.steer(endpoint_id=str(endpoint.pk), load=None, now=later)
+    endpoint.refresh_from_db()
+    assert endpoint.state == "degraded"
+    assert [one.desired for one in made.replicas(endpoint)] == ["running", "running"]
+    assert not endpoints.wake(endpoint_id=str(endpoint.pk))
+    endpoints.delete_endpoint(actor=SYSTEM, endpoint_id=str(endpoint.pk))
+    assert work_off(endpoint, seconds=10).state == "deleted"
+
+
+def test_who_may_not_serve_from_a_provider_is_refused(stage, provider):
+    with pytest.raises(BadEndpoint):
+        provide(stage, "ftp://nowhere")
+    assert not Endpoint.objects.exists()
+    endpoint = provide(stage, provider.url)
+    with pytest.raises(NameTaken):
+        provide(stage, provider.url)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Endpoint.objects.filter(pk=endpoint.pk).update(context_length=0)
+    viewer = actor_of(stage.team, member_of(stage.team, Role.TEAM_ADMIN))
+    spec = ProvidedSpec(slug="another", region=stage.region.slug, context_length=1)
+    with pytest.raises(NotPermitted):
+        providers.create_provided(
+            actor=viewer, spec=spec, provider=ProviderSpec("https://x.example/v1", "m", "")
+        )
+
+
+# ------------------------------------------------------------------ another key
+
+
+def test_a_new_key_is_used_once_it_has_been_proven(stage, provider):
+    endpoint = stage.ready(public=True)
+    replica = bring_about(add(endpoint, provider.url))
+    provider.plan = Plan(key=KEY)
+    change = ProviderChange(api_key="sk-the-next")
+    providers.change_provider(actor=SYSTEM, replica_id=str(replica.pk), change=change)
+    bring_about(replica)
+    assert (replica.state, replica.secret, replica.next_secret) == ("ready", KEY, "sk-the-next")
+    assert "The provider refuses the key." in replica.message
+    provider.plan = Plan(key="sk-the-next")
+    bring_about(replica)
+    assert (replica.state, replica.secret, replica.next_key, replica.message) == (
+        "ready", "sk-the-next", "", "",
+    )  # fmt: skip
+    said = list(Record.objects.filter(action__startswith="replica.key").order_by("pk"))
+    assert [one.action for one in said] == ["replica.key_given", "replica.key_replaced"]
+    assert "sk-the-next" not in str([one.data for one in said])
+
+
+def test_what_a_provider_charges_may_change(stage, provider):
+    endpoint = stage.ready(public=True)
+    rate = TokenRate("USD", Decimal("0.15"), Decimal("0.075"), Decimal("0.60"))
+    replica = add(endpoint, provider.url, rate=rate)
+    assert provided.rate_of(str(replica.pk)).output == Decimal("0.60")
+    change = ProviderChange(is_fallback=False, rate=replace(rate, output=Decimal("0.50")))
+    providers.change_provider(actor=SYSTEM, replica_id=str(replica.pk), change=change)
+    replica.refresh_from_db()
+    assert (replica.is_fallback, provided.rate_of(str(replica.pk)).output) == (False, Decimal("0.50"))
+    for wrong in (replace(rate, currency="usd"), replace(rate, input=Decimal(-1))):
+        with pytest.raises(Invalid):
+            providers.change_provider(
+                actor=SYSTEM, replica_id=str(replica.pk), change=ProviderChange(rate=wrong)
+            )
+    providers.remove_provider(actor=SYSTEM, replica_id=str(replica.pk))
+    with pytest.raises(WrongState):
+        providers.change_provider(actor=SYSTEM, replica_id=str(replica.pk), change=change)

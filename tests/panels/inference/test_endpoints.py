@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.billing.models import TokenRequest
+from apps.billing.models import PriceVersion, TokenRequest
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
 from apps.core.permissions import Role
@@ -245,6 +245,16 @@ def test_staff_add_a_provider_to_an_endpoint_of_the_platform(stage: Stage) -> No
     assert "sk-secret" not in shown + admin.get("/admin/replicas?kind=external").content.decode()
     assert "theirs" in text_of(admin.get("/admin/replicas?kind=external"))
     assert f"/replicas/{provider.pk}" not in shown
+    edit = f"/admin/providers/{provider.pk}"
+    assert edit in shown
+    change = {"api_key": "sk-the-next", "rate_currency": "USD", "rate_input": "0.1", "rate_output": ""}
+    assert admin.post(edit, change).status_code == 422
+    assert admin.post(edit, {**change, "rate_output": "0.4"}).headers["Location"] == page
+    told = admin.get(edit).content.decode()
+    assert 'value="0.4"' in told
+    assert "sk-the-next" not in told
+    provider.refresh_from_db()
+    assert (provider.next_secret, provider.is_fallback) == ("sk-the-next", False)
     admin.post(page, {"do": f"remove:{provider.pk}", "confirmed": "1"})
     provider.refresh_from_db()
     assert provider.desired == "gone"
@@ -272,3 +282,43 @@ def test_a_viewer_may_look_and_not_touch(stage: Stage) -> None:
     assert "Delete" not in text_of(client.get(page))
     assert client.get(at(stage, "endpoints/new")).status_code == 404
     assert client.post(f"{page}/scale", {}).status_code == 404
+
+
+def test_staff_serve_a_model_from_a_provider_alone(stage: Stage) -> None:
+    admin = staff(Role.FULL_ADMINISTRATOR, stage)
+    new = "/admin/endpoints/provided"
+    assert new in admin.get("/admin/endpoints").content.decode()
+    assert "price_input" in admin.get(new).content.decode()
+    said = {
+        "slug": "big", "region": stage.region.slug, "modality": "chat", "context_length": "131072",
+        "url": "https://api.example.com/v1", "model": "theirs", "api_key": "sk-secret",
+        "price_currency": "EUR", "price_input": "1", "price_output": "3",
+        "rate_currency": "USD", "rate_input": "0.5", "rate_output": "2",
+    }  # fmt: skip
+    assert admin.post(new, {**said, "url": "https://10.0.0.1/v1"}).status_code == 422
+    made = admin.post(new, said)
+    page = made.headers["Location"]
+    shown = text_of(admin.get(page))
+    assert "0 providers" in shown
+    assert "sk-secret" not in shown
+    assert "Logs" not in shown
+    assert "big" in text_of(admin.get("/admin/endpoints"))
+    operator = staff(Role.OPERATOR, stage)
+    assert operator.get(new).status_code == 200
+    priced = operator.post(new, {**said, "slug": "other"})
+    assert priced.status_code == 302
+    assert PriceVersion.objects.filter(product__startswith="tokens:").count() == 2
+
+
+def test_staff_read_what_the_platforms_own_engines_write(stage: Stage) -> None:
+    stage.version = make_version()
+    own, teams = stage.ready(public=True, slug="ours"), stage.ready()
+    admin = staff(Role.FULL_ADMINISTRATOR, stage)
+    page = f"/admin/endpoints/{own.pk}"
+    shown = admin.get(f"{page}?tab=logs").content.decode()
+    assert f'src="{page}/log?' in shown
+    assert admin.get(f"{page}/log").status_code == 200
+    assert "tab=logs" not in admin.get(f"/admin/endpoints/{teams.pk}").content.decode()
+    assert admin.get(f"/admin/endpoints/{teams.pk}/log").status_code == 404
+    operator = staff(Role.OPERATOR, stage)
+    assert operator.get(f"{page}/log").status_code == 404

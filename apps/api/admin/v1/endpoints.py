@@ -3,6 +3,7 @@
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,6 +12,7 @@ from apps.api.endpoints import (
     READ,
     REFUSALS,
     EndpointIn,
+    EngineLogOut,
     ReplicaActions,
     StaffEndpointFilters,
     StaffEndpointOut,
@@ -18,24 +20,100 @@ from apps.api.endpoints import (
     replica_calls,
     spec_of,
 )
-from apps.api.fields import In, Out, TypedIdField
+from apps.api.fields import In, MoneyField, Out, TypedIdField
 from apps.api.operations import StepOut
+from apps.billing.specs import TokenRate
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.inference.selectors import reading
 from apps.inference.selectors.launches import version_named
-from apps.inference.services import endpoints, making, providers
+from apps.inference.services import endpoints, logs, making, providers
 from apps.inference.specs import (
     LONGEST_KEY,
     LONGEST_NAME,
     LONGEST_URL,
+    MOST_CONTEXT,
+    SLUG_PATTERN,
     EndpointSpec,
+    ProvidedSpec,
+    ProviderChange,
     ProviderSpec,
     Recipe,
     ScaleRules,
 )
 from apps.operations import selectors as operations
 from apps.operations.states import State
+from apps.registry.states import Modality
+
+
+class RateIn(In):
+    """What a provider charges us per million tokens; cached input what other input does, unless said."""
+
+    currency = serializers.RegexField(r"^[A-Z]{3}$")
+    input = MoneyField(min_value=0)
+    cached = MoneyField(min_value=0, required=False)
+    output = MoneyField(min_value=0)
+
+
+class ProviderIn(In):
+    """An external provider: where it is, how it calls the model, what it charges us."""
+
+    url = serializers.CharField(
+        max_length=LONGEST_URL, help_text="As OpenAI's clients take it: `https://api.example.com/v1`."
+    )
+    model = serializers.CharField(max_length=LONGEST_NAME, help_text="How the provider calls the model.")
+    api_key = serializers.CharField(
+        max_length=LONGEST_KEY, allow_blank=True, help_text="Sealed, and never shown again."
+    )
+    is_fallback = serializers.BooleanField(
+        default=False, help_text="Asked only when nothing else can answer."
+    )
+    rate = RateIn(required=False)
+
+
+class EndpointProviderIn(ProviderIn):
+    """An external provider that answers for one of the platform's own endpoints."""
+
+    endpoint = TypedIdField("end")
+    is_fallback = serializers.BooleanField(default=True, help_text="Asked only when nothing else can answer.")
+
+
+class ProviderChangeIn(In):
+    """What shall be otherwise. A new key is used once it has been proven; until then the old one is."""
+
+    api_key = serializers.CharField(max_length=LONGEST_KEY, required=False)
+    is_fallback = serializers.BooleanField(required=False)
+    rate = RateIn(required=False)
+
+
+class PricesIn(In):
+    """What callers pay per million tokens, from now on."""
+
+    currency = serializers.RegexField(r"^[A-Z]{3}$")
+    input = MoneyField(min_value=0, required=False)
+    cached = MoneyField(min_value=0, required=False)
+    output = MoneyField(min_value=0, required=False)
+    embedding = MoneyField(min_value=0, required=False)
+
+
+class ProvidedIn(In):
+    """A public endpoint that an external provider answers for; `name` is what callers write as `model`."""
+
+    name = serializers.RegexField(SLUG_PATTERN, max_length=63)
+    title = serializers.CharField(required=False, max_length=80)
+    region = serializers.CharField(max_length=40)
+    modality = serializers.ChoiceField(required=False, choices=Modality.choices)
+    context_length = serializers.IntegerField(
+        min_value=1, max_value=MOST_CONTEXT, help_text="Tokens of prompt and answer that it takes."
+    )
+    provider = ProviderIn()
+    prices = PricesIn(required=False)
+
+
+def _rate(given: dict[str, Any]) -> dict[str, Any]:
+    """The body with its rate as billing takes it."""
+    rate = given.pop("rate", None)
+    return {**given, "rate": TokenRate(**{"cached": rate["input"], **rate})} if rate else given
 
 
 class EndpointViewSet(PlatformViewSet):
@@ -49,6 +127,9 @@ class EndpointViewSet(PlatformViewSet):
         "create": Call(
             Permission.ENDPOINT_CREATE, StaffEndpointOut, EndpointIn, 202, "Launch a public model",
             own_errors=REFUSALS,
+        ),
+        "provided": Call(
+            Permission.ENDPOINT_CREATE, StaffEndpointOut, ProvidedIn, 202, "Serve a model from a provider"
         ),
         "destroy": Call(Permission.ENDPOINT_DELETE, StaffEndpointOut, None, 202, "Delete an endpoint"),
     }  # fmt: skip
@@ -66,26 +147,26 @@ class EndpointViewSet(PlatformViewSet):
         made = making.create_endpoint(actor=self.actor, team=None, workspace=None, spec=spec_of(self.body()))
         return self.retrieve(request, str(made.pk))
 
+    @action(detail=False, methods=["post"])
+    def provided(self, request: Request) -> Response:
+        """The provider's own as well, but without an engine: an external provider answers for it."""
+        given = self.body()
+        prices = given.pop("prices", None) or {}
+        spec = ProvidedSpec(
+            slug=given.pop("name"),
+            name=given.pop("title", ""),
+            currency=prices.pop("currency", ""),
+            prices=prices,
+            **{name: value for name, value in given.items() if name != "provider"},
+        )
+        provider = ProviderSpec(**_rate(given["provider"]))
+        made = providers.create_provided(actor=self.actor, spec=spec, provider=provider)
+        return self.retrieve(request, str(made.pk))
+
     def destroy(self, request: Request, id: str) -> Response:
         """For good: open requests are finished, then every engine goes."""
         endpoints.delete_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id))
         return self.retrieve(request, id)
-
-
-class ProviderIn(In):
-    """An external provider that answers for one of the platform's own endpoints."""
-
-    endpoint = TypedIdField("end")
-    url = serializers.CharField(
-        max_length=LONGEST_URL, help_text="As OpenAI's clients take it: `https://api.example.com/v1`."
-    )
-    model = serializers.CharField(max_length=LONGEST_NAME, help_text="How the provider calls the model.")
-    api_key = serializers.CharField(
-        max_length=LONGEST_KEY, allow_blank=True, help_text="Sealed, and never shown again."
-    )
-    is_fallback = serializers.BooleanField(
-        default=True, help_text="Asked only when no engine of our own can answer."
-    )
 
 
 class ReplicaViewSet(ReplicaActions, PlatformViewSet):
@@ -94,24 +175,39 @@ class ReplicaViewSet(ReplicaActions, PlatformViewSet):
     calls = {
         **replica_calls(StaffReplicaOut),
         "create": Call(
-            Permission.ENDPOINT_UPDATE, StaffReplicaOut, ProviderIn, 202, "Add an external provider"
+            Permission.ENDPOINT_UPDATE, StaffReplicaOut, EndpointProviderIn, 202, "Add an external provider"
+        ),
+        "partial_update": Call(
+            Permission.ENDPOINT_UPDATE, StaffReplicaOut, ProviderChangeIn, 202, "Change an external provider"
         ),
         "destroy": Call(
             Permission.ENDPOINT_UPDATE, StaffReplicaOut, None, 202, "Remove an external provider"
         ),
+        "log": Call(Permission.ENDPOINT_LOGS, EngineLogOut, summary="Read what its engine writes"),
     }
 
     def create(self, request: Request) -> Response:
         """It serves as soon as it has shown that it answers and takes the key."""
-        given = self.body()
+        given = _rate(self.body())
         endpoint = given.pop("endpoint")
         made = providers.add_provider(actor=self.actor, endpoint_id=endpoint, spec=ProviderSpec(**given))
         return self.retrieve(request, str(made.pk))
+
+    def partial_update(self, request: Request, id: str) -> Response:
+        """Another key, another place in the order, or another rate from now on."""
+        change = ProviderChange(**_rate(self.body()))
+        providers.change_provider(actor=self.actor, replica_id=self.id_of("rep", id), change=change)
+        return self.retrieve(request, id)
 
     def destroy(self, request: Request, id: str) -> Response:
         """It is asked no more; what it is answering is finished."""
         providers.remove_provider(actor=self.actor, replica_id=self.id_of("rep", id))
         return self.retrieve(request, id)
+
+    @action(detail=True)
+    def log(self, request: Request, id: str) -> Response:
+        """Of the platform's own endpoints only; the last lines, 64 kB at most."""
+        return self.answer(logs.follow_own_log(actor=self.actor, replica_id=self.id_of("rep", id)))
 
 
 class LaunchIn(In):

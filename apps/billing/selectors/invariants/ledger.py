@@ -64,6 +64,13 @@ CHECKS: dict[str, tuple[str, str]] = {
         " WHERE p.amount IS DISTINCT FROM g.amount"
         " OR coalesce(-e.amount, 0) <> CASE WHEN g.expired_at IS NULL THEN 0 ELSE g.remaining END",
     ),
+    "provider_cost": (
+        "what the books say providers cost is their bills and what was counted by their rates",
+        "SELECT currency, sum(amount) FROM ("
+        " SELECT a.currency, p.amount FROM billing_posting p JOIN billing_account a ON a.id = p.account_id"
+        " WHERE a.kind = 'provider_cost' UNION ALL SELECT currency, amount FROM billing_providercost"
+        " UNION ALL SELECT currency, amount FROM billing_providerday) s GROUP BY 1 HAVING sum(amount) <> 0",
+    ),
     "guards": (
         "row security, triggers and chains of every billing table stand",
         "SELECT c.relname, 'row security' FROM pg_class c WHERE c.relname LIKE 'billing\\_%' AND"

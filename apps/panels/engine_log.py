@@ -17,7 +17,6 @@ from apps.panels.kit import Html
 class EngineLogText(endpoints.EndpointDetail):
     """The last lines of the replica that `?replica=` names, or of the newest, as plain text."""
 
-    panel = "console"
     permission = Permission.ENDPOINT_LOGS
     http_method_names: ClassVar = ["get", "head", "options"]
 
@@ -32,11 +31,17 @@ class EngineLogText(endpoints.EndpointDetail):
         return answer
 
 
+def address_of(view: Any, one: Replica) -> str:
+    """Where its engine's lines are, for those who may read them."""
+    may_read = one.cluster_id is not None and view.can(Permission.ENDPOINT_LOGS)
+    return f"{view.home()}?tab=logs&replica={one.pk}" if may_read else ""
+
+
 def block(view: endpoints.EndpointDetail) -> Html:
     """The same as a card; of the newest, too, when the one that is named is no longer there."""
     those = _with_engines(view)
     chosen = _named(view, those) or next(iter(those), None)
-    return Html("console/engine_log.html", _shown(view, those, chosen) if chosen else {})
+    return Html("kit/engine_log.html", _shown(view, those, chosen) if chosen else {})
 
 
 def _with_engines(view: endpoints.EndpointDetail) -> list[Replica]:
