@@ -42,6 +42,8 @@ def _run(given: argparse.Namespace) -> int:
     url, key = settings.load(given.url, given.key)
     with Client(url, key) as cloud:
         found = COMMANDS[given.noun, given.verb](cloud, given)
+    if found is None:
+        return 0
     if given.json:
         _say(json.dumps(found, indent=2))
     elif given.noun in HEADS:
@@ -100,6 +102,12 @@ def _unserve(cloud: Client, given: argparse.Namespace) -> Any:
     return cloud.endpoints.wait(gone["id"], "deleted") if given.wait else gone
 
 
+def _logs(cloud: Client, given: argparse.Namespace) -> None:
+    """As they come; there is nothing to show afterwards."""
+    for lines in cloud.endpoints.logs(given.name, replica=given.replica, follow=given.follow):
+        print(lines, end="" if given.follow or lines.endswith("\n") else "\n", flush=True)
+
+
 def _push(cloud: Client, given: argparse.Namespace) -> Any:
     meter = Meter(sys.stderr)
     try:
@@ -138,6 +146,7 @@ COMMANDS = {
     ("endpoints", "list"): lambda cloud, given: cloud.endpoints.list(),
     ("endpoints", "scale"): lambda cloud, given: cloud.endpoints.scale(given.name, **_rules(given)),
     ("endpoints", "delete"): _unserve,
+    ("endpoints", "logs"): _logs,
     ("endpoints", "wait"): lambda cloud, given: cloud.endpoints.wait(given.name, seconds=given.seconds),
     ("instances", "launch"): _launch,
     ("instances", "list"): lambda cloud, given: cloud.instances.list(),

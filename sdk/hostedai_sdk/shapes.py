@@ -39,6 +39,15 @@ class Endpoint(TypedDict):
     created_at: str
 
 
+class EngineLog(TypedDict):
+    """The last lines of an engine, as they were at `read_at`; `is_following`: more may come."""
+
+    replica_id: str
+    text: str
+    read_at: str | None
+    is_following: bool
+
+
 class Newest(TypedDict):
     """The version that stands for a model in lists."""
 

@@ -17,6 +17,7 @@ from apps.registry.models import Model, ModelVersion
 from apps.registry.specs import MIB
 from hostedai_sdk import ApiError, BadKey, Client, HostedaiError, Invalid, NotFound, PaymentNeeded
 from hostedai_sdk.cli import main
+from hostedai_sdk.endpoints import added
 from tests.apps.registry.conftest import own_bucket
 from tests.factories.billing import make_price
 from tests.factories.inference import make_stage
@@ -61,6 +62,7 @@ def worker() -> Iterator[None]:
                     reconcilers.reconcile_version(version_id=str(pk))
                 serving.reconcile_due()
                 serving.steer_due()
+                serving.read_asked()
         finally:
             connections.close_all()
 
@@ -190,6 +192,8 @@ def test_endpoints_are_launched_scaled_and_deleted(live_server, tmp_path, capsys
         assert main(["--json", "endpoints", "scale", "chat", "--most", "3"]) == 0
         scale = json.loads(capsys.readouterr().out)["scale"]
         assert (scale["least"], scale["most"]) == (1, 3)
+        assert main(["endpoints", "logs", "chat"]) == 0
+        assert "engine" in capsys.readouterr().out
         assert main(["endpoints", "list"]) == 0
         assert stage.version.model.name in capsys.readouterr().out
         assert main(["endpoints", "delete", "chat", "--wait"]) == 0
@@ -209,3 +213,18 @@ def test_errors_tell_apart_what_one_would_do_about_them(live_server, cloud, tmp_
             poor.endpoints.get("nobody")
     with Client(live_server.url, "hai_live_wrong") as nobody, pytest.raises(BadKey):
         nobody.endpoints.list()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        ("", "a\n", "a\n"),
+        ("a\n", "a\nb\n", "b\n"),
+        ("a\na\n", "a\na\na\n", "a\n"),
+        ("a\nb\n" + "c" * 2000, "b\n" + "c" * 2000 + "d", "d"),
+        ("a\n", "entirely other", "entirely other"),
+        ("a\n", "a\n", ""),
+    ],
+)
+def test_what_is_new_of_a_log_is_found(before, after, more):
+    assert added(before, after) == more
