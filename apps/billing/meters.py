@@ -14,6 +14,7 @@ from apps.core.money import plain
 
 # An hour of a thousand machines, a day of a petabyte: beyond these a report is a mistake.
 MOST = Decimal(10) ** 12
+LONGEST = 80  # name of a product
 _CONTEXT, _PLACES = Context(prec=60, rounding=ROUND_HALF_EVEN), Decimal(1).scaleb(-12)
 STATES = ("running", "stopped")
 MARKETS = ("on_demand", "spot", "reserved")
@@ -143,6 +144,8 @@ def read_event(raw: object, now: datetime) -> Report:
         product = meter.product_of(attributes)
     except BadAttributes as bad:
         raise BadEvent("malformed", str(bad)) from None
+    if len(product) > LONGEST:
+        raise BadEvent("malformed", "There is no product with so long a name.")
     source, event_id, team_id = _named(raw, "source", 80), _named(raw, "id", 100), _named(raw, "team", 40)
     workspace_id = _named(raw, "workspace", 40) if raw.get("workspace") else None
     resource = _named(raw, "subject", 120) if raw.get("subject") else meter.key
@@ -151,7 +154,7 @@ def read_event(raw: object, now: datetime) -> Report:
     about = (meter.key, at.astimezone(UTC), resource, workspace_id, plain(quantity))
     said = _canonical.encode((*about, sorted(attributes.items()), supersedes))
     return Report(
-        source, event_id, team_id, workspace_id, meter, product[:80], resource, quantity, at, attributes,
+        source, event_id, team_id, workspace_id, meter, product, resource, quantity, at, attributes,
         supersedes, key_of(team_id, source, event_id), hashlib.sha256(said).digest(),
     )  # fmt: skip
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from django.db import models
 
-MINOR_DIGITS = {"JPY": 0, "KWD": 3}
+WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
+THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
+MINOR_DIGITS = {**dict.fromkeys(WITHOUT_DECIMALS, 0), **dict.fromkeys(THREE_DECIMALS, 3)}
 DEFAULT_CURRENCY = "EUR"
 ZERO = Decimal(0)
 

@@ -13,6 +13,7 @@ from apps.audit import services as audit
 from apps.billing.models import Commitment, Fee, TransactionKind, UsageDay, Wallet
 from apps.billing.rating import PLACES
 from apps.billing.services import booking, grants
+from apps.billing.services.amounts import check_amount
 from apps.billing.services.booking import Batch, Texts, charge_usage
 from apps.billing.services.grants import NewGrant
 from apps.billing.specs import EPOCH, derived_uuid
@@ -22,11 +23,10 @@ from apps.core.clock import db_now
 from apps.core.errors import Invalid
 from apps.core.failpoints import failpoint
 from apps.core.ids import decode
-from apps.core.money import ZERO, minor_digits, plain
+from apps.core.money import ZERO, plain
 from apps.core.permissions import Permission
 from apps.teams.models import Team
 
-MOST = Decimal(10) ** 9
 # Usage of a month is nearly all known this long after its end; what comes later counts for no commitment.
 SETTLE_AFTER = timedelta(minutes=10)
 
@@ -220,15 +220,7 @@ def _workspace(team_id: str) -> UUID:
     return decode("wks", str(first))
 
 
-def check_amount(amount: Decimal, currency: str, *, field: str = "amount") -> None:
-    """Raise Invalid for an amount that nobody can be charged."""
-    if not amount.is_finite() or not 0 <= amount <= MOST:
-        raise Invalid(_("The amount must be positive, and at most a billion."), field=field)
-    if amount != amount.quantize(Decimal(1).scaleb(-minor_digits(currency))):
-        raise Invalid(_("The amount has too many decimals for the currency."), field=field)
-
-
 def _check(team: Team, amount: Decimal, starts_on: date, ends_on: date | None) -> None:
-    check_amount(amount, team.currency)
+    check_amount(amount, team.currency, is_zero_allowed=True)
     if ends_on is not None and ends_on <= starts_on:
         raise Invalid(_("It ends after it begins."), field="ends_on")

@@ -26,6 +26,7 @@ from apps.billing.models import (
 )
 from apps.billing.selectors.terms import unassigned
 from apps.billing.services import posting
+from apps.billing.services.amounts import check_amount
 from apps.billing.services.posting import Entry
 from apps.core import tenancy
 from apps.core.actor import Actor, team_scope
@@ -124,8 +125,7 @@ def expire_due(*, now: datetime | None = None) -> int:
 def create_voucher(*, actor: Actor, new: NewVoucher) -> tuple[Voucher, str]:
     """Make a voucher; its code is told once and cannot be read again."""
     actor.require(Permission.WALLET_CREDIT)
-    if not new.amount.is_finite() or new.amount <= 0:
-        raise Invalid(_("The amount must be positive."), field="amount")
+    check_amount(new.amount, new.currency)
     code = "-".join("".join(secrets.choice(ALPHABET) for _n in range(5)) for _group in range(4))
     voucher: Voucher = Voucher.objects.create(
         code_hash=_hash(code),

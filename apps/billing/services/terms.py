@@ -9,6 +9,7 @@ from apps.billing.models import Fee, PriceList, Wallet
 from apps.billing.models.terms import STANDARD
 from apps.billing.selectors import books
 from apps.billing.services import fees, lists
+from apps.billing.services.amounts import check_amount
 from apps.billing.services.fees import NewFee, next_month
 from apps.billing.services.prices import NOTICE
 from apps.billing.specs import Terms
@@ -24,7 +25,7 @@ def check(terms: Terms, *, currency: str) -> None:
     if terms.book != STANDARD and not PriceList.objects.filter(slug=terms.book).exists():
         raise Invalid(_("There is no such price list."), field="price_list")
     for name, amount in (("base_fee", terms.fee), ("included_amount", terms.included)):
-        fees.check_amount(amount, currency, field=name)
+        check_amount(amount, currency, is_zero_allowed=True, field=name)
 
 
 @transaction.atomic

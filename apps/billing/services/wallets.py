@@ -11,18 +11,17 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.billing.models import AccountKind, Transaction, TransactionKind, Wallet
 from apps.billing.services import grants, posting
+from apps.billing.services.amounts import check_amount
 from apps.billing.services.grants import NewGrant
 from apps.billing.services.posting import Entry
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid
 from apps.core.ids import new_id, new_uuid
-from apps.core.money import minor_digits, plain
+from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.operations.services import emit
 from apps.teams.models import Team
-
-MOST = Decimal(10) ** 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,8 @@ def grant_credit(
 def set_credit_limit(*, actor: Actor, team: Team, amount: Decimal) -> Wallet:
     """Let the team spend this much more than it has paid."""
     actor.require(Permission.WALLET_CREDIT)
-    _check_amount(amount, "", is_zero_allowed=True)
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
+    check_amount(amount, wallet.currency, is_zero_allowed=True)
     if wallet.balance - wallet.held + amount < 0:
         raise Conflict(_("The team already uses more than this credit."), code="limit_in_use", field="amount")
     before, wallet.credit_limit = wallet.credit_limit, amount
@@ -96,7 +95,7 @@ def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
     """Book money for a team, once per kind and reference."""
     actor.require(Permission.WALLET_CREDIT)
     wallet: Wallet = Wallet.objects.select_for_update().get(team=team)
-    _check_amount(what.amount, wallet.currency)
+    check_amount(what.amount, wallet.currency)
     made, is_new = _book(actor, team, what)
     if not is_new:
         return made
@@ -124,14 +123,3 @@ def _book(actor: Actor, team: Team, what: Credit) -> tuple[Transaction, bool]:
     entry = Entry(what.kind, reference, legs, what.reason, what.at)
     booked = posting.book(team_id=team.pk, entry=entry, by=actor.label)
     return booked.transaction, booked.is_new
-
-
-def _check_amount(amount: Decimal, currency: str, *, is_zero_allowed: bool = False) -> None:
-    if not amount.is_finite() or amount < 0 or (amount == 0 and not is_zero_allowed) or amount > MOST:
-        raise Invalid(_("The amount must be positive, and at most a billion."), field="amount")
-    if currency and amount != amount.quantize(Decimal(1).scaleb(-minor_digits(currency))):
-        raise Invalid(
-            _("%(currency)s has %(digits)s decimals.")
-            % {"currency": currency, "digits": minor_digits(currency)},
-            field="amount",
-        )

@@ -182,5 +182,14 @@ def find_credit_note(actor: Actor, note_id: str, *, team_id: str | None = None) 
     return found
 
 
+def credited_by_line(invoice: Invoice) -> dict[int, Decimal]:
+    """What credit notes have taken back of each line, by its position."""
+    found: dict[int, Decimal] = {}
+    for taken in invoice.credit_notes.values_list("lines", flat=True):
+        for line in taken:
+            found[line["position"]] = found.get(line["position"], ZERO) + Decimal(line["amount"])
+    return found
+
+
 def totals(rows: Sequence[Usage]) -> Decimal:
     return sum((row.amount for row in rows), ZERO)

@@ -24,6 +24,7 @@ from apps.core.queue import enqueue
 from apps.invoicing.errors import TooMuch
 from apps.invoicing.models import CreditNote, DocumentKind, Invoice, InvoiceLine
 from apps.invoicing.selectors import content
+from apps.invoicing.selectors.invoices import credited_by_line
 from apps.invoicing.services.finalizing import follow, mark_paid, take_number
 from apps.invoicing.states import INVOICE, InvoiceState, LineKind
 from apps.operations.services import emit
@@ -113,18 +114,9 @@ def _credited(invoice: Invoice, name: str) -> Decimal:
     return found or ZERO
 
 
-def _by_line(invoice: Invoice) -> dict[int, Decimal]:
-    """What earlier notes have taken back of each line."""
-    found: dict[int, Decimal] = {}
-    for lines in invoice.credit_notes.values_list("lines", flat=True):
-        for line in lines:
-            found[line["position"]] = found.get(line["position"], ZERO) + Decimal(line["amount"])
-    return found
-
-
 def _reckon(invoice: Invoice, wish: CreditWish) -> _Note:
     lines = {line.position: line for line in invoice.lines.filter(kind__in=CREDITABLE)}
-    before, note = _by_line(invoice), _Note()
+    before, note = credited_by_line(invoice), _Note()
     by_rate: dict[Decimal, Decimal] = {}
     if not wish.amounts:
         raise Invalid(_("Say which lines to take back."), field="amounts")
@@ -167,7 +159,7 @@ def _as_line(line: InvoiceLine, amount: Decimal) -> dict[str, Any]:
 
 def _rest(invoice: Invoice) -> _Note:
     """All that earlier notes have left, with the tax that is left."""
-    before, note = _by_line(invoice), _Note(granted=invoice.discount)
+    before, note = credited_by_line(invoice), _Note(granted=invoice.discount)
     for line in invoice.lines.filter(kind__in=CREDITABLE):
         left = line.amount - before.get(line.position, ZERO)
         if left:

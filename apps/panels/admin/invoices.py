@@ -1,5 +1,6 @@
 """Invoices in the Admin panel: everybody's, runs, corrections, companies and tax."""
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -108,10 +109,14 @@ class InvoicePage(OfInvoices, Detail):
     model = Invoice
     live = "invoice."
     actions = (RETRY, GIVE_UP)
-    links = (
-        Link(_("Credit"), "invoice-credit", P.WALLET_CREDIT, icon="undo-2", primary=False),
-        Link(_("Void"), "invoice-void", P.WALLET_CREDIT, icon="x", primary=False),
-    )
+
+    @property
+    def links(self) -> tuple[Link, ...]:  # type: ignore[override]
+        state = self.object.state
+        credit = Link(_("Credit"), "invoice-credit", P.WALLET_CREDIT, icon="undo-2", primary=False)
+        void = Link(_("Void"), "invoice-void", P.WALLET_CREDIT, icon="x", primary=False)
+        can_credit = state not in (InvoiceState.DRAFT, InvoiceState.VOID)
+        return (*([credit] if can_credit else []), *([void] if INVOICE.allows("void", state) else []))
 
     def rows(self) -> QuerySet[Any]:
         return invoices.invoices(self.actor)
@@ -209,14 +214,20 @@ class InvoiceCredit(_Correction):
 
     @cached_property
     def lines(self) -> list[Any]:
-        kinds = services.credit_notes.CREDITABLE
-        return list(invoices.lines(self.invoice).filter(kind__in=kinds)[:100])
+        """Those of which something is left to take back."""
+        found = invoices.lines(self.invoice).filter(kind__in=services.credit_notes.CREDITABLE)
+        return [line for line in found if line.amount > self.credited.get(line.position, 0)][:100]
+
+    @cached_property
+    def credited(self) -> dict[int, Decimal]:
+        return invoices.credited_by_line(self.invoice)
 
     def form(self, data: Any = None) -> forms.Form:
         form = ReasonFields(data)
         for line in self.lines:
             name = f"{line.description} · {line.workspace}" if line.workspace else line.description
-            most = cells.money(line.amount, self.invoice.currency)
+            left = line.amount - self.credited.get(line.position, 0)
+            most = _("%(left)s is left") % {"left": cells.money(left, self.invoice.currency)}
             form.fields[f"line_{line.position}"] = forms.DecimalField(
                 label=name, required=False, min_value=0, max_digits=20, decimal_places=3, help_text=most
             )

@@ -134,7 +134,11 @@ class PaymentPage(OfPayments, Detail):
     model = Payment
     live = "payment."
     actions = (RECEIVED, CANCEL)
-    links = (Link(_("Refund"), "payment-refund", P.WALLET_CREDIT, icon="undo-2", primary=False),)
+
+    @property
+    def links(self) -> tuple[Link, ...]:  # type: ignore[override]
+        refund = Link(_("Refund"), "payment-refund", P.WALLET_CREDIT, icon="undo-2", primary=False)
+        return (refund,) if rows.refundable(self.object) else ()
 
     def rows(self) -> QuerySet[Any]:
         return rows.payments(self.actor)
@@ -153,7 +157,9 @@ class PaymentPage(OfPayments, Detail):
         ]
         empty = Empty(_("None"), icon="circle-check")
         refunds = Table(_("Refunds"), REFUND_COLUMNS[2:], list(one.refunds.all()), empty, view=self)
-        return [Kpis(figures), refunds]
+        contested = list(one.disputes.all())
+        disputes = Table(_("Disputes"), DISPUTE_COLUMNS[2:], contested, empty, view=self)
+        return [Kpis(figures), *([disputes] if contested else []), refunds]
 
     def aside_overview(self) -> list[Any]:
         one = self.object
@@ -243,9 +249,11 @@ APPROVE = Action(
 REJECT = Action(
     "reject", _("Reject"), P.WALLET_CREDIT, reject, icon="x", when=_waits, done=_("The refund is rejected.")
 )
+PAID = Column("payment", _("Payment"), lambda one: one.payment.reference, main=True,
+              to=lambda view, one: view.url("payment", pk=one.payment_id),
+              text=lambda one: one.payment.reference)  # fmt: skip
 REFUND_COLUMNS = (
-    Column("payment", _("Payment"), lambda one: one.payment.reference, main=True,
-           text=lambda one: one.payment.reference),
+    PAID,
     Column("team", _("Team"), _team, sort="team__name", text=_team, priority=2),
     Column("state", _("State"), shown.state_of, sort="state", text=lambda one: one.state),
     Column("asked", _("Asked"), lambda one: cells.two_lines(cells.when(one.created_at), one.requested_by),
@@ -256,6 +264,16 @@ REFUND_COLUMNS = (
     Column("amount", _("Amount"), shown.money_cell("amount"), sort="amount", num=True,
            text=shown.money_text("amount")),
 )  # fmt: skip
+
+
+DISPUTE_COLUMNS = (
+    PAID,
+    Column("team", _("Team"), _team, sort="team__name", text=_team),
+    Column("state", _("State"), shown.state_of, sort="state", text=lambda one: one.state),
+    Column("reason", _("Reason"), priority=2),
+    moment("opened", _("Opened"), "created_at", priority=2),
+    Column("amount", _("Amount"), shown.money_cell("amount"), num=True, text=shown.money_text("amount")),
+)
 
 
 class RefundList(OfPayments, Resource):
@@ -290,15 +308,7 @@ class DisputeList(OfPayments, Resource):
     search = ("payment__reference", "team__name", "external_id")
     search_hint = _("Search by reference or team")
     empty = Empty(_("No dispute"), icon="circle-check")
-    columns = (
-        Column("payment", _("Payment"), lambda one: one.payment.reference, main=True,
-               text=lambda one: one.payment.reference),
-        Column("team", _("Team"), _team, sort="team__name", text=_team),
-        Column("state", _("State"), shown.state_of, sort="state", text=lambda one: one.state),
-        Column("reason", _("Reason"), priority=2),
-        moment("opened", _("Opened"), "created_at", priority=2),
-        Column("amount", _("Amount"), shown.money_cell("amount"), num=True, text=shown.money_text("amount")),
-    )  # fmt: skip
+    columns = DISPUTE_COLUMNS
 
     def rows(self) -> QuerySet[Any]:
         return rows.disputes(self.actor)

@@ -92,9 +92,13 @@ class QuarantineDetail(Detail):
     model = Quarantined
     live = "usage."
     actions = (RELEASE,)
-    links = (
-        Link(_("Discard"), "quarantine-discard", Permission.BILLING_MANAGE, icon="trash-2", primary=False),
-    )
+
+    @property
+    def links(self) -> tuple[Link, ...]:  # type: ignore[override]
+        discard = Link(
+            _("Discard"), "quarantine-discard", Permission.BILLING_MANAGE, icon="trash-2", primary=False
+        )
+        return (discard,) if self.object.state == QuarantineState.OPEN else ()
 
     def rows(self) -> QuerySet[Any]:
         return quarantine.reports(self.actor)
@@ -119,7 +123,7 @@ class QuarantineDetail(Detail):
                 _("Details"),
                 [
                     (_("Why"), one.detail or one.get_reason_display()),
-                    (_("Team"), cells.mono(one.team_id) if one.team_id else None),
+                    (_("Team"), self._team(one.team_id)),
                     (_("Meter"), one.meter or None),
                     (_("Received"), cells.exact(one.received_at)),
                     (_("Decided"), cells.exact(one.resolved_at) if one.resolved_at else None),
@@ -128,6 +132,11 @@ class QuarantineDetail(Detail):
                 ],
             )
         ]
+
+    def _team(self, team_id: str) -> Any:
+        """Where to look at the team, when there is one of that id."""
+        is_known = team_id and self.object.reason != QuarantineReason.UNKNOWN_TEAM
+        return cells.link(cells.mono(team_id), self.url("team", pk=team_id)) if is_known else team_id or None
 
 
 class DiscardFields(forms.Form):

@@ -95,7 +95,7 @@ class ReconciliationPage(OfPayments, Detail):
         left = known.without(one.differences)
         figures = [
             Kpi(_("Compared"), one.checked),
-            Kpi(_("Matched"), max(one.checked - len(one.differences), 0)),
+            Kpi(_("Matched"), one.checked - sum(bool(row["line"]) for row in one.differences)),
             Kpi(_("Differences"), len(one.differences)),
             Kpi(_("To be explained"), len(left)),
         ]

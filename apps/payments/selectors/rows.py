@@ -60,7 +60,10 @@ def auto_top_up(actor: Actor, *, team_id: str) -> AutoTopUp | None:
 
 
 def refundable(payment: Payment) -> Decimal:
-    """What can still be asked back of a payment: less what waits for approval."""
+    """What can still be asked back of a payment: less what waits for approval, and nothing of one whose
+    cardholder has taken it back."""
+    if payment.disputes.exclude(state=DisputeState.WON).exists():
+        return ZERO
     asked = payment.refunds.filter(state=RefundState.REQUESTED).aggregate(s=Sum("amount"))["s"]
     left: Decimal = payment.refundable - (asked or ZERO)
     return left

@@ -15,7 +15,7 @@ from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
 from apps.core.ids import encode
-from apps.core.money import ZERO, plain, round_minor
+from apps.core.money import plain, round_minor
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.drivers.payments import DisputeSeen, Outcome, RefundSeen
@@ -23,6 +23,7 @@ from apps.operations.services import emit
 from apps.payments.errors import BadAmount, NotRefundable, SamePerson
 from apps.payments.models import Dispute, Payment, Refund
 from apps.payments.selectors.providers import refund_limit
+from apps.payments.selectors.rows import refundable
 from apps.payments.specs import from_minor, later
 from apps.payments.states import DISPUTE, REFUND, DisputeState, Provider, RefundState
 
@@ -38,10 +39,10 @@ def request_refund(*, actor: Actor, payment_id: str, amount: Decimal, reason: st
     payment = _lock_payment(payment_id)
     if not amount.is_finite() or amount <= 0 or amount != round_minor(amount, payment.currency):
         raise BadAmount(_("The amount must be positive, in whole minor units."), field="amount")
-    promised = sum(payment.refunds.filter(state=RefundState.REQUESTED).values_list("amount", flat=True), ZERO)
-    if amount > payment.refundable - promised or payment.disputes.exclude(state=DisputeState.WON).exists():
+    left = refundable(payment)
+    if amount > left:
         raise NotRefundable(_("So much of this payment is not left."), field="amount")
-    needs_approval = payment.refunded + promised + amount > refund_limit(payment.currency)
+    needs_approval = payment.amount - left + amount > refund_limit(payment.currency)
     refund: Any = Refund.objects.create(
         payment=payment,
         team_id=payment.team_id,
@@ -69,10 +70,10 @@ def approve_refund(*, actor: Actor, refund_id: str) -> Refund:
     if _person(actor) == refund.requester_id:
         raise SamePerson(_("Somebody else has to approve what you asked for."))
     refund.state = REFUND.target("approve", refund.state)
-    if refund.amount > payment.refundable:
-        raise NotRefundable(_("So much of this payment is not left."))
     refund.decided_by, refund.decider_id = actor.label[:200], _person(actor)
     refund.save()
+    if refund.amount > refundable(payment):  # which this request counts against no longer
+        raise NotRefundable(_("So much of this payment is not left."))
     audit.record(actor=actor, action="refund.approved", target=refund)
     _send_off(refund, payment, actor)
     return refund

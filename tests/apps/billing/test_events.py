@@ -87,6 +87,7 @@ def test_a_quantity_is_an_exact_number_that_can_be_true(team, quantity):
         3, {}, {"data": 1}, {"id": 5}, {"id": "x" * 101}, {"subject": "a\nb"}, {"team": ["x"]},
         {"attributes": {"a": {}}}, {"type": "machine_seconds", "attributes": {"state": "running"}},
         {"type": "machine_seconds", "attributes": {"type": "big", "state": "sleeping"}},
+        {"type": "machine_seconds", "attributes": {"type": "x" * 90}},
     ],
 )  # fmt: skip
 def test_what_is_no_event_is_malformed(team, wrong):

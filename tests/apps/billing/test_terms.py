@@ -135,9 +135,13 @@ def test_a_voucher_gives_credit_once_per_team_until_it_is_used_up():
     assert total(AccountKind.VOUCHERS) == -40
 
 
-def test_a_voucher_is_worth_something_and_ends():
+@pytest.mark.parametrize("worth", ["0", "-1", "NaN", "0.005", "1e12"])
+def test_a_voucher_is_worth_what_can_be_paid(worth):
     with pytest.raises(Invalid):
-        grants.create_voucher(actor=SYSTEM, new=NewVoucher("x", "EUR", Decimal(0)))
+        grants.create_voucher(actor=SYSTEM, new=NewVoucher("x", "EUR", Decimal(worth)))
+
+
+def test_a_voucher_ends():
     ended = NewVoucher("x", "EUR", Decimal(1), valid_until=START)
     _voucher, code = grants.create_voucher(actor=SYSTEM, new=ended)
     team = make_team()

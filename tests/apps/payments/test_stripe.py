@@ -191,6 +191,21 @@ def test_what_the_balance_cannot_cover_of_a_dispute_is_lost(paid, stripe: Double
     assert wallet_of(team).balance == 600
 
 
+def test_what_a_cardholder_has_taken_back_is_not_refunded_as_well(paid, stripe: Double, team):
+    refund = services.request_refund(actor=ANNA, payment_id=paid.pk, amount=D(501), reason="closing")
+    dispute = stripe.contest(paid.intent_id, 100_000)
+    deliver_all(stripe)
+    with pytest.raises(DomainError) as refusal:
+        services.approve_refund(actor=BERT, refund_id=refund.pk)
+    assert refusal.value.reason == "not_refundable"
+    refund.refresh_from_db()
+    assert (refund.state, wallet_of(team).balance) == ("requested", 0)
+    stripe.decide(dispute, won=True)
+    deliver_all(stripe)
+    services.approve_refund(actor=BERT, refund_id=refund.pk)
+    assert wallet_of(team).balance == 499
+
+
 # ------------------------------------------------------------ messages
 
 

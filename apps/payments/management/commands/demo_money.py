@@ -14,14 +14,13 @@ from django.db import transaction
 from apps.billing.models import PriceVersion, RatedUsage, TransactionKind
 from apps.billing.selectors import margin
 from apps.billing.selectors.margin import Span
-from apps.billing.services import budgeting, charges, charging, costs, events, fees, grants, lists
+from apps.billing.services import budgeting, charges, costs, events, fees, grants, lists
 from apps.billing.services.budgeting import BudgetWish
 from apps.billing.services.costs import CostWish
 from apps.billing.services.fees import NewCommitment, NewFee, midnight, next_month
 from apps.billing.services.grants import NewVoucher
 from apps.billing.services.prices import NewPrice, schedule_price
 from apps.billing.services.wallets import Credit, credit
-from apps.billing.specs import Rate
 from apps.billing.states import BudgetAction, BudgetLevel, BudgetPeriod, FeePeriod
 from apps.core import tenancy
 from apps.core.actor import PLATFORM, SYSTEM, Actor
@@ -251,9 +250,11 @@ def _pay(teams: dict[str, Team], now: datetime) -> None:
         CURRENCY, "fraudulent", now,
     )  # fmt: skip
     refunds.apply_dispute(actor=SYSTEM, seen=seen)
+    back.refresh_from_db()
+    taken = [("refund", back.external_id, back.amount), ("dispute", seen.id, contested.amount)]
     comparing.reconcile(
         actor=SYSTEM, provider=Provider.FAKE, since=now - timedelta(days=3), until=db_now(),
-        lines=list(_book_of_the_provider([small, large])),
+        lines=list(_book_of_the_provider([small, contested, large], taken)),
     )  # fmt: skip
 
 
@@ -264,20 +265,18 @@ def _top_up(team: Team, amount: str) -> Payment:
     return payment
 
 
-def _book_of_the_provider(paid: list[Payment]) -> Iterator[BalanceLine]:
-    """What the provider says: fees, a payout, and one payment of a cent less than we have booked."""
-    for number, payment in enumerate(paid):
+def _book_of_the_provider(
+    paid: list[Payment], taken: list[tuple[str, Any, Decimal]]
+) -> Iterator[BalanceLine]:
+    """What the provider says: fees, what it took back, a payout, and the last payment a cent less than we
+    have booked."""
+    for payment in paid:
         amount = to_minor(payment.amount, CURRENCY)
-        told, at = amount - number, payment.succeeded_at or db_now()
-        yield BalanceLine(
-            f"txn_{payment.pk}",
-            "payment",
-            str(payment.intent_id),
-            told,
-            amount * 14 // 1000 + 25,
-            CURRENCY,
-            at,
-        )
+        told, at = amount - (payment is paid[-1]), payment.succeeded_at or db_now()
+        fee, source = amount * 14 // 1000 + 25, str(payment.intent_id)
+        yield BalanceLine(f"txn_{payment.pk}", "payment", source, told, fee, CURRENCY, at)
+    for kind, source, back in taken:
+        yield BalanceLine(f"txn_{source}", kind, source, -to_minor(back, CURRENCY), 0, CURRENCY, db_now())
     yield BalanceLine(f"txn_{new_id('ref')}", "payout", "po_1", -100_000, 0, CURRENCY, db_now())
 
 
@@ -313,19 +312,12 @@ def _busiest(team: Team) -> str:
 
 
 def _disturb(teams: dict[str, Team], now: datetime) -> None:
-    """Usage without a price, a known event with other content, and a machine that nobody has priced yet."""
+    """Usage without a price, and known events with other content: quarantined, so that the books agree."""
     helio = teams["Helio Labs"]
     for quantity in (18_500_000_000, 21_000_000_000):
         sent = [_egress(helio, number, quantity, now) for number in range(2)]
         events.ingest(actor=SYSTEM, events=sent, now=now)
     charges.rate_pending()
-    workspace = helio.workspaces.order_by("created_at").first()
-    assert workspace is not None
-    charging.begin(
-        team_id=str(helio.pk), workspace_id=str(workspace.pk), resource_id="trial-gh200-1", kind="trial",
-        resource_name="gh200-trial", region_id=None, rates=[Rate("type:gh200-96gb-1")],
-        now=now - timedelta(hours=20),
-    )  # fmt: skip
 
 
 def _egress(team: Team, number: int, quantity: int, now: datetime) -> dict[str, Any]:
