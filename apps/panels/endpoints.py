@@ -98,6 +98,14 @@ REPLACE = Action(
     bulk=True,
     done=_("The replica is being replaced."),
 )
+EDIT = Action(
+    "edit",
+    _("Change"),
+    Permission.ENDPOINT_UPDATE,
+    lambda view, one: view.url("provider", pk=one.pk),
+    icon="pencil",
+    when=lambda one: one.is_external and one.desired == Desired.RUNNING,
+)
 REMOVE = Action(
     "remove",
     _("Remove"),
@@ -109,6 +117,9 @@ REMOVE = Action(
     danger=True,
     done=_("The provider is being removed."),
 )
+
+
+OF_REPLICA = (REPLACE, EDIT, REMOVE)  # on the page of its endpoint
 
 
 def _regions(view: Any) -> list[tuple[str, Any]]:
@@ -214,7 +225,9 @@ def role_of(one: Replica) -> str:
     """Which revision it is of; of an external provider, when it is asked."""
     if one.revision is not None:
         return _now("revision %(n)s") % {"n": one.revision.number}
-    return _now("fallback") if one.is_fallback else _now("beside our own")
+    if one.is_fallback:
+        return _now("fallback")
+    return _now("first choice") if one.endpoint.is_provided else _now("beside our own")
 
 
 def what_of(one: Replica) -> Any:
@@ -321,7 +334,7 @@ class EndpointDetail(Detail):
         return list(reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))[:100])
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        return actions.perform(self, [REPLACE, REMOVE] if self._is_of_replica() else self.actions)
+        return actions.perform(self, OF_REPLICA if self._is_of_replica() else self.actions)
 
     def targets(self, ids: Any) -> list[Any]:
         if not self._is_of_replica():
@@ -329,7 +342,8 @@ class EndpointDetail(Detail):
         return [one for one in self.replicas if one.pk in ids]
 
     def _is_of_replica(self) -> bool:
-        return str(self.request.POST.get("do", "")).partition(":")[0] in (REPLACE.name, REMOVE.name)
+        asked = str(self.request.POST.get("do", "")).partition(":")[0]
+        return asked in [one.name for one in OF_REPLICA]
 
 
 def find(actor: Actor, place: Place, text: str) -> list[Hit]:

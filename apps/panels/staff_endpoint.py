@@ -4,18 +4,28 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing.models.terms import STANDARD
+from apps.billing.selectors import prices
 from apps.core.permissions import Permission
 from apps.inference.models import Replica
 from apps.inference.selectors.traffic import traffic
+from apps.inference.states import Metering
 from apps.operations.models import Event
 from apps.panels import endpoints, operations, words
 from apps.panels import traffic as charts
 from apps.panels.kit import Column, Empty, Events, Facts, Happened, Kpis, Note, Tab, Table, actions, cells
 
 EVENTS_SHOWN = 60
+MILLIONS = {
+    "input": _("A million in"),
+    "cached": _("A million cached"),
+    "output": _("A million out"),
+    "embedding": _("A million embedded"),
+}
 
 
 def _which(one: Replica) -> Any:
@@ -62,7 +72,7 @@ class StaffEndpoint(endpoints.EndpointDetail):
                 Empty(_("No replica now"), "", icon="cpu"),
                 link=self.replica_link(),
                 view=self,
-                buttons=lambda one: actions.buttons(self, [endpoints.REPLACE, endpoints.REMOVE], one),
+                buttons=lambda one: actions.buttons(self, endpoints.OF_REPLICA, one),
             ),
             Events(_("What happened"), lines),
         ]
@@ -84,21 +94,40 @@ class StaffEndpoint(endpoints.EndpointDetail):
 
     def aside_overview(self) -> list[Any]:
         one = self.object
-        last = one.last_error or None
         return [
             Facts(
                 _("Details"),
                 [
                     (_("Charged"), one.get_metering_display()),
-                    (_("Price"), endpoints.price_of(one)),
-                    (_("Replicas"), _now("%(a)s to %(b)s") % {"a": one.min_replicas, "b": one.max_replicas}),
-                    (_("Wanted now"), one.wanted),
-                    (_("Hardware"), one.revision.hardware.name if one.revision else None),
-                    (_("Failed launches in a row"), one.failures or None),
-                    (_("Last problem"), last),
+                    *self._price(),
+                    *([] if one.is_provided else self._scale()),
+                    (_("Context"), cells.number(one.context_length) if one.is_provided else None),
+                    (_("Last problem"), one.last_error or None),
                     (_("Made by"), one.created_by_label),
                     (_("Created"), cells.exact(one.created_at)),
                     (_("Id"), cells.mono(one.pk)),
                 ],
             )
+        ]
+
+    def _price(self) -> list[tuple[Any, Any]]:
+        """Of an hour, or of a million tokens of each kind by the standard list."""
+        one = self.object
+        if one.metering == Metering.TIME:
+            return [(_("Replica hour"), endpoints.price_of(one))]
+        if not self.can(Permission.PRICE_READ):
+            return []
+        named = {f"tokens:{one.price_slug}:{kind}": label for kind, label in MILLIONS.items()}
+        found = prices.price_book(actor=self.actor).at(timezone.now())
+        rows = found.filter(product__in=named, book=STANDARD).order_by("currency", "product")
+        told = [(named[row.product], cells.price(row.unit_price, row.currency)) for row in rows]
+        return told or [(_("Price"), cells.tag(_now("none: nobody can call it"), "warn"))]
+
+    def _scale(self) -> list[tuple[Any, Any]]:
+        one = self.object
+        return [
+            (_("Replicas"), _now("%(a)s to %(b)s") % {"a": one.min_replicas, "b": one.max_replicas}),
+            (_("Wanted now"), one.wanted),
+            (_("Hardware"), one.revision.hardware.name if one.revision else None),
+            (_("Failed launches in a row"), one.failures or None),
         ]

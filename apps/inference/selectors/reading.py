@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from apps.core.actor import Actor
 from apps.core.errors import Invalid, NotFound
 from apps.inference.models import Endpoint, EndpointQuerySet, Hardware, Replica, ReplicaQuerySet, Revision
-from apps.inference.states import Desired, ReplicaState
+from apps.inference.states import Desired, ReplicaState, Visibility
 from apps.nodes.models import Node
 from apps.nodes.specs import EngineAt, Occupant
 
@@ -26,6 +26,12 @@ def list_endpoints(*, actor: Actor) -> EndpointQuerySet:
 def list_callable(*, actor: Actor) -> EndpointQuerySet:
     """The actor's own and the provider's public ones."""
     return counted(Endpoint.objects.callable_by(actor).select_related("region"))
+
+
+def list_shared(*, actor: Actor) -> EndpointQuerySet:
+    """The provider's own, which everybody may call and pays by the token."""
+    shared: EndpointQuerySet = Endpoint.objects.callable_by(actor).filter(visibility=Visibility.PUBLIC)
+    return shared.select_related("region", "revision")
 
 
 def counted(rows: Rows) -> Rows:

@@ -54,7 +54,8 @@ def move(turn: Turn, event: str) -> None:
         turn.write(changes)
         _charge(turn, endpoint, event)
         _tell_endpoint(turn, endpoint, event)
-        operations.emit_many([of_replica(replica, f"replica.{replica.state}", before)])
+        if not replica.is_external or event not in _STEPS:  # nothing is started there
+            operations.emit_many([of_replica(replica, f"replica.{replica.state}", before)])
         failpoint(f"inference.move.{event}")
 
 

@@ -52,7 +52,8 @@ class Margin(Page):
     permission = P.BILLING_READ
     title = _("Margin")
     intro = _(
-        "Usage by day, product and region against providers' bills, spread over their days. Before tax."
+        "Usage by day, product and region against what providers charge: their bills, spread over their days,"
+        " and their rates of tokens. Before tax."
     )
     links: ClassVar = (
         Link(_("Providers' bills"), "costs", P.BILLING_READ, icon="file-text", primary=False),

@@ -42,7 +42,13 @@ CONSOLE: tuple[Group, ...] = (
         _("Inference"),
         (
             Item("models", _("Models"), "boxes", P.MODEL_READ, ("model", "model-new")),
-            Item("endpoints", _("Endpoints"), "rocket", P.ENDPOINT_READ, ("endpoint", "endpoint-new")),
+            Item(
+                "endpoints",
+                _("Endpoints"),
+                "rocket",
+                P.ENDPOINT_READ,
+                ("endpoint", "endpoint-new", "endpoints-shared"),
+            ),
             Item("playground", _("Playground"), "message-square", P.INFERENCE_USE),
         ),
     ),
@@ -96,7 +102,13 @@ ADMIN: tuple[Group, ...] = (
         _("Inference"),
         (
             Item("models", _("Models"), "boxes", P.MODEL_READ, ("model", "model-new")),
-            Item("endpoints", _("Endpoints"), "rocket", P.ENDPOINT_READ, ("endpoint", "provider-new")),
+            Item(
+                "endpoints",
+                _("Endpoints"),
+                "rocket",
+                P.ENDPOINT_READ,
+                ("endpoint", "provided-new", "provider-new"),
+            ),
             Item("replicas", _("Replicas"), "cpu", P.ENDPOINT_READ),
             Item("gateway", _("Gateway"), "waypoints", P.LIMIT_READ, ("limits",)),
         ),

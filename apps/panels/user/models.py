@@ -11,6 +11,7 @@ from apps.panels.kit import Empty, Link
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
 from apps.panels.registry import pages, shared, uploads
+from apps.panels.user.endpoints import SHARED
 from apps.registry import selectors
 from apps.registry.states import State
 
@@ -31,7 +32,7 @@ class ModelList(pages.ModelList):
         shared.SLUG,
     )
     card = "console/model_card.html"
-    links = (ADD,)
+    links = (SHARED, ADD)
     empty = Empty(
         _("No model yet"),
         _("Add one, then upload its files or import them from the hub."),

@@ -54,6 +54,7 @@ urlpatterns: list[URLPattern] = [
     path("instances/<str:pk>/resize", instance_forms.Resize.as_view(), name="instance-resize"),
     path("instances/<str:pk>/snapshots", instance_forms.TakeSnapshot.as_view(), name="instance-snapshot"),
     path("endpoints", endpoints.EndpointList.as_view(), name="endpoints"),
+    path("endpoints/shared", endpoints.SharedList.as_view(), name="endpoints-shared"),
     path("endpoints/new", model_launch.ModelLaunch.as_view(), name="endpoint-new"),
     path("endpoints/<str:pk>", endpoint.EndpointPage.as_view(), name="endpoint"),
     path("endpoints/<str:pk>/log", endpoint.EngineLogText.as_view(), name="endpoint-log"),

@@ -18,6 +18,7 @@ from apps.core.permissions import Role
 from apps.inference import reconcilers
 from apps.inference.models import Endpoint, Replica
 from apps.users.services import grant_staff_role
+from tests.factories.billing import make_price
 from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
 from tests.factories.teams import admin_of, member_of
 from tests.factories.users import UserFactory
@@ -322,3 +323,23 @@ def test_staff_read_what_the_platforms_own_engines_write(stage: Stage) -> None:
     assert admin.get(f"/admin/endpoints/{teams.pk}/log").status_code == 404
     operator = staff(Role.OPERATOR, stage)
     assert operator.get(f"{page}/log").status_code == 404
+
+
+def test_what_everybody_may_call_is_listed_with_what_it_costs(stage: Stage, browser: Client) -> None:
+    stage.version = make_version()
+    stage.ready(public=True, slug="ours")
+    stage.ready(public=True, slug="unpriced")
+    make_price("tokens:ours:input", "1.25")
+    make_price("tokens:ours:output", "4.5")
+    page = at(stage, "endpoints/shared")
+    assert page in browser.get(at(stage, "endpoints")).content.decode()
+    with CaptureQueriesContext(connection) as asked:
+        shown = text_of(browser.get(page))
+    assert len(asked) <= 15
+    assert "€1.25" in shown
+    assert "€4.50" in shown
+    assert "playground?model=ours" in browser.get(page).content.decode()
+    told = b"".join(browser.get(f"{page}?format=csv").streaming_content).decode()
+    assert "ours" in told
+    assert "4.5" in told
+    assert text_of(browser.get(f"{page}?modality=embedding")).count("unpriced") == 0
