@@ -33,6 +33,33 @@ class Rates:
     written: list[float | None]
 
 
+@dataclass(frozen=True)
+class Cards:
+    """How busy a machine's GPUs were and how full, in percent: the mean over its cards, and the busiest."""
+
+    times: list[float]
+    busy: list[float]
+    busiest: list[float]
+    memory: list[float]
+    count: int  # of cards
+
+
+def cards(samples: Sequence[Sample]) -> Cards:
+    """As they were sampled; nothing where nobody could tell."""
+    seen = [one for one in samples if one.gpu_busy]
+    return Cards(
+        [round(one.at.timestamp()) for one in seen],
+        [_mean(one.gpu_busy) for one in seen],
+        [max(one.gpu_busy) for one in seen],
+        [_mean(one.gpu_memory) for one in seen],
+        max((len(one.gpu_busy) for one in seen), default=0),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 1) if values else 0.0
+
+
 def rates(samples: Sequence[Sample], vcpus: int) -> Rates:
     """Per second between neighbours; nothing where a counter began anew."""
     found = Rates([], [], [], [], [], [], [])
@@ -54,6 +81,27 @@ def rates(samples: Sequence[Sample], vcpus: int) -> Rates:
 
 def _rate(before: int, after: int, seconds: float) -> float | None:
     return None if after < before else round((after - before) / seconds, 2)
+
+
+def gpu_chart(found: Cards) -> Chart:
+    """Use and memory of the cards; which one is busiest where there are several."""
+    lines = [
+        Series(_("Busy"), found.busy, "s1", fill=True),
+        Series(_("Memory"), found.memory, "s2"),
+    ]
+    if found.count > 1:
+        lines.append(Series(_("Busiest card"), found.busiest, "s3"))
+    said = {"mean": round(_mean(found.busy)), "memory": round(_mean(found.memory))}
+    return Chart(
+        "gpus",
+        _("GPUs"),
+        found.times,
+        lines,
+        _now("The GPUs were %(mean)s %% busy and their memory %(memory)s %% full on average.") % said,
+        unit="percent",
+        maximum=100,
+        empty=_now("Nothing was measured yet: not every hypervisor can look into the cards."),
+    )
 
 
 def charts(found: Rates, ranges: Sequence[tuple[Any, str, bool]]) -> list[Chart]:

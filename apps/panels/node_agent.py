@@ -106,12 +106,13 @@ def _load(node: Node, samples: Sequence[NodeSample], links: Any) -> Chart:
 
 
 def _cards(samples: Sequence[NodeSample]) -> list[Chart]:
-    """The mean over the cards, and the hottest of them."""
+    """How busy they are on average, what is in their memory, and the hottest of them."""
     seen = [one for one in samples if one.gpus]
     if not seen:
         return []
     times = [one.at.timestamp() for one in seen]
     busy = [_mean([card.get("busy_percent") for card in one.gpus]) for one in seen]
+    full = [_sum([card.get("memory_used_mib") for card in one.gpus]) for one in seen]
     heat = [_most([card.get("temperature_c") for card in one.gpus]) for one in seen]
     return [
         Chart(
@@ -122,6 +123,14 @@ def _cards(samples: Sequence[NodeSample]) -> list[Chart]:
             _now("How busy the GPUs were on average."),
             unit="percent",
             maximum=100,
+        ),
+        Chart(
+            "gpu-memory",
+            _("Memory of the GPUs"),
+            times,
+            [Series(_("In use, all cards"), full, "s2", fill=True)],
+            _now("How much of the memory of all cards together was in use."),
+            unit="bytes",
         ),
         Chart(
             "heat",
@@ -161,6 +170,12 @@ ENGINES = (
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [one for one in values if one is not None]
     return round(sum(known) / len(known), 1) if known else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Of what is told in MiB, in bytes."""
+    known = [one for one in values if one is not None]
+    return sum(known) * 2**20 if known else None
 
 
 def _most(values: Sequence[float | None]) -> float | None:

@@ -162,7 +162,7 @@ class InstancePage(Detail):
             blocks.append(self._progress(self.latest))
         if self.object.state == State.RUNNING:
             blocks.append(self._figures())
-            blocks += self._charts(timedelta(hours=1), ())[:1]
+            blocks += self._charts(timedelta(hours=1), ())[: 2 if self.object.gpus else 1]
         return [*blocks, self._events(8)]
 
     def aside_overview(self) -> list[Any]:
@@ -267,7 +267,9 @@ class InstancePage(Detail):
 
     def _charts(self, span: timedelta, links: Any) -> list[Any]:
         found = selectors.samples(actor=self.actor, instance_id=self.object.pk, span=span)
-        return list(metrics.charts(metrics.rates(found, self.object.vcpus), links))
+        load, *others = metrics.charts(metrics.rates(found, self.object.vcpus), links)
+        gpus = [metrics.gpu_chart(metrics.cards(found))] if self.object.gpus else []
+        return [load, *gpus, *others]
 
     def main_events(self) -> list[Any]:
         return [self._events(EVENTS_SHOWN)]

@@ -1,6 +1,7 @@
 """The Console's machines: launch with the price first, the page of one machine, its buttons and forms."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from apps.core.clock import db_now
 from apps.core.permissions import Role
-from apps.instances.models import Instance
+from apps.instances.models import Instance, Sample
 from apps.users.services import add_ssh_key
 from tests.factories.instances import Stage, bring_about, make_stage
 from tests.factories.teams import TeamFactory, actor_of, admin_of, member_of
@@ -145,6 +147,26 @@ def test_the_page_of_a_running_machine(stage: Stage, browser: Client) -> None:
         assert "style-src 'self' 'unsafe-inline'" in shown.headers["Content-Security-Policy"]
         assert "script-src 'self';" in shown.headers["Content-Security-Policy"]
         assert b"<ui-terminal" in shown.content
+
+
+def test_the_cards_of_a_machine_are_charted_where_they_are_measured(stage: Stage, browser: Client) -> None:
+    instance = stage.running(name="alive")
+    page = at(stage, f"instances/{instance.pk}?tab=metrics")
+    assert "GPUs" not in text_of(browser.get(page))
+    Instance.objects.filter(pk=instance.pk).update(gpus=2)
+    assert "not every hypervisor can look into the cards" in text_of(browser.get(page))
+    now = db_now()
+    for minutes, busy in ((2, [10.0, 50.0]), (1, [30.0, 90.0])):
+        Sample.objects.create(
+            instance=instance, team_id=instance.team_id, region_id=instance.region_id,
+            at=now - timedelta(minutes=minutes), cpu_ns=0, net_rx_bytes=0, net_tx_bytes=0,
+            disk_read_bytes=0, disk_write_bytes=0, memory_used_mib=1, memory_total_mib=2,
+            gpu_busy=busy, gpu_memory=[20.0, 40.0],
+        )  # fmt: skip
+    shown = browser.get(page).content.decode()
+    assert "The GPUs were 45 % busy and their memory 30 % full on average." in shown
+    assert "Busiest card" in shown
+    assert "45 % busy" in browser.get(at(stage, f"instances/{instance.pk}")).content.decode()
 
 
 def test_a_page_takes_at_most_15_statements(stage: Stage, browser: Client) -> None:

@@ -80,7 +80,8 @@ class TicketOut(Out):
 
 
 class SampleOut(RowOut):
-    """The hypervisor's counters at a moment; totals since the machine came up."""
+    """The hypervisor's counters at a moment, totals since the machine came up; of each GPU use and memory in
+    percent, where it can tell."""
 
     class Meta:
         model = Sample
@@ -93,6 +94,8 @@ class SampleOut(RowOut):
             "net_tx_bytes",
             "disk_read_bytes",
             "disk_write_bytes",
+            "gpu_busy",
+            "gpu_memory",
         )
 
 
