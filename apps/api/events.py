@@ -15,7 +15,8 @@ from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.operations import selectors
 from apps.operations.models import Event
-from apps.operations.streams import Holder, Position, Watch, follow, key_holder, session_holder
+from apps.operations.specs import Position
+from apps.operations.streams import Holder, Watch, follow, key_holder, session_holder
 
 
 class EventFilters(django_filters.FilterSet):

@@ -25,6 +25,8 @@ class Permission(StrEnum):
     WORKSPACE_MANAGE = "workspace:manage"
     API_KEY_READ = "api_key:read"
     API_KEY_MANAGE = "api_key:manage"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
     MODEL_READ = "model:read"
     MODEL_CREATE = "model:create"
     MODEL_MANAGE = "model:manage"
@@ -119,7 +121,7 @@ _WORK = frozenset(
     }
 )  # fmt: skip
 
-_MONEY = frozenset({P.USAGE_READ, P.BILLING_READ, P.BILLING_MANAGE})
+_MONEY = frozenset({P.USAGE_READ, P.BILLING_READ, P.BILLING_MANAGE, P.WEBHOOK_READ, P.WEBHOOK_MANAGE})
 
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.FULL_ADMINISTRATOR: frozenset(P),
@@ -145,4 +147,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 WHILE_SUSPENDED = _EVERY_READ | {P.BILLING_MANAGE}
 
 # What a key that is bound to one workspace cannot do, whatever its scopes: it concerns the whole team.
-BEYOND_A_WORKSPACE = frozenset({P.TEAM_UPDATE, P.MEMBER_MANAGE, P.WORKSPACE_MANAGE, P.BILLING_MANAGE})
+BEYOND_A_WORKSPACE = frozenset(
+    {
+        P.TEAM_UPDATE, P.MEMBER_MANAGE, P.WORKSPACE_MANAGE, P.BILLING_MANAGE, P.WEBHOOK_READ,
+        P.WEBHOOK_MANAGE,
+    }
+)  # fmt: skip

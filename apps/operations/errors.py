@@ -21,3 +21,17 @@ class KeyReused(Conflict):
 
 class BadKey(Invalid):
     code = "idempotency_key_invalid"
+
+
+class BadHook(Invalid):
+    code = "webhook_invalid"
+
+
+class TooManyHooks(Conflict):
+    code = "too_many_webhooks"
+
+
+class HookPaused(Conflict):
+    """A paused webhook sends nothing, tests neither."""
+
+    code = "webhook_paused"

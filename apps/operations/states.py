@@ -40,3 +40,22 @@ MACHINE = Machine.of(
     ("fail", OPEN, State.FAILED),
     ("cancel", OPEN, State.CANCELLED),
 )
+
+
+class HookState(TextChoices):
+    ACTIVE = "active", _("Active")
+    PAUSED = "paused", _("Paused")
+
+
+class Pause(TextChoices):
+    """Why a webhook is paused."""
+
+    BY_HAND = "by_hand", _("Somebody paused it")
+    GONE = "gone", _("The receiver said that it is gone (410)")
+    FAILING = "failing", _("Nothing arrived for three days")
+
+
+HOOK = Machine.of(
+    ("pause", {HookState.ACTIVE}, HookState.PAUSED),
+    ("resume", {HookState.PAUSED}, HookState.ACTIVE),
+)

@@ -17,14 +17,14 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, close_old_connections, connection
-from django.db.models import BooleanField, Q
-from django.db.models.expressions import RawSQL
+from django.db.models import Q
 from django.http import HttpRequest
 
 from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.operations.models import Event
-from apps.operations.selectors import settled
+from apps.operations.selectors import behind, here
+from apps.operations.specs import Position
 from apps.teams.errors import BadKey
 from apps.teams.selectors.actors import actor_for_key, actor_for_user
 
@@ -41,24 +41,6 @@ Holder = Callable[[], Actor | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a reader is: everything up to and with this event has been read."""
-
-    txid: int
-    seq: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Position | None":
-        """A position as it stands in `Last-Event-ID`; None when it is none."""
-        txid, _dash, seq = text.partition("-")
-        fine = all(part.isascii() and part.isdecimal() and len(part) <= 18 for part in (txid, seq))
-        return cls(int(txid), int(seq)) if fine else None
-
-    def __str__(self) -> str:
-        return f"{self.txid}-{self.seq}"
-
-
-@dataclass(frozen=True, slots=True)
 class Watch:
     """What a reader follows. `holder` says who is asking now; None: the right to look has ended."""
 
@@ -68,25 +50,11 @@ class Watch:
     team_id: str | None = None
 
 
-def here() -> Position:
-    """The present: a reader that starts here misses nothing that commits from now on."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT (pg_snapshot_xmin(pg_current_snapshot()))::text::bigint")
-        row = cursor.fetchone()
-    return Position(int(row[0]), 0)
-
-
 def events_behind(watch: Watch, actor: Actor, position: Position, *, limit: int = BATCH) -> Sequence[Event]:
     """The next events after the position that the actor may see, in reading order."""
     asked = {"subject": watch.subject, "region_id": watch.region_id, "team_id": watch.team_id}
     wanted = Q(**{name: value for name, value in asked.items() if value is not None})
-    after = RawSQL(
-        "(operations_event.txid, operations_event.seq) > (%s, %s)",
-        (position.txid, position.seq),
-        output_field=BooleanField(),
-    )
-    found = settled().visible_to(actor).filter(wanted, after)
-    return list(found.order_by("txid", "seq")[:limit])
+    return list(behind(position).visible_to(actor).filter(wanted)[:limit])
 
 
 def session_holder(session_key: str) -> Holder:
@@ -167,7 +135,7 @@ class _Reader:
         with tenancy.as_actor(self.actor):
             events = events_behind(self.watch, self.actor, self.position)
         if events:
-            self.position = Position(events[-1].txid, events[-1].seq)
+            self.position = events[-1].position
         return events
 
 
@@ -181,14 +149,5 @@ def _let_go() -> None:
 
 def frame(event: Event) -> bytes:
     """One event on the wire."""
-    shown = {
-        "id": event.id,
-        "type": event.type,
-        "subject": event.subject,
-        "team_id": event.team_id,
-        "region_id": event.region_id,
-        "at": event.at,
-        "data": event.data,
-    }
-    text = json.dumps(shown, cls=DjangoJSONEncoder)
+    text = json.dumps(event.envelope, cls=DjangoJSONEncoder)
     return f"id: {event.txid}-{event.seq}\nevent: {event.type}\ndata: {text}\n\n".encode()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.contrib.sessions.backends.db import SessionStore
 
 from apps.audit.services import seal_block
-from apps.operations import services
+from apps.operations import reconcilers, services
 from apps.operations.schedule import periodic
 
 
@@ -17,6 +17,16 @@ def expire() -> None:
 @periodic("operations.prune", every=timedelta(hours=1))
 def prune() -> None:
     services.prune()
+
+
+@periodic("operations.deliver", every=timedelta(seconds=1))
+def deliver() -> None:
+    reconcilers.deliver_due()
+
+
+@periodic("operations.mail", every=timedelta(seconds=30))
+def mail() -> None:
+    services.mail_given_up()
 
 
 @periodic("audit.seal", every=timedelta(seconds=30))

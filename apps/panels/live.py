@@ -11,7 +11,8 @@ from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.views.generic import View
 
 from apps.operations.models import Event
-from apps.operations.streams import Position, Watch, follow, session_holder
+from apps.operations.specs import Position
+from apps.operations.streams import Watch, follow, session_holder
 from apps.panels.kit.places import Place, place_of_query
 
 

@@ -66,6 +66,8 @@ GROUPS: tuple[tuple[Any, dict[Permission, Any]], ...] = (
             P.WORKSPACE_MANAGE: _("Make and change workspaces"),
             P.API_KEY_READ: _("See API keys"),
             P.API_KEY_MANAGE: _("Make API keys"),
+            P.WEBHOOK_READ: _("See webhooks"),
+            P.WEBHOOK_MANAGE: _("Make and change webhooks"),
         },
     ),
     (

@@ -157,6 +157,8 @@ HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
 HUB_TOKEN = env.str("HUB_TOKEN", default="")
 # Networks beside the internet in which external providers may stand (`10.0.0.0/8`); there TLS is optional.
 PROVIDER_NETWORKS = networks("PROVIDER_NETWORKS")
+# … and in which customers may have webhooks: whoever may make one can have requests sent there.
+WEBHOOK_NETWORKS = networks("WEBHOOK_NETWORKS")
 
 # Without its keys Stripe is not offered; the address is another one only in tests.
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")

@@ -11,5 +11,6 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = VAR_DIR / "mail"
 PROVIDER_NETWORKS = networks("PROVIDER_NETWORKS", ["127.0.0.0/8"])
+WEBHOOK_NETWORKS = networks("WEBHOOK_NETWORKS", ["127.0.0.0/8"])
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 FAKE_PAYMENTS = env.bool("FAKE_PAYMENTS", default=True)

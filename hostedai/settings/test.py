@@ -13,7 +13,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-PROVIDER_NETWORKS = ["127.0.0.0/8"]
+PROVIDER_NETWORKS = WEBHOOK_NETWORKS = ["127.0.0.0/8"]
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 API_RATE_PER_SECOND = 0.0
 API_UNKNOWN_RATE_PER_SECOND = 0.0

@@ -15,7 +15,7 @@ from apps.inference.specs import Limits
 from apps.instances.models import Instance
 from apps.nodes.models import ResourceGroup
 from apps.operations import services as operations
-from apps.operations.specs import OperationPlan, StepPlan, Target
+from apps.operations.specs import HookWish, OperationPlan, StepPlan, Target
 from apps.operations.states import Plane
 from apps.registry.models import Model, ModelAlias, ModelVersion, VersionFile
 from apps.storage.models import Snapshot, Volume
@@ -67,6 +67,8 @@ def furnish(team: Team, supply: Supply) -> None:
     money.furnish(team)
     wish = BudgetWish(f"{team.slug}-budget", "team", "month", Decimal(1000), "notify")
     budgeting.set_budget(actor=SYSTEM, team=team, wish=wish)
+    hook = HookWish(f"{team.slug}-hook", f"https://{team.slug}.example/hook", ("budget.*",))
+    operations.create_webhook(actor=SYSTEM, team=team, wish=hook)
     invite_member(actor=SYSTEM, team=team, email=f"guest@{team.slug}.example", role=Role.TEAM_VIEWER)
     ResourceGroup.objects.create(region=supply.region, name="Group", slug="group")
     make_model(team)

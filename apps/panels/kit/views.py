@@ -20,7 +20,7 @@ from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.errors import DomainError, NotFound, NotPermitted
 from apps.core.permissions import Permission
-from apps.operations.streams import Position
+from apps.operations.specs import Position
 from apps.panels.kit import nav, shell
 from apps.panels.kit.places import ADDRESS_PARTS, Place, place_for, remember
 from apps.panels.kit.requests import PanelRequest

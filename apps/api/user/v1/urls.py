@@ -30,6 +30,7 @@ from apps.api.user.v1.team import (
 from apps.api.user.v1.usage import UsageViewSet
 from apps.api.user.v1.volumes import VolumeViewSet
 from apps.api.user.v1.wallet import WalletViewSet
+from apps.api.user.v1.webhooks import WebhookViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("endpoints", EndpointViewSet, "endpoints")
@@ -51,6 +52,7 @@ router.register("statement", StatementViewSet, "statement")
 router.register("usage", UsageViewSet, "usage")
 router.register("api-keys", ApiKeyViewSet, "api-keys")
 router.register("budgets", BudgetViewSet, "budgets")
+router.register("webhooks", WebhookViewSet, "webhooks")
 router.register("audit", AuditViewSet, "audit")
 router.register("invitations", InvitationViewSet, "invitations")
 router.register("members", MemberViewSet, "members")

@@ -1,4 +1,4 @@
-"""Operations with their steps, the outbox, answered requests and periodic work."""
+"""Operations and their steps."""
 
 import pgtrigger
 from django.db import models
@@ -107,82 +107,3 @@ class OperationStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.position}. {self.name}"
-
-
-class CurrentTransaction(models.Func):
-    """The number of the transaction that writes the row."""
-
-    template = "(pg_current_xact_id())::text::bigint"
-    output_field = models.BigIntegerField()
-
-
-class EventQuerySet(TenantQuerySet):
-    read_permission = Permission.EVENT_READ
-    workspace_path = "workspace_id"
-    region_path = "region_id"
-
-
-class Event(models.Model):
-    """One thing that happened. `txid` stands first: it must be taken before `seq` (see `settled`)."""
-
-    txid = models.BigIntegerField(db_default=CurrentTransaction(), editable=False)
-    seq = models.BigAutoField(primary_key=True)
-    id = IdField("evt", editable=False)
-    type = models.CharField(max_length=80)
-    subject = models.CharField(max_length=40)
-    team_id = IdField("team", null=True, editable=False)
-    workspace_id = IdField("wks", null=True, editable=False)
-    region_id = IdField("reg", null=True, editable=False)
-    at = models.DateTimeField(db_default=Now())
-    data = models.JSONField(default=dict)
-
-    objects = EventQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["seq"]
-        indexes = [
-            models.Index(fields=["subject", "seq"], name="event_subject_seq"),
-            models.Index(fields=["team_id", "seq"], name="event_team_seq"),
-            models.Index(fields=["txid", "seq"], name="event_in_reading_order"),
-            models.Index(fields=["at"], name="event_at"),
-        ]
-        triggers = [pgtrigger.Protect(name="event_is_final", operation=pgtrigger.Update)]
-
-    def __str__(self) -> str:
-        return f"{self.type} {self.subject}"
-
-
-class IdempotencyKey(models.Model):
-    """A request that was answered; the same key gets the same answer for a day."""
-
-    owner = models.CharField(max_length=120)
-    key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64)
-    status = models.PositiveSmallIntegerField(null=True)
-    body = models.JSONField(null=True)
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="idempotency_key_once")]
-        indexes = [models.Index(fields=["created_at"], name="idempotency_created")]
-
-    def __str__(self) -> str:
-        return f"{self.owner} {self.key}"
-
-
-class Schedule(models.Model):
-    """When a piece of periodic work is due, and how it went."""
-
-    name = models.CharField(max_length=80, primary_key=True)
-    due_at = models.DateTimeField(db_default=Now())
-    lease_token = models.UUIDField(null=True, editable=False)
-    lease_until = models.DateTimeField(null=True, editable=False)
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    last_error = models.TextField(blank=True)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
