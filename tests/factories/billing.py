@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from apps.billing.models import PriceVersion, Wallet
+from apps.billing.models import AccountKind, Posting, PriceVersion, Wallet
 from apps.billing.services import charging, wallets
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
@@ -37,6 +37,10 @@ def make_price(product: str, unit_price: str, *, currency: str = "EUR", **fields
         currency=currency,
         **({"valid_from": LONG_AGO, "created_by": "test"} | fields),
     )
+
+
+def total(kind: AccountKind) -> Decimal:
+    return sum(Posting.objects.filter(account__kind=kind).values_list("amount", flat=True), Decimal(0))
 
 
 def after(**delta: int) -> datetime:

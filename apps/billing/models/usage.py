@@ -66,6 +66,7 @@ class Meter(models.Model):
     last_end = models.DateTimeField(null=True)
     next_cut_at = models.DateTimeField(null=True, db_index=True)
     short_since = models.DateTimeField(_("cannot be paid since"), null=True)
+    unpaid_since = models.DateTimeField(null=True)  # of that, since when the balance is what lacks
     parked_because = models.CharField(max_length=300, blank=True)
     started_at = models.DateTimeField(_("since"))
     ended_at = models.DateTimeField(_("ended"), null=True)

@@ -12,7 +12,7 @@ from apps.billing.meters import METERS
 from apps.billing.models import PriceVersion, RatedUsage, UsageInterval, Wallet
 from apps.billing.rating import Unpriced, Version
 from apps.billing.selectors import books
-from apps.billing.specs import EPOCH, from_json
+from apps.billing.specs import EPOCH, SECONDS_PER_HOUR, from_json
 from apps.core.ids import decode
 from apps.core.money import ZERO
 
@@ -21,6 +21,10 @@ PIECE = 10_000
 _EVENTS = (
     "SELECT l.id, e.quantity, e.meter, l.version_id, l.position, l.amount"
     " FROM billing_ratedusage l JOIN billing_usageevent e ON e.id = l.event_id"
+)
+_TAKEN_BACK = (
+    "SELECT id, quantity, version_id, position, amount FROM billing_ratedusage"
+    " WHERE reverses IS NOT NULL AND position IS NOT NULL"
 )
 _TOKENS = (
     "SELECT request_id, ARRAY[input, cached, output, embedding], version_ids,"
@@ -51,6 +55,10 @@ def rerate_counted() -> list[str]:
     for line, quantity, meter, version, position, amount in _stream(_EVENTS):
         found = versions.get(version)
         if found is None or rating.event_amount(quantity, METERS[meter], found, position) != amount:
+            problems.append(f"line={line}")
+    for line, quantity, version, position, amount in _stream(_TAKEN_BACK):
+        curve = versions[version].curve
+        if curve is None or curve.cost_between(position, quantity * SECONDS_PER_HOUR) != amount:
             problems.append(f"line={line}")
     for request, counts, ids, amounts in _stream(_TOKENS):
         prices = [versions[one].unit_price if one else ZERO for one in ids]

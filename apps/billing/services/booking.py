@@ -65,10 +65,12 @@ _PARTS = {
     ),
     "meters": (
         "resource_id text, rates jsonb, hourly numeric, metered_until timestamptz, last_end timestamptz,"
-        " next_cut_at timestamptz, short_since timestamptz, parked_because text, ended_at timestamptz",
+        " next_cut_at timestamptz, short_since timestamptz, unpaid_since timestamptz, parked_because text,"
+        " ended_at timestamptz",
         "UPDATE billing_meter AS m SET rates = rows.rates, hourly = rows.hourly,"
         " metered_until = rows.metered_until, last_end = rows.last_end, next_cut_at = rows.next_cut_at,"
-        " short_since = rows.short_since, parked_because = rows.parked_because, ended_at = rows.ended_at"
+        " short_since = rows.short_since, unpaid_since = rows.unpaid_since,"
+        " parked_because = rows.parked_because, ended_at = rows.ended_at"
         " FROM rows WHERE m.resource_id = rows.resource_id",
     ),
     "changes": (
@@ -91,6 +93,13 @@ SELECT team_id, workspace_id, resource_id, product, (started_at AT TIME ZONE 'UT
 ON CONFLICT (team_id, day, workspace_id, resource_id, product) DO UPDATE
    SET seconds = old.seconds + excluded.seconds, unit_seconds = old.unit_seconds + excluded.unit_seconds,
        quantity = old.quantity + excluded.quantity, amount = old.amount + excluded.amount
+"""
+
+
+# What a team has used and not paid for, and no invoice has asked for yet.
+_UNCOLLECTED = """
+SELECT greatest(-sum(p.amount), 0) FROM billing_posting p JOIN billing_account a ON a.id = p.account_id
+  JOIN billing_transaction t ON t.id = p.transaction_id WHERE t.team_id = %s AND a.kind = 'uncollected'
 """
 
 
@@ -135,13 +144,17 @@ class Batch:
 def charge_usage(batch: Batch, wallet: Wallet, *, texts: Texts, amount: Decimal, covered: Decimal) -> None:
     """Post what a team has used besides time: paid from what is free and from the holds that covered it.
 
-    What neither covers is uncollected; a negative amount is a correction and comes back to the team. The
-    wallet is locked and is kept in step, so that several charges of a batch see one another.
+    What neither covers is uncollected; a negative amount is a correction and comes back to the team, less
+    what it has not paid for. The wallet is locked and is kept in step, so that several charges of a batch
+    see one another.
     """
     if not amount:
         return
     team = decode("team", wallet.team_id)
-    paid = min(amount, max(wallet.available, ZERO) + covered)
+    if amount < 0:
+        paid = min(amount + statements.fetch_one(_UNCOLLECTED, [team])[0], ZERO)
+    else:
+        paid = min(amount, max(wallet.available, ZERO) + covered)
     batch.post(
         (texts.id, str(texts.kind), team, wallet.currency, texts.reference, texts.description, "", texts.at),
         (decode("acc", wallet.account_id), team, -paid),

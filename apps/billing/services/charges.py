@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from apps.billing import rating
+from apps.billing.curves import Curve
 from apps.billing.meters import METERS
 from apps.billing.models import RatedUsage, UnratedEvent, Wallet
 from apps.billing.rating import Version
@@ -184,20 +185,36 @@ def _add(charge: Charge, event: Event, version: Version) -> None:
 def _replaced(events: Sequence[Event]) -> dict[UUID, RatedUsage]:
     """The lines that events of this batch take back, by the event they were charged for."""
     ids = [encode("uev", event.supersedes) for event in events if event.supersedes]
-    rows = RatedUsage.objects.filter(event_id__in=ids) if ids else ()
+    rows = RatedUsage.objects.filter(event_id__in=ids).select_related("version") if ids else ()
     return {decode("uev", row.event_id): row for row in rows}
 
 
 def _take_back(charge: Charge, row: RatedUsage) -> None:
-    """A line that undoes another, as it was: never reckoned anew."""
+    """A line that undoes another, as it was. On a price curve it comes off the end of the month's usage, so
+    that what is left costs what so much costs."""
+    day, seconds = row.started_at.date(), -row.quantity * SECONDS_PER_HOUR
+    position = charge.positions.take(charge.team_id, row.product, day, seconds)
+    curve = _curve_of_month(row)
+    amount = curve.cost_between(position, seconds) if curve else -row.amount
     owner = (decode("team", row.team_id), decode("wks", row.workspace_id))
     version: Any = decode("prv", row.version_id) if row.version_id else None
     what = (row.resource_id, row.product, row.unit, version, row.started_at)
-    cost = (ZERO, -row.quantity, row.unit_price, None, -row.amount, row.pk)
+    cost = (ZERO, -row.quantity, row.unit_price, position if curve else None, amount, row.pk)
     charge.batch.lines.append((None, None, charge.transaction, *owner, *what, *cost))
-    day = row.started_at.date()
-    charge.positions.take(charge.team_id, row.product, day, -row.quantity * SECONDS_PER_HOUR)
-    charge.amount -= row.amount
+    charge.amount += amount
+
+
+def _curve_of_month(row: RatedUsage) -> Curve | None:
+    """The price curve by which all of the line's product was charged in its month; None when there is no one
+    curve: then nobody can say what the end costs."""
+    if row.position is None or row.version is None:
+        return None
+    start = row.started_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (start + timedelta(days=31)).replace(day=1)
+    lines = RatedUsage.objects.filter(team_id=row.team_id, product=row.product)
+    month = lines.filter(started_at__gte=start, started_at__lt=end)
+    is_one = not month.exclude(version_id=row.version_id).exists()
+    return books.version_of(row.version).curve if is_one else None
 
 
 def _refused(charge: Charge, event: Event, reason: QuarantineReason, detail: str) -> Refused:

@@ -50,11 +50,11 @@ def review(*, actor: Actor = SYSTEM, now: datetime | None = None) -> int:
 
 
 def _short_since() -> dict[str, datetime]:
-    """By team, since when its balance does not pay for something that it keeps. What only a budget stops
-    is no debt."""
+    """By team, since when its balance does not pay for something that it keeps. What a budget stops is no
+    debt, however long it did so before the balance was gone as well."""
     hour_share = Decimal(int(HOLD_AHEAD.total_seconds())) / SECONDS_PER_HOUR
-    short = Meter.objects.running().filter(short_since__isnull=False).order_by().values("team_id")
-    found = short.annotate(first=Min("short_since"), hourly=Sum("hourly"))
+    short = Meter.objects.running().filter(unpaid_since__isnull=False).order_by().values("team_id")
+    found = short.annotate(first=Min("unpaid_since"), hourly=Sum("hourly"))
     needed = {one["team_id"]: (one["first"], one["hourly"] * hour_share) for one in found}
     wallets = Wallet.objects.filter(team_id__in=list(needed))
     return {one.team_id: needed[one.team_id][0] for one in wallets if one.available < needed[one.team_id][1]}

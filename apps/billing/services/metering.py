@@ -100,11 +100,12 @@ def settle(cuts: Sequence[Cut]) -> list[Meter]:
         if lines:
             _charge(batch, cut, lines, purse)
         wanted = _ahead(hourly)
+        is_unpaid = purse.free < wanted
         held = holds[meter.resource_id] = min(caps.fit(meter.resource_id, wanted), purse.free)
         caps.spend(meter.resource_id, held)
         purse.free -= held
         purse.held += held - own
-        _follow(batch, cut, hourly, is_short=held < wanted)
+        _follow(batch, cut, hourly, is_short=held < wanted, is_unpaid=is_unpaid)
     _close(batch, cuts, purses, holds)
     booking.write(batch)
     if has_budgets:
@@ -157,7 +158,9 @@ def _close(batch: Batch, cuts: Sequence[Cut], purses: dict[str, Purse], holds: d
     ]
     for cut in {cut.meter.pk: cut for cut in cuts}.values():
         meter = cut.meter
-        times = (meter.metered_until, meter.last_end, meter.next_cut_at, meter.short_since)
+        times = (
+            meter.metered_until, meter.last_end, meter.next_cut_at, meter.short_since, meter.unpaid_since,
+        )  # fmt: skip
         rates = json.dumps(meter.rates)
         batch.meters.append(
             (meter.resource_id, rates, meter.hourly, *times, meter.parked_because, meter.ended_at)
@@ -242,8 +245,9 @@ def _note_usage(batch: Batch, cut: Cut, lines: Sequence[Line], usage: UUID) -> N
         batch.lines.append((usage, None, usage, *owner, *what, *cost))
 
 
-def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:
-    """Set the meter for what comes after the cut."""
+def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool, is_unpaid: bool) -> None:
+    """Set the meter for what comes after the cut. It is short of the balance, or of a budget, or of both:
+    each since a moment of its own."""
     meter = cut.meter
     if cut.has_time:
         meter.last_end = cut.until
@@ -253,9 +257,11 @@ def _follow(batch: Batch, cut: Cut, hourly: Decimal, *, is_short: bool) -> None:
     if cut.rates:
         meter.ended_at = None
         meter.short_since = (meter.short_since or cut.until) if is_short else None
+        meter.unpaid_since = (meter.unpaid_since or cut.until) if is_unpaid else None
         meter.next_cut_at = cut.until + CUT_EVERY
     else:
-        meter.ended_at, meter.short_since, meter.next_cut_at = meter.metered_until, None, None
+        meter.ended_at, meter.next_cut_at = meter.metered_until, None
+        meter.short_since = meter.unpaid_since = None
     _log_change(batch, cut)
 
 

@@ -97,8 +97,9 @@ class Model:
         return self.balance + self.limit - sum(self.holds.values())
 
     def pay(self, amount: Decimal) -> None:
-        """Charge an amount whose own holds are given back already; what is not free is lost."""
-        paid = min(amount, self.free)
+        """Charge an amount whose own holds are given back already; what is not free is lost. What comes back
+        is first of all what was lost."""
+        paid = min(amount, self.free) if amount >= 0 else min(amount + self.lost, Decimal(0))
         self.balance -= paid
         self.lost += amount - paid
 
@@ -133,6 +134,7 @@ class Books(RuleBasedStateMachine):
         self.paid: list[Paid] = []
         self.vouchers: dict[str, tuple[str, Decimal, bool]] = {}
         self.sent: dict[str, Any] = {}
+        self.corrected: dict[str, Any] = {}
         self.leases: dict[str, str] = {}
         self.settled: dict[int, tokens.TokenUsage] = {}
 
@@ -218,6 +220,19 @@ class Books(RuleBasedStateMachine):
         if is_new:
             before, self.model.reported = self.model.reported, self.model.reported + builds
             self.model.pay(tiers(self.model.reported) - tiers(before))
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), builds=st.integers(0, 30))
+    def correct(self, data, builds):
+        name = data.draw(st.sampled_from(sorted(self.sent)))
+        last = self.corrected.get(name, self.sent[name])
+        raw = {**last, "id": f"{last['id']}+", "supersedes": last["id"], "data": {"quantity": builds}}
+        (result,) = events.ingest(actor=SYSTEM, events=[raw], now=START)
+        assert (result.status, charges.rate_pending()) == ("accepted", 1)
+        before = self.model.reported
+        self.model.reported += builds - last["data"]["quantity"]
+        self.model.pay(tiers(self.model.reported) - tiers(before))
+        self.corrected[name] = raw
 
     @rule(name=st.sampled_from(("lease 1", "lease 2")), amount=st.decimals("0.01", 2, places=2))
     def lease(self, name, amount):

@@ -112,6 +112,24 @@ def test_what_only_a_budget_stops_is_no_debt():
     assert (state_of(rich), Notice.objects.count()) == ("active", 0)
 
 
+def test_a_week_without_money_begins_when_the_money_is_gone_whatever_a_budget_stopped_before():
+    make_price("disk", "0.1")
+    team = make_team("1")
+    wish = BudgetWish("Small", "team", "month", Decimal("0.001"), "stop")
+    budget = budgeting.set_budget(actor=SYSTEM, team=team, wish=wish)
+    begin(team, resource(), Rate("disk", Decimal(20)))
+    gone = START + timedelta(days=5)
+    cut_due(now=gone)
+    meter = Meter.objects.get()
+    assert (meter.short_since, meter.unpaid_since) == (START, gone)
+    assert dunning.review(now=START + timedelta(days=8)) == 0
+    budgeting.remove_budget(actor=SYSTEM, budget_id=str(budget.pk))
+    cut_due(now=gone + timedelta(days=1))
+    assert Meter.objects.get().unpaid_since == gone
+    assert dunning.review(now=gone + timedelta(days=7)) == 1
+    assert state_of(team) == "suspended"
+
+
 def test_nothing_is_deleted_and_staff_are_told_once(team):
     dunning.review(now=START + timedelta(days=8))
     late = START + timedelta(days=38)

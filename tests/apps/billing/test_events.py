@@ -6,7 +6,15 @@ from uuid import UUID
 
 import pytest
 
-from apps.billing.models import Quarantined, RatedUsage, Transaction, UnratedEvent, UsageDay, UsageEvent
+from apps.billing.models import (
+    AccountKind,
+    Quarantined,
+    RatedUsage,
+    Transaction,
+    UnratedEvent,
+    UsageDay,
+    UsageEvent,
+)
 from apps.billing.selectors import proofs, rated
 from apps.billing.services import charges, events
 from apps.core.actor import SYSTEM, Actor, team_scope
@@ -14,7 +22,7 @@ from apps.core.clock import db_now
 from apps.core.errors import Invalid, NotPermitted
 from apps.core.ids import new_id
 from apps.core.permissions import Permission
-from tests.factories.billing import START, after, make_price, make_team, wallet_of
+from tests.factories.billing import START, after, make_price, make_team, total, wallet_of
 
 pytestmark = pytest.mark.django_db
 
@@ -142,6 +150,43 @@ def test_a_correction_takes_back_what_was_charged_and_charges_anew(team):
     facts = [rated.evidence(line) for line in RatedUsage.objects.order_by("id")]
     assert facts[0] == facts[1] == [UsageEvent.objects.get(event_id="e-1").pk]
     assert facts[2] == [UsageEvent.objects.get(event_id="e-2").pk]
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
+
+
+def test_a_correction_leaves_a_month_with_included_units_as_if_it_had_been_right_at_once():
+    make_price("rag-pages", "2", included="1000")
+    team = make_team("5000")
+    send(event(team, quantity="1000000"), event(team, 2, quantity="500000"))
+    charges.rate_pending()
+    assert wallet_of(team).balance == 4000
+    send(event(team, 3, quantity="400000", supersedes="e-1"))
+    charges.rate_pending()
+    assert wallet_of(team).balance == 5000
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
+
+
+def test_a_correction_after_a_change_of_the_price_curve_gives_back_what_was_paid():
+    make_price("rag-pages", "2", included="1000", valid_until=after(hours=1))
+    make_price("rag-pages", "1", included="10", valid_from=after(hours=1), previous_until=after(hours=1))
+    team = make_team("5000")
+    send(event(team, quantity="1000000"))
+    send(event(team, 2, quantity="5000", at=after(hours=2)), now=after(hours=2))
+    charges.rate_pending()
+    assert wallet_of(team).balance == 4995
+    send(event(team, 3, quantity="0", supersedes="e-1"), now=after(hours=2))
+    charges.rate_pending()
+    assert wallet_of(team).balance == 4995
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
+
+
+def test_a_correction_of_what_was_never_paid_gives_nobody_money():
+    make_price("rag-pages", "2")
+    team = make_team("3")
+    send(event(team, quantity="5000"))
+    charges.rate_pending()
+    send(event(team, 2, quantity="1000", supersedes="e-1"))
+    charges.rate_pending()
+    assert (wallet_of(team).balance, total(AccountKind.UNCOLLECTED)) == (1, 0)
     assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 

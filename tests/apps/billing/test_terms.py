@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from apps.billing.models import AccountKind, CreditGrant, GrantUse, Posting, RatedUsage, Transaction
+from apps.billing.models import AccountKind, CreditGrant, GrantUse, RatedUsage, Transaction
 from apps.billing.selectors import proofs
 from apps.billing.services import charging, fees, grants, wallets
 from apps.billing.services.fees import NewCommitment, NewFee
@@ -16,17 +16,13 @@ from apps.core.actor import SYSTEM, Actor, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid, NotFound, NotPermitted
 from apps.core.permissions import GRANTS, Role
-from tests.factories.billing import START, after, begin, make_price, make_team, resource, wallet_of
+from tests.factories.billing import START, after, begin, make_price, make_team, resource, total, wallet_of
 
 pytestmark = pytest.mark.django_db
 
 
 def sound() -> set[str]:
     return {f.name for f in proofs.verify() if not f.is_ok} - {"holds_expired"}
-
-
-def total(kind: AccountKind) -> Decimal:
-    return sum(Posting.objects.filter(account__kind=kind).values_list("amount", flat=True), Decimal(0))
 
 
 @pytest.fixture

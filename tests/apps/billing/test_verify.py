@@ -147,7 +147,8 @@ DAMAGE = {
     "events_prompt": "INSERT INTO billing_unratedevent (event_id, team_id) SELECT id, team_id FROM"
     " billing_usageevent LIMIT 1",
     "events_rated": "UPDATE billing_usageevent SET at = at + interval '1 s'",
-    "events_corrected": "UPDATE billing_ratedusage SET amount = amount - 1 WHERE reverses IS NOT NULL",
+    "events_corrected": "UPDATE billing_ratedusage SET amount = amount - 7, position = NULL"
+    " WHERE reverses IS NOT NULL",
     "positions": "UPDATE billing_ratedusage SET position = position + 1 WHERE position IS NOT NULL",
     "price_lists": "UPDATE billing_priceversion SET book = 'other' WHERE product = 'rag-pages'",
     "counted_rerated": "UPDATE billing_usageevent SET quantity = quantity + 1",

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from apps.billing import reconcilers as billing
 from apps.billing.models import RatedUsage
@@ -302,6 +303,24 @@ def test_invoices_are_mailed_once(paid, mailoutbox):
     [mail] = mailoutbox
     assert mail.to == ["books@example.com"]
     assert mail.attachments[0][0] == "HAI-000001.pdf"
+
+
+def test_an_invoice_is_mailed_by_one_and_can_be_paid_meanwhile(paid, mailoutbox):
+    close()
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            name = f"hostedai.invoice_mail.{invoice_of(paid).pk}"
+            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+            assert mailing.mail_invoices(actor=SYSTEM) == 0
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+    finally:
+        other.close()
+    with CaptureQueriesContext(connection) as asked:
+        assert mailing.mail_invoices(actor=SYSTEM) == 1
+    said = [str(one["sql"]) for one in asked]
+    locks = [one for one in said if "FOR UPDATE" in one and "invoicing_invoice" in one]
+    assert (locks, len(mailoutbox)) == ([], 1)
 
 
 def test_months_begin_by_themselves_once():

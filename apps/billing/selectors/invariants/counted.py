@@ -25,13 +25,15 @@ CHECKS: dict[str, tuple[str, str]] = {
         " IS DISTINCT FROM (l.team_id, l.workspace_id, l.product, l.resource_id, l.started_at)",
     ),
     "events_corrected": (
-        "what a correction replaces is taken back once, to the digit, and nothing else is",
+        "what a correction replaces is taken back once: to the digit, or off the end of the price curve,"
+        " and nothing else is",
         "SELECT coalesce(r.id, old.id) AS line, old.amount, r.amount FROM"
         " (SELECT o.* FROM billing_ratedusage o JOIN billing_usageevent e ON e.supersedes = o.event_id"
         " JOIN billing_ratedusage own ON own.event_id = e.id) old"
         " FULL JOIN (SELECT * FROM billing_ratedusage WHERE reverses IS NOT NULL) r ON r.reverses = old.id"
-        " WHERE (r.amount, r.quantity, r.team_id, r.product, r.started_at) IS DISTINCT FROM"
-        " (-old.amount, -old.quantity, old.team_id, old.product, old.started_at)",
+        " WHERE (r.quantity, r.team_id, r.product, r.started_at, r.version_id) IS DISTINCT FROM"
+        " (-old.quantity, old.team_id, old.product, old.started_at, old.version_id)"
+        " OR (r.position IS NULL AND r.amount <> -old.amount)",
     ),
     "positions": (
         "each line on a price curve stands where the team's usage of the month had come to before it",
