@@ -12,27 +12,17 @@ from apps.core.errors import NotFound
 from apps.core.leases import in_time
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
-from apps.inference.models import EngineLog, Replica, ReplicaQuerySet
+from apps.inference.models import EngineLog, Replica
 from apps.inference.models.replicas import FAILED_FOR
 
 READ = "inference.read_log"
 ASK_AGAIN = timedelta(seconds=5)  # a worker that has not come by then is called again
 
 
+@transaction.atomic
 def follow_log(*, actor: Actor, replica_id: str) -> EngineLog:
     """What its engine wrote last, as far as it is known; a worker brings what is new for the next time."""
-    return _follow(actor, Replica.objects.visible_to(actor, Permission.ENDPOINT_LOGS), replica_id)
-
-
-def follow_own_log(*, actor: Actor, replica_id: str) -> EngineLog:
-    """The same of the platform's own endpoints alone: what engines of teams write is theirs."""
-    visible = Replica.objects.visible_to(actor, Permission.ENDPOINT_LOGS)
-    return _follow(actor, visible.filter(team_id=None), replica_id)
-
-
-@transaction.atomic
-def _follow(actor: Actor, visible: ReplicaQuerySet, replica_id: str) -> EngineLog:
-    found = visible.filter(pk=replica_id).first()
+    found = Replica.objects.visible_to(actor, Permission.ENDPOINT_LOGS).filter(pk=replica_id).first()
     if found is None:
         raise NotFound(_("There is no such replica."))
     replica: Replica = found

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
@@ -33,15 +32,13 @@ class EndpointList(endpoints.EndpointList):
 
 
 class EndpointPage(StaffEndpoint):
-    """Of a team's endpoint staff sees everything but what its engines write."""
-
     panel = "admin"
     tabs = (*StaffEndpoint.tabs, Tab("logs", _("Logs"), Permission.ENDPOINT_LOGS))
 
     @cached_property
     def shown_tabs(self) -> list[Tab]:
         found = super().shown_tabs
-        return found if self.object.is_platform and not self.object.is_provided else found[:1]
+        return found[:1] if self.object.is_provided else found
 
     def main_logs(self) -> list[Any]:
         return [engine_log.block(self)]
@@ -54,14 +51,11 @@ class EndpointPage(StaffEndpoint):
     def address_of(self, one: Replica) -> str:
         if one.is_external:
             return self.url("provider", pk=one.pk) if self.can(Permission.ENDPOINT_UPDATE) else ""
-        return engine_log.address_of(self, one) if self.object.is_platform else ""
+        return engine_log.address_of(self, one)
 
 
 class EngineLogText(engine_log.EngineLogText):
     panel = "admin"
-
-    def rows(self) -> QuerySet[Any]:
-        return super().rows().filter(team=None)
 
 
 OF = replace(endpoints.REPLICA_OF, to=lambda view, one: view.url("endpoint", pk=one.endpoint_id))

@@ -206,8 +206,8 @@ class ReplicaViewSet(ReplicaActions, PlatformViewSet):
 
     @action(detail=True)
     def log(self, request: Request, id: str) -> Response:
-        """Of the platform's own endpoints only; the last lines, 64 kB at most."""
-        return self.answer(logs.follow_own_log(actor=self.actor, replica_id=self.id_of("rep", id)))
+        """The last lines, 64 kB at most. To follow it ask every other second, with `If-None-Match`."""
+        return self.answer(logs.follow_log(actor=self.actor, replica_id=self.id_of("rep", id)))
 
 
 class LaunchIn(In):
