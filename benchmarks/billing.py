@@ -154,18 +154,20 @@ def _tokens(teams: list[Any]) -> dict[str, Any]:
     from apps.billing.services import tokens
     from apps.core.ids import new_uuid
 
-    now = datetime.now(UTC)
-    table = tokens.price_table(now)
+    table, now = tokens.price_table(datetime.now(UTC)), time.time_ns() // 1000
     counts = (1200, 34, 560, 0)
-    places = [(team.pk, team.workspaces.get().pk, table.of(team.pk, "llama")) for team in teams]
+    places = []
+    for team in teams:
+        prices, place = table.of(team.pk, "llama"), team.workspaces.get().pk
+        terms = tokens.TokenTerms(team.pk, place, None, "llama", "EUR", prices.version_ids)
+        places.append((terms, tokens.token_rates(prices)))
     batches = []
     for _batch in range(TOKEN_BATCHES):
         batch = []
         for n in range(TOKEN_BATCH):
-            team, workspace, prices = places[n % TEAMS]
-            cost = (tokens.token_cost(prices, counts), "EUR", prices.version_ids, None)
-            where = (team, workspace, None, None, None, "llama", "")
-            batch.append(tokens.TokenUsage(new_uuid(), *where, *counts, *cost, now, now, "stop", True))
+            terms, rates = places[n % TEAMS]
+            picos = sum(tokens.token_picos(rates, counts))
+            batch.append(tokens.TokenUsage(terms, new_uuid().hex, *counts, picos, now, now, "stop", True))
         batches.append(batch)
     took = _timed(lambda: [tokens.settle(batch) for batch in batches])
     again = tokens.settle(batches[0])

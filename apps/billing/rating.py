@@ -96,14 +96,14 @@ def token_rate(price: Decimal | None) -> int:
 
 
 def token_picos(rates: Sequence[int], counts: Sequence[int]) -> list[int]:
-    """Tokens × rate, kind by kind, each rounded to whole picos: the twelve decimals of an amount."""
-    return [_rounded(count * rate) if count else 0 for rate, count in zip(rates, counts, strict=True)]
-
-
-def _rounded(attos: int) -> int:
-    """In picos, half to even."""
-    picos, rest = divmod(attos, 1_000_000)
-    return picos + (rest > 500_000 or (rest == 500_000 and picos & 1))
+    """Tokens × rate, kind by kind, each rounded half to even to whole picos: an amount's twelve decimals."""
+    found = []
+    for rate, count in zip(rates, counts, strict=True):
+        picos, rest = divmod(rate * count, 1_000_000)
+        if rest >= 500_000 and (rest > 500_000 or picos & 1):
+            picos += 1
+        found.append(picos)
+    return found
 
 
 def of_picos(picos: int) -> Decimal:

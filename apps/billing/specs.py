@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from apps.core.money import plain
@@ -166,35 +167,45 @@ class Lease:
     expires_at: datetime
 
 
-@dataclass(slots=True)  # freezing would make it three times as dear, and tens of thousands are made a second
-class TokenUsage:
-    """One request as the gateway reports it, with what it found it to cost.
+@dataclass(frozen=True, slots=True)
+class TokenTerms:
+    """What many requests have in common: who asked for what, who answered, at which prices, and whose money.
 
-    `input` counts the tokens that were not cached. `amount` must be `rating.token_cost` of the counts at
-    the prices whose versions are named: what does not agree is quarantined, not charged.
+    Requests share the object: what is looked up or checked for it is so once per batch.
     """
 
-    request_id: UUID
     team_id: str
     workspace_id: str
     key_id: str | None
-    endpoint_id: str | None
-    replica_id: str | None
     slug: str
-    digest: str
+    currency: str
+    price_version_ids: tuple[str | None, ...]
+    endpoint_id: str | None = None
+    replica_id: str | None = None
+    lease_id: str | None = None
+    digest: str = ""
+    is_metered: bool = True  # else its engine's time is paid: the tokens are counted and cost nothing
+
+
+class TokenUsage(NamedTuple):
+    """One request as the gateway reports it, with what it found it to cost; thousands are made a second.
+
+    `request_id` has 32 hexadecimal digits, the moments are microseconds since 1970. `input` counts the
+    tokens that were not cached. `picos` (10⁻¹² of the currency) must be what `rating.token_picos` makes of
+    the counts at the prices whose versions are named: what does not agree is quarantined, not charged.
+    """
+
+    terms: TokenTerms
+    request_id: str
     input: int
     cached: int
     output: int
     embedding: int
-    amount: Decimal
-    currency: str
-    price_version_ids: tuple[str | None, ...]
-    lease_id: str | None
-    started_at: datetime
-    finished_at: datetime
+    picos: int
+    started_us: int
+    finished_us: int
     outcome: str
     stream: bool
-    is_metered: bool = True  # else its engine's time is paid: the tokens are counted and cost nothing
     first_ms: int | None = None  # until the caller of a stream was sent its first byte
 
     @property

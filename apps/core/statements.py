@@ -63,9 +63,16 @@ def arrays(kinds: Sequence[str], rows: Collection[Sequence[Any]]) -> list[str]:
     return [_array(kind, values) for kind, values in zip(kinds, columns, strict=True)]
 
 
-def _array(kind: str, values: Iterable[Any]) -> str:
+def _array(kind: str, values: Collection[Any]) -> str:
+    return "{" + ",".join(spelled(kind, values)) + "}"
+
+
+def spelled(kind: str, values: Collection[Any]) -> Iterable[str]:
+    """Values of one type as they stand in an array; what is spelled already has the kind ""."""
     spell = _SPELLINGS.get(kind, str)
-    return "{" + ",".join(["NULL" if value is None else spell(value) for value in values]) + "}"
+    if None in values:
+        return ["NULL" if value is None else spell(value) for value in values]
+    return map(spell, values)
 
 
 def _quoted(text: str) -> str:

@@ -4,12 +4,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from uuid import UUID
 
+from apps.billing import rating
 from apps.billing.models import AccountKind, Posting, PriceVersion, Wallet
+from apps.billing.selectors.tokens import price_table
 from apps.billing.services import charging, wallets
-from apps.billing.specs import Rate
+from apps.billing.specs import Rate, TokenTerms, TokenUsage
 from apps.core.actor import SYSTEM
-from apps.core.ids import decode, new_id
+from apps.core.clock import microseconds_of
+from apps.core.ids import decode, new_id, new_uuid
 from apps.teams.models import Team, Workspace
 
 # All test times lie in the past, where prices are in force; nothing depends on the wall clock.
@@ -41,6 +45,29 @@ def make_price(product: str, unit_price: str, *, currency: str = "EUR", **fields
 
 def total(kind: AccountKind) -> Decimal:
     return sum(Posting.objects.filter(account__kind=kind).values_list("amount", flat=True), Decimal(0))
+
+
+def make_usage(
+    team: Team,
+    counts: tuple[int, int, int, int],
+    *,
+    slug: str = "llama",
+    at: datetime = START,
+    seconds: int = 0,
+    request_id: UUID | None = None,
+    **terms: Any,
+) -> TokenUsage:
+    """A request of the team, at the prices of its moment, as the gateway reports it."""
+    prices = price_table(at).of(str(team.pk), slug)
+    assert prices is not None
+    shared = TokenTerms(
+        team_id=str(team.pk), workspace_id=str(team.workspaces.order_by("pk")[0].pk), slug=slug,
+        currency=prices.currency, price_version_ids=prices.version_ids, **({"key_id": None} | terms),
+    )  # fmt: skip
+    picos = sum(rating.token_picos(rating.token_rates(prices), counts))
+    number, begun = (request_id or new_uuid()).hex, microseconds_of(at)
+    ended = begun + seconds * 1_000_000
+    return TokenUsage(shared, number, *counts, picos, begun, ended, "stop", True)
 
 
 def after(**delta: int) -> datetime:

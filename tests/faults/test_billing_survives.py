@@ -15,13 +15,21 @@ from apps.billing.models import Posting, RatedUsage
 from apps.billing.selectors import proofs
 from apps.billing.services import charges, events, fees, tokens
 from apps.billing.services.fees import NewCommitment, NewFee
-from apps.billing.services.tokens import TokenUsage
 from apps.billing.specs import Rate
 from apps.billing.states import FeePeriod
 from apps.core import failpoints
 from apps.core.actor import SYSTEM
 from apps.teams.models import Team
-from tests.factories.billing import START, after, begin, make_price, make_team, resource, wallet_of
+from tests.factories.billing import (
+    START,
+    after,
+    begin,
+    make_price,
+    make_team,
+    make_usage,
+    resource,
+    wallet_of,
+)
 from tests.faults.harness import child, wait_for
 
 pytestmark = [pytest.mark.serial, pytest.mark.django_db(transaction=True)]
@@ -48,16 +56,8 @@ def report(team: Team) -> None:
 
 def infer(team: Team) -> None:
     """A batch of token requests under a lease, settled twice."""
-    prices = tokens.price_table(NOW).of(team.pk, "llama")
-    assert prices is not None
-    counts = (1200, 34, 560, 0)
-    workspace = team.workspaces.get().pk
     first = int(team.slug.rpartition("-")[2]) << 32
-    where = (team.pk, workspace, None, None, None, "llama", "")
-    cost = (tokens.token_cost(prices, counts), "EUR", prices.version_ids, None)
-    batch = [
-        TokenUsage(UUID(int=first | n), *where, *counts, *cost, NOW, NOW, "stop", False) for n in range(7)
-    ]
+    batch = [make_usage(team, (1200, 34, 560, 0), at=NOW, request_id=UUID(int=first | n)) for n in range(7)]
     tokens.settle(batch)
     tokens.settle(batch)
 

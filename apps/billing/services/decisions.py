@@ -9,14 +9,14 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.models import Quarantined, UnratedEvent, UsageEvent
-from apps.billing.rating import token_cost
+from apps.billing.rating import token_picos, token_rates
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services import events, tokens
 from apps.billing.services.events import Status
-from apps.billing.specs import TokenUsage
+from apps.billing.specs import TokenTerms, TokenUsage
 from apps.billing.states import QUARANTINE, QuarantineReason, QuarantineState
 from apps.core.actor import Actor
-from apps.core.clock import db_now
+from apps.core.clock import db_now, microseconds_of
 from apps.core.errors import Conflict, Invalid
 from apps.core.ids import encode
 from apps.core.permissions import Permission
@@ -83,20 +83,19 @@ def _settle_anew(said: dict[str, Any]) -> None:
     prices = price_table(started).of(said["team_id"], said["slug"])
     if prices is None:
         raise Conflict(_("There is still no price for it."), code="no_price")
-    names = ("team_id", "workspace_id", "key_id", "endpoint_id", "slug", "outcome")
-    usage = TokenUsage(
-        request_id=UUID(said["request_id"]),
-        **{name: said[name] for name in names},
-        **dict(zip(("input", "cached", "output", "embedding"), said["counts"], strict=True)),
+    terms = TokenTerms(
+        **{name: said[name] for name in ("team_id", "workspace_id", "key_id", "endpoint_id", "slug")},
         replica_id=said.get("replica_id"),
         digest=said.get("digest", ""),
-        stream=said.get("stream", False),
-        amount=token_cost(prices, said["counts"]),
         currency=prices.currency,
         price_version_ids=prices.version_ids,
-        lease_id=None,
-        started_at=started,
-        finished_at=datetime.fromisoformat(said["finished_at"]),
     )
+    picos = sum(token_picos(token_rates(prices), said["counts"]))
+    finished = datetime.fromisoformat(said["finished_at"])
+    into, cached, out, embedding = said["counts"]
+    usage = TokenUsage(
+        terms, UUID(said["request_id"]).hex, into, cached, out, embedding, picos, microseconds_of(started),
+        microseconds_of(finished), said["outcome"], said.get("stream", False),
+    )  # fmt: skip
     if tokens.settle([usage]).counted != 1:
         raise Conflict(_("It was charged already, or cannot be charged as it is."), code="not_accepted")

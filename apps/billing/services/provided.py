@@ -85,10 +85,10 @@ def rate_of(replica_id: str) -> ProviderRate | None:
 
 def note(*, batch: Batch, records: Iterable[TokenUsage], transactions: Iterable[UUID]) -> None:
     """Book what the new requests of these cost us; new are those that belong to the transactions."""
-    by_replica: dict[str, list[UUID]] = {}
+    by_replica: dict[str, list[str]] = {}
     for record in records:
-        if record.replica_id:
-            by_replica.setdefault(record.replica_id, []).append(record.request_id)
+        if record.terms.replica_id:
+            by_replica.setdefault(record.terms.replica_id, []).append(record.request_id)
     rated = ProviderRate.objects.filter(replica_id__in=by_replica).order_by()
     ids = [one for replica in set(rated.values_list("replica_id", flat=True)) for one in by_replica[replica]]
     if not ids:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -29,11 +28,12 @@ from apps.billing.specs import (
     Settled,
     Spender,
     TokenPrices,
+    TokenTerms,
     TokenUsage,
 )  # fmt: skip
 from apps.billing.states import QuarantineReason
 from apps.core import statements
-from apps.core.clock import db_now
+from apps.core.clock import at_microseconds, db_now
 from apps.core.failpoints import failpoint
 from apps.core.ids import decode, encode, new_uuid
 from apps.core.money import ZERO
@@ -43,6 +43,7 @@ __all__ = [
     "PriceTable",
     "Settled",
     "TokenPrices",
+    "TokenTerms",
     "TokenUsage",
     "lease",
     "of_picos",
@@ -59,18 +60,35 @@ UNIT = "1M tokens"
 SOURCE = "gateway"
 MOST_TOKENS = 10**10
 
-_COLUMNS = (
-    "request_id uuid, team_id uuid, workspace_id uuid, key_id uuid, endpoint_id uuid, replica_id uuid,"
-    " slug text, digest text, outcome text, stream boolean, input bigint, cached bigint, output bigint,"
-    " embedding bigint, input_amount numeric, cached_amount numeric, output_amount numeric,"
-    " embedding_amount numeric, currency text, version_ids text, lease_id uuid, started_at timestamptz,"
-    " finished_at timestamptz, transaction_id uuid, first_ms integer"
+# Ids of a request's terms, and their prefixes.
+_PLACES = {
+    "workspace_id": "wks", "key_id": "key", "endpoint_id": "end", "replica_id": "rep", "lease_id": "lse",
+}  # fmt: skip
+# What a row has of its request's terms, which are spelled once for all that share them, and what of its own.
+_OF_TERMS = (
+    f"transaction_id uuid, team_id uuid, {', '.join(f'{name} uuid' for name in _PLACES)}, currency text,"
+    " slug text, digest text, version_ids text"
 )
-_NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
-_KINDS = [column.split()[1] for column in _COLUMNS.split(",")]
-_SPELLED = ["" if kind in ("uuid", "numeric") else kind for kind in _KINDS]  # rows hold these as text
-_ROWS = f"unnest({', '.join(f'%s::{kind}[]' for kind in _KINDS)}) AS s ({_NAMES})"
-_VALUES = _NAMES.replace("version_ids", "version_ids::uuid[]")
+_OWN = (
+    "request_id uuid, input bigint, cached bigint, output bigint, embedding bigint, input_picos numeric,"
+    " cached_picos numeric, output_picos numeric, embedding_picos numeric, started_us bigint,"
+    " finished_us bigint, outcome text, stream boolean, first_ms integer"
+)
+_TOLD, _KINDS = zip(*[column.split() for column in f"{_OF_TERMS}, {_OWN}".split(",")], strict=True)
+_ROWS = f"unnest({', '.join(f'%s::{kind}[]' for kind in _KINDS)}) AS s ({', '.join(_TOLD)})"
+# All but the outcome is spelled already, or a number.
+_SPELLED = ["text" if name == "outcome" else "" for name in _TOLD]
+_NAMES = (
+    "request_id, team_id, workspace_id, key_id, endpoint_id, replica_id, slug, digest, outcome, stream,"
+    " input, cached, output, embedding, input_amount, cached_amount, output_amount, embedding_amount,"
+    " currency, version_ids, lease_id, started_at, finished_at, transaction_id, first_ms"
+)
+_VALUES = (
+    _NAMES.replace("version_ids", "version_ids::uuid[]")
+    .replace("_amount", "_picos * 1e-12")
+    .replace("started_at", "to_timestamp(started_us / 1e6::float8)")
+    .replace("finished_at", "to_timestamp(finished_us / 1e6::float8)")
+)
 
 # The rows that are new, added up as finely as the books need them.
 _INSERT = f"""
@@ -130,8 +148,8 @@ class Used:
 class Checked:
     """A batch after it was looked at: rows for PostgreSQL, refusals, and how often an id stood twice."""
 
-    rows: dict[int, tuple[Any, ...]] = field(default_factory=dict)
-    records: dict[int, TokenUsage] = field(default_factory=dict)
+    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    records: dict[str, TokenUsage] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     repeats: int = 0
 
@@ -144,9 +162,10 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     """
     if not records:
         return Settled(0, 0)
-    versions = _versions(records)
+    shared = {id(record.terms): record.terms for record in records}
+    versions = _versions(shared.values())
     with transaction.atomic():
-        wallets = _lock_wallets(records)
+        wallets = _lock_wallets(shared.values())
         checked = _check(records, versions, wallets)
         columns = statements.arrays(_SPELLED, checked.rows.values())
         used = [Used(*row) for row in statements.fetch_all(_INSERT, columns)]
@@ -162,7 +181,6 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
 
 
-@lru_cache(maxsize=16_384)
 def _hex(prefix: str, text: str | None) -> str | None:
     return decode(prefix, text).hex if text else None
 
@@ -170,8 +188,8 @@ def _hex(prefix: str, text: str | None) -> str | None:
 _known_versions: dict[str, Priced] = {}
 
 
-def _versions(records: Iterable[TokenUsage]) -> dict[str, Priced]:
-    wanted = {version for record in records for version in record.price_version_ids if version}
+def _versions(shared: Iterable[TokenTerms]) -> dict[str, Priced]:
+    wanted = {version for terms in shared for version in terms.price_version_ids if version}
     missing = [version for version in wanted - _known_versions.keys() if version.startswith("prv_")]
     if missing:
         for row in PriceVersion.objects.filter(pk__in=[one for one in missing if _is_id(one)]):
@@ -187,10 +205,10 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def _lock_wallets(records: Iterable[TokenUsage]) -> dict[UUID, Wallet]:
+def _lock_wallets(shared: Iterable[TokenTerms]) -> dict[UUID, Wallet]:
     """The wallets of the teams, locked in order; those of unknown teams are missing."""
     teams = set()
-    for team_id in {record.team_id for record in records}:
+    for team_id in {terms.team_id for terms in shared}:
         try:
             teams.add(decode("team", team_id))
         except ValueError:
@@ -204,24 +222,20 @@ def _check(
 ) -> Checked:
     checked = Checked()
     transactions = {team: new_uuid() for team in wallets}
-    known: dict[tuple[Any, ...], Terms | QuarantineReason] = {}
+    known: dict[int, Rating | QuarantineReason] = {}
     for record in records:
-        number = record.request_id.int
+        number = record.request_id
         if number in checked.rows:
             if checked.records[number] == record:
                 checked.repeats += 1
             else:
                 checked.refused.append(_refused(record, QuarantineReason.CONFLICT))
             continue
-        try:
-            key = (
-                record.team_id, record.slug, record.currency, record.is_metered, record.price_version_ids,
-            )  # fmt: skip
-            if key not in known:
-                known[key] = _terms(record, versions, wallets, transactions)
-            row = _row(record, known[key])
-        except ValueError:
-            row = QuarantineReason.MALFORMED
+        terms = record.terms
+        rated = known.get(id(terms))
+        if rated is None:
+            rated = known[id(terms)] = _rating(terms, versions, wallets, transactions)
+        row = _row(record, rated) if isinstance(rated, Rating) else rated
         if isinstance(row, QuarantineReason):
             checked.refused.append(_refused(record, row))
         else:
@@ -230,61 +244,69 @@ def _check(
     return checked
 
 
-class Terms(NamedTuple):
-    """What is the same for a team's requests of a model under some versions: ids as they are spelled, and the
-    rates, kind by kind; which are sold."""
+class Rating(NamedTuple):
+    """How requests under some terms are rated: their part of each row, the rates kind by kind, and whether a
+    kind is not sold."""
 
-    team: str
-    transaction: str
-    version_ids: str
+    row: tuple[str, ...]
     rates: tuple[int, ...]
     is_sold: tuple[bool, ...]
+    sells_all: bool
 
 
-def _terms(
-    record: TokenUsage,
+def _rating(
+    terms: TokenTerms,
     versions: dict[str, Priced],
     wallets: dict[UUID, Wallet],
     transactions: dict[UUID, UUID],
-) -> Terms | QuarantineReason:
-    """The terms that the record names, or why they cannot be its team's and model's."""
-    team, ids = decode("team", record.team_id), record.price_version_ids
+) -> Rating | QuarantineReason:
+    """The terms' rating, or why they cannot be the team's and the model's."""
+    try:
+        team = decode("team", terms.team_id)
+        places = [_hex(prefix, getattr(terms, name)) for name, prefix in _PLACES.items()]
+    except ValueError:
+        return QuarantineReason.MALFORMED
     if team not in wallets:
         return QuarantineReason.UNKNOWN_TEAM
-    if record.currency != wallets[team].currency:
+    if terms.currency != wallets[team].currency:
         return QuarantineReason.CURRENCY
-    if len(ids) != len(TOKEN_KINDS) or (any(ids) and not record.is_metered):
+    ids = terms.price_version_ids
+    if len(ids) != len(TOKEN_KINDS) or (any(ids) and not terms.is_metered):
         return QuarantineReason.NO_PRICE
     named = [versions.get(one) if one else None for one in ids]
     for kind, one in zip(TOKEN_KINDS, named, strict=True):
         kinds = (kind, "input") if kind == "cached" else (kind,)
-        products = [f"tokens:{record.slug}:{name}" for name in kinds]
-        if one is not None and (one.currency != record.currency or one.product not in products):
+        products = [f"tokens:{terms.slug}:{name}" for name in kinds]
+        if one is not None and (one.currency != terms.currency or one.product not in products):
             return QuarantineReason.NO_PRICE
     rates = tuple(rating.token_rate(one.unit_price) if one else 0 for one in named)
-    is_sold = tuple(one is not None or not record.is_metered for one in named)
-    spelled = "{" + ",".join([one.uuid.hex if one else "NULL" for one in named]) + "}"
-    return Terms(team.hex, transactions[team].hex, spelled, rates, is_sold)
+    is_sold = tuple(one is not None or not terms.is_metered for one in named)
+    version_ids = "{" + ",".join([one.uuid.hex if one else "NULL" for one in named]) + "}"
+    row = (
+        *statements.spelled("", [transactions[team].hex, team.hex, *places, terms.currency]),
+        *statements.spelled("text", [terms.slug[:80], terms.digest[:80], version_ids]),
+    )
+    return Rating(row, rates, is_sold, all(is_sold))
 
 
-def _row(record: TokenUsage, terms: Terms | QuarantineReason) -> tuple[Any, ...] | QuarantineReason:
+def _row(record: TokenUsage, rated: Rating) -> tuple[Any, ...] | QuarantineReason:
     """The record as a row, or why it is not charged."""
-    counts = record.counts
-    if isinstance(terms, QuarantineReason):
-        return terms
-    if min(counts) < 0 or max(counts) > MOST_TOKENS or record.finished_at < record.started_at:
+    (
+        _terms, request_id, into, cached, out, embedding, told, started_us, finished_us,
+        outcome, stream, first_ms,
+    ) = record  # fmt: skip
+    counts = into, cached, out, embedding
+    if min(counts) < 0 or max(counts) > MOST_TOKENS or finished_us < started_us:
         return QuarantineReason.QUANTITY
-    if not all(terms.is_sold) and any(map(_is_unsold, counts, terms.is_sold)):
+    row, rates, is_sold, sells_all = rated
+    if not sells_all and any(map(_is_unsold, counts, is_sold)):
         return QuarantineReason.NO_PRICE
-    picos = rating.token_picos(terms.rates, counts)
-    if rating.of_picos(sum(picos)) != record.amount:
+    picos = rating.token_picos(rates, counts)
+    if sum(picos) != told:
         return QuarantineReason.AMOUNT
     return (
-        record.request_id.hex, terms.team, _hex("wks", record.workspace_id), _hex("key", record.key_id),
-        _hex("end", record.endpoint_id), _hex("rep", record.replica_id), record.slug[:80],
-        record.digest[:80], record.outcome[:20], record.stream, *counts,
-        *[f"{one}e-12" for one in picos], record.currency, terms.version_ids, _hex("lse", record.lease_id),
-        record.started_at, record.finished_at, terms.transaction, record.first_ms,
+        *row, request_id, into, cached, out, embedding, *picos,
+        started_us, finished_us, outcome[:20], stream, first_ms,
     )  # fmt: skip
 
 
@@ -294,20 +316,22 @@ def _is_unsold(count: int, is_sold: bool) -> bool:
 
 def _conflicts(checked: Checked, columns: Sequence[str]) -> list[Refused]:
     """Records whose id was known for other content."""
-    ids = [row[0].int for row in statements.fetch_all(_CONFLICTS, columns)]
+    ids = [row[0].hex for row in statements.fetch_all(_CONFLICTS, columns)]
     return [_refused(checked.records[one], QuarantineReason.CONFLICT) for one in ids]
 
 
 def _refused(record: TokenUsage, reason: QuarantineReason) -> Refused:
+    terms, request_id = record.terms, str(UUID(record.request_id))
     payload = {
-        "request_id": str(record.request_id), "team_id": record.team_id, "workspace_id": record.workspace_id,
-        "key_id": record.key_id, "endpoint_id": record.endpoint_id, "replica_id": record.replica_id,
-        "slug": record.slug, "digest": record.digest, "stream": record.stream,
-        "counts": list(record.counts), "amount": str(record.amount), "currency": record.currency,
-        "price_version_ids": list(record.price_version_ids), "outcome": record.outcome,
-        "started_at": record.started_at.isoformat(), "finished_at": record.finished_at.isoformat(),
+        "request_id": request_id, "team_id": terms.team_id, "workspace_id": terms.workspace_id,
+        "key_id": terms.key_id, "endpoint_id": terms.endpoint_id, "replica_id": terms.replica_id,
+        "slug": terms.slug, "digest": terms.digest, "stream": record.stream,
+        "counts": list(record.counts), "amount": str(of_picos(record.picos)), "currency": terms.currency,
+        "price_version_ids": list(terms.price_version_ids), "outcome": record.outcome,
+        "started_at": at_microseconds(record.started_us).isoformat(),
+        "finished_at": at_microseconds(record.finished_us).isoformat(),
     }  # fmt: skip
-    return Refused(SOURCE, str(record.request_id), record.team_id, "tokens", reason, payload)
+    return Refused(SOURCE, request_id, terms.team_id, "tokens", reason, payload)
 
 
 def _book(used: Sequence[Used], wallets: dict[UUID, Wallet], records: Iterable[TokenUsage]) -> None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
@@ -91,62 +90,54 @@ def settle_all(folder: Folder) -> int:
     return whole
 
 
+Rates = tuple[int, int, int, int]
+
+
 @lru_cache(maxsize=10_000)
-def _read_facts(raw: bytes) -> tuple[Facts, tuple[int, int, int, int]]:
-    """The facts and the rates of their prices."""
+def _terms(raw: bytes, replica: bytes, lease: bytes) -> tuple[tokens.TokenTerms, Rates, bool]:
+    """What billing calls the facts, the rates of their prices, and whether they are about embeddings."""
     facts = _facts.decode(raw)
     into, cached, out, embedding = map(Decimal, facts.prices)
     prices = tokens.TokenPrices(facts.currency, into, cached, out, embedding, facts.version_ids)
-    return facts, tokens.token_rates(prices)
+    terms = tokens.TokenTerms(
+        team_id=facts.team_id,
+        workspace_id=facts.workspace_id,
+        key_id=facts.key_id,
+        slug=facts.slug,
+        currency=facts.currency,
+        price_version_ids=facts.version_ids,
+        endpoint_id=facts.endpoint_id,
+        replica_id=_id("rep", replica),
+        lease_id=_id("lse", lease),
+        digest=facts.digest,
+        is_metered=facts.is_metered,
+    )
+    return terms, tokens.token_rates(prices), facts.is_embedding
+
+
+def _id(prefix: str, raw: bytes) -> str | None:
+    return None if raw == flights.NOBODY else encode(prefix, UUID(bytes=raw))
 
 
 def record_of(flight: Flight) -> tokens.TokenUsage:
     """The flight as billing takes it."""
-    facts, rates = _read_facts(flight.facts)
-    counts = flight.counts if flight.counts is not None else progress_of(flight, facts)
-    # A float tells microseconds apart until the year 2255.
-    started = datetime.fromtimestamp(flight.started_us / 1e6, UTC)
-    finished = datetime.fromtimestamp((flight.finished_us or flight.started_us) / 1e6, UTC)
-    into, cached, out, embedding = counts
+    terms, rates, is_embedding = _terms(flight.facts, flight.replica, flight.lease)
+    counts = flight.counts if flight.counts is not None else progress_of(flight, is_embedding=is_embedding)
     return tokens.TokenUsage(
-        request_id=UUID(bytes=flight.request_id),
-        team_id=facts.team_id,
-        workspace_id=facts.workspace_id,
-        key_id=facts.key_id,
-        endpoint_id=facts.endpoint_id,
-        replica_id=_id("rep", flight.replica),
-        slug=facts.slug,
-        digest=facts.digest,
-        input=into,
-        cached=cached,
-        output=out,
-        embedding=embedding,
-        amount=tokens.of_picos(sum(tokens.token_picos(rates, counts))),
-        currency=facts.currency,
-        price_version_ids=facts.version_ids,
-        lease_id=_id("lse", flight.lease),
-        started_at=started,
-        finished_at=max(started, finished),
-        outcome="lost" if flight.counts is None else flight.outcome,
-        stream=flight.is_stream,
-        is_metered=facts.is_metered,
-        first_ms=flight.first_us // 1000 if flight.first_us else None,
-    )
+        terms, flight.request_id.hex(), *counts, sum(tokens.token_picos(rates, counts)), flight.started_us,
+        max(flight.started_us, flight.finished_us), "lost" if flight.counts is None else flight.outcome,
+        flight.is_stream, flight.first_us // 1000 if flight.first_us else None,
+    )  # fmt: skip
 
 
-def progress_of(flight: Flight, facts: Facts) -> tuple[int, int, int, int]:
+def progress_of(flight: Flight, *, is_embedding: bool) -> tuple[int, int, int, int]:
     """How far a request had come whose worker is dead: as far as the spool was told."""
-    if not flight.is_stream or facts.is_embedding:
+    if not flight.is_stream or is_embedding:
         return 0, 0, 0, 0  # such an answer is passed on whole, and then the slot is closed
     said = usage.counts_of(usage.snippet(flight.tail)) if flight.tail else None
     if said is not None:
         return said[0], said[1], said[2], 0
     return 0, 0, flight.before + flight.pieces, 0
-
-
-@lru_cache(maxsize=10_000)
-def _id(prefix: str, raw: bytes) -> str | None:
-    return None if raw == flights.NOBODY else encode(prefix, UUID(bytes=raw))
 
 
 # What dead workers leave.

@@ -32,11 +32,12 @@ class Tally:
         """These were settled just now."""
         with self._lock:
             for record in records:
-                team = self._name(record.team_id)
+                terms = record.terms
+                team = self._name(terms.team_id)
                 self.teams["team_requests", team] += 1
                 self.teams["team_tokens", team] += sum(record.counts)
-                if record.key_id:
-                    self._used.add(record.key_id)
+                if terms.key_id:
+                    self._used.add(terms.key_id)
 
     def note_time(self, seconds: float) -> None:
         """Settling took so much processor time."""

@@ -36,7 +36,7 @@ from apps.payments import services as payments
 from apps.payments.errors import NotRefundable, SamePerson
 from apps.payments.specs import Wish
 from apps.payments.states import Provider
-from tests.factories.billing import START, begin, make_price, make_team, wallet_of
+from tests.factories.billing import START, begin, make_price, make_team, make_usage, wallet_of
 from tests.factories.invoicing import close, invoice_of, make_entity
 
 PRICES = {"type:big": Decimal(7), "type:small": Decimal("0.9"), "disk": Decimal("0.11")}
@@ -258,16 +258,13 @@ class Books(RuleBasedStateMachine):
         if not known:
             self.settled[number] = usage
             self.model.holds[name] = self.model.holds.get(name, Decimal(0))
-            self.model.holds[name] -= min(self.model.holds[name], usage.amount)
-            self.model.pay(usage.amount)
+            amount = tokens.of_picos(usage.picos)
+            self.model.holds[name] -= min(self.model.holds[name], amount)
+            self.model.pay(amount)
 
     def usage(self, number, count, lease):
-        prices = tokens.price_table(self.at()).of(self.team.pk, "llama")
         counts = (0, 0, count, 0)
-        where = (self.team.pk, self.team.workspaces.get().pk, None, None, None, "llama", "")
-        money = (tokens.token_cost(prices, counts), "EUR", prices.version_ids, lease)
-        when = (self.at(), self.at())
-        return tokens.TokenUsage(UUID(int=number), *where, *counts, *money, *when, "stop", False)
+        return make_usage(self.team, counts, at=self.at(), request_id=UUID(int=number), lease_id=lease)
 
     @rule(
         product=st.sampled_from(sorted(PRICES)), wait=st.integers(0, 900), price=st.decimals(0, 9, places=3)

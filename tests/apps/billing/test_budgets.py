@@ -16,7 +16,6 @@ from apps.billing.selectors import proofs
 from apps.billing.selectors.budgets import get_budget, list_budgets, period_start, spent_now
 from apps.billing.services import budgeting, charging, mailing, tokens, wallets
 from apps.billing.services.budgeting import BudgetWish
-from apps.billing.services.tokens import TokenUsage
 from apps.billing.signals import headroom_lost
 from apps.billing.specs import GRACE, HOLD_AHEAD, Rate, Spender
 from apps.core.actor import SYSTEM
@@ -26,7 +25,7 @@ from apps.core.ids import new_id, new_uuid
 from apps.core.permissions import Role
 from apps.operations.models import Event
 from apps.teams.models import Team, Workspace
-from tests.factories.billing import START, begin, make_price, resource, wallet_of
+from tests.factories.billing import START, begin, make_price, make_usage, resource, wallet_of
 from tests.factories.teams import TeamFactory, actor_of, key_of, member_of, workspace_of
 
 pytestmark = pytest.mark.django_db
@@ -62,16 +61,8 @@ def reserve(team: Team, **spender: Any) -> str:
 def settle_tokens(team: Team, amount: str, key: str | None = None) -> None:
     """So much spent on tokens, at one per million."""
     now = db_now()
-    prices = tokens.price_table(now).of(team.pk, "llama")
     counts = (int(Decimal(amount) * 1_000_000), 0, 0, 0)
-    record = TokenUsage(
-        request_id=new_uuid(), team_id=team.pk, workspace_id=workspace_of(team).pk, key_id=key,
-        endpoint_id=None, replica_id=None, slug="llama", digest="", input=counts[0], cached=0, output=0,
-        embedding=0, amount=tokens.token_cost(prices, counts), currency=prices.currency,
-        price_version_ids=prices.version_ids, lease_id=None, started_at=now, finished_at=now,
-        outcome="stop", stream=False,
-    )  # fmt: skip
-    assert tokens.settle([record]).counted == 1
+    assert tokens.settle([make_usage(team, counts, at=now, key_id=key)]).counted == 1
 
 
 def check_books() -> None:

@@ -26,8 +26,8 @@ from apps.billing.services.tokens import Settled, TokenUsage
 from apps.billing.specs import TokenRate
 from apps.core.actor import SYSTEM
 from apps.core.errors import Conflict
-from apps.core.ids import new_id, new_uuid
-from tests.factories.billing import START, make_price, make_team, wallet_of
+from apps.core.ids import new_id
+from tests.factories.billing import START, make_price, make_team, make_usage, wallet_of
 
 pytestmark = pytest.mark.django_db
 
@@ -40,33 +40,19 @@ def team():
     return make_team("10")
 
 
-def usage(team, *, counts=(1000, 200, 300, 0), slug="llama", lease=None, request_id: UUID | None = None):
-    prices = tokens.price_table(START).of(team.pk, slug)
-    return TokenUsage(
-        request_id=request_id or new_uuid(),
-        team_id=team.pk,
-        workspace_id=team.workspaces.get().pk,
-        key_id=new_id("key"),
-        endpoint_id=None,
-        replica_id=None,
-        slug=slug,
-        digest="sha256:1",
-        input=counts[0],
-        cached=counts[1],
-        output=counts[2],
-        embedding=counts[3],
-        amount=tokens.token_cost(prices, counts),
-        currency=prices.currency,
-        price_version_ids=prices.version_ids,
-        lease_id=lease,
-        started_at=START,
-        finished_at=START + timedelta(seconds=2),
-        outcome="stop",
-        stream=True,
-    )
+def usage(team, *, counts=(1000, 200, 300, 0), slug="llama", **terms):
+    return make_usage(team, counts, slug=slug, seconds=2, key_id=new_id("key"), digest="sha256:1", **terms)
+
+
+def changed(one: TokenUsage, **changes) -> TokenUsage:
+    """The same request with other fields, whosever they are."""
+    own = {name: value for name, value in changes.items() if name in TokenUsage._fields}
+    shared = {name: value for name, value in changes.items() if name not in own}
+    return one._replace(terms=replace(one.terms, **shared), **own)
 
 
 COST = Decimal("0.00096")  # 1000 × 0.5 + 200 × 0.05 + 300 × 1.5, per million
+PICOS = 960_000_000
 
 
 def test_the_price_table_says_what_each_team_pays(team):
@@ -105,13 +91,13 @@ def test_a_batch_is_charged_once_with_one_transaction_per_team(team):
     assert UsageDay.objects.get(team=team, product="tokens:llama:input").quantity == Decimal("0.002")
     assert TokenRequest.objects.filter(slug="llama").first().amount == COST
     line = RatedUsage.objects.filter(team=team, product="tokens:llama:output").first()
-    assert set(rated.evidence(line)) == {str(one.request_id) for one in batch[:2]}
+    assert set(rated.evidence(line)) == {str(UUID(one.request_id)) for one in batch[:2]}
     assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 
 def test_tokens_whose_engine_is_paid_by_time_are_counted_and_cost_nothing(team):
     """Both ways in one batch: the proof of the books knows them apart."""
-    own = replace(usage(team), slug="own", amount=Decimal(0), price_version_ids=(None,) * 4, is_metered=False)
+    own = changed(usage(team), slug="own", picos=0, price_version_ids=(None,) * 4, is_metered=False)
     assert tokens.settle([usage(team), own]).counted == 2
     assert set(RatedUsage.objects.values_list("product", flat=True)) == {
         f"tokens:llama:{kind}" for kind in ("input", "cached", "output")
@@ -129,7 +115,7 @@ def test_what_stands_twice_in_a_batch_is_counted_once(team):
     [
         ({"input": -1}, "quantity"),
         ({"output": 10**13}, "quantity"),
-        ({"amount": COST + Decimal("1e-12")}, "amount"),
+        ({"picos": PICOS + 1}, "amount"),
         ({"currency": "USD"}, "currency"),
         ({"team_id": new_id("team")}, "unknown_team"),
         ({"team_id": "nonsense"}, "malformed"),
@@ -139,7 +125,7 @@ def test_what_stands_twice_in_a_batch_is_counted_once(team):
     ],
 )
 def test_what_cannot_be_believed_is_set_aside_and_not_charged(team, change, reason):
-    wrong = replace(usage(team), **change)
+    wrong = changed(usage(team), **change)
     assert tokens.settle([wrong, usage(team)]) == Settled(1, 0, 1)
     assert tokens.settle([wrong]).quarantined == 1
     assert Quarantined.objects.get().reason == reason
@@ -148,7 +134,7 @@ def test_what_cannot_be_believed_is_set_aside_and_not_charged(team, change, reas
 
 def test_other_content_under_a_known_id_is_a_conflict(team):
     first = usage(team)
-    other = replace(usage(team, counts=(1, 0, 0, 0)), request_id=first.request_id)
+    other = changed(usage(team, counts=(1, 0, 0, 0)), request_id=first.request_id)
     assert tokens.settle([first, other]) == Settled(1, 0, 1)
     assert tokens.settle([other]) == Settled(0, 0, 1)
     assert Quarantined.objects.get().reason == "conflict"
@@ -172,7 +158,7 @@ def test_a_lease_is_a_hold_that_settling_lowers_and_that_is_smaller_when_less_is
     assert take(team, "8").amount == 2
     with pytest.raises(NoHeadroom):
         take(team, "1")
-    tokens.settle([usage(team, lease=lease.id)])
+    tokens.settle([usage(team, lease_id=lease.id)])
     assert Hold.objects.get(pk=lease.id).amount == 8 - COST
     assert wallet_of(team).available == 0
     tokens.release(lease_id=lease.id)
@@ -203,35 +189,35 @@ def test_what_no_balance_covers_is_uncollected_and_never_below_the_limit(team):
 def test_the_requests_behind_a_line_are_exactly_its_own(team):
     """Whatever keys they came with; another day and another endpoint have lines of their own."""
     first, second = usage(team), usage(team)
-    later = replace(usage(team), started_at=START + timedelta(days=1), finished_at=START + timedelta(days=1))
-    placed = replace(usage(team), endpoint_id=new_id("end"))
+    later = usage(team, at=START + timedelta(days=1))
+    placed = usage(team, endpoint_id=new_id("end"))
     assert tokens.settle([first, second, later, placed]).counted == 4
     lines = RatedUsage.objects.filter(product="tokens:llama:output").order_by("quantity", "id")
     behind = [set(rated.evidence(line)) for line in lines]
     assert sorted(map(len, behind)) == [1, 1, 2]
-    assert behind[-1] == {str(first.request_id), str(second.request_id)}
-    assert set().union(*behind) == {str(one.request_id) for one in (first, second, later, placed)}
+    assert behind[-1] == {str(UUID(one.request_id)) for one in (first, second)}
+    assert set().union(*behind) == {str(UUID(one.request_id)) for one in (first, second, later, placed)}
     assert [one for one in proofs.verify() if not one.is_ok] == []
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"amount": COST * 2}, {"price_version_ids": (None, None, None, None)}],
+    [{"picos": PICOS * 2}, {"price_version_ids": (None, None, None, None)}],
     ids=["amount", "no price"],
 )
 def test_set_aside_tokens_are_charged_after_all_at_the_price_of_their_moment(team, change):
-    wrong = replace(usage(team), **change)
+    wrong = changed(usage(team), **change)
     assert tokens.settle([wrong]).quarantined == 1
     released = decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
     assert released.state == "released"
     assert wallet_of(team).balance == 10 - COST
-    assert TokenRequest.objects.get().request_id == wrong.request_id
+    assert TokenRequest.objects.get().request_id == UUID(wrong.request_id)
     assert [one for one in proofs.verify() if not one.is_ok] == []
 
 
 def test_tokens_that_were_charged_meanwhile_are_not_charged_again(team):
     right = usage(team)
-    assert tokens.settle([replace(right, amount=COST * 2)]).quarantined == 1
+    assert tokens.settle([changed(right, picos=PICOS * 2)]).quarantined == 1
     assert tokens.settle([right]).counted == 1
     with pytest.raises(Conflict):
         decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
@@ -240,7 +226,7 @@ def test_tokens_that_were_charged_meanwhile_are_not_charged_again(team):
 
 @pytest.mark.parametrize("change", [{"slug": "unheard-of"}, {"input": -1}], ids=["no price", "quantity"])
 def test_tokens_that_cannot_be_charged_can_only_be_discarded(team, change):
-    assert tokens.settle([replace(usage(team), **change)]).quarantined == 1
+    assert tokens.settle([changed(usage(team), **change)]).quarantined == 1
     with pytest.raises(Conflict):
         decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
     assert wallet_of(team).balance == 10
@@ -254,19 +240,17 @@ def test_what_providers_charge_is_booked_with_the_usage_once(team):
         replica_id=provider, currency="USD", at=START, input=rate.input, cached=rate.cached,
         output=rate.output, created_by="staff",
     )  # fmt: skip
-    theirs = [replace(usage(team), replica_id=provider) for _one in range(2)]
-    early = replace(usage(team), replica_id=provider, started_at=START - timedelta(seconds=1))
-    records = [*theirs, early, replace(usage(team), replica_id=own), usage(team)]
+    theirs = [usage(team, replica_id=provider) for _one in range(2)]
+    early = usage(team, replica_id=provider, at=START - timedelta(seconds=1))
+    records = [*theirs, early, usage(team, replica_id=own), usage(team)]
     assert tokens.settle(records) == Settled(5, 0)
-    assert tokens.settle([*theirs, replace(usage(team), replica_id=own)]) == Settled(1, 2)
+    assert tokens.settle([*theirs, usage(team, replica_id=own)]) == Settled(1, 2)
     later = TokenRate("USD", Decimal(0), Decimal(0), Decimal("1.25"))
     provided.set_rate(actor=SYSTEM, replica_id=provider, rate=later)
     provided.set_rate(actor=SYSTEM, replica_id=provider, rate=later)
     assert ProviderRate.objects.count() == 2
     rated_at = provided.rate_of(provider).at
-    last = replace(
-        usage(team), replica_id=provider, started_at=rated_at, finished_at=rated_at + timedelta(seconds=1)
-    )
+    last = usage(team, replica_id=provider, at=rated_at)
     tokens.settle([last])
     cost = {
         (one.product, one.day): (one.tokens, one.amount, one.currency) for one in ProviderDay.objects.all()
@@ -289,7 +273,7 @@ def test_the_margin_knows_what_providers_charge(team):
     rate = TokenRate("EUR", Decimal("0.1"), Decimal(0), Decimal("1"))
     provided.set_rate(actor=SYSTEM, replica_id=provider, rate=rate)
     at = provided.rate_of(provider).at
-    one = replace(usage(team), replica_id=provider, started_at=at, finished_at=at)
+    one = usage(team, replica_id=provider, at=at)
     tokens.settle([one])
     span = margin.Span(at.date(), at.date(), "EUR")
     found = {row.key: (row.revenue, row.cost) for row in margin.by_product(SYSTEM, span)}

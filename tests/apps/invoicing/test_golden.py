@@ -13,9 +13,10 @@ import pytest
 from apps.billing.models import PriceVersion
 from apps.billing.services import charging, fees, tokens, wallets
 from apps.billing.services.fees import NewCommitment, NewFee
-from apps.billing.specs import Rate, TokenUsage
+from apps.billing.specs import Rate, TokenTerms, TokenUsage
 from apps.billing.states import FeePeriod
 from apps.core.actor import SYSTEM
+from apps.core.clock import microseconds_of
 from apps.core.ids import new_id
 from apps.invoicing.specs import GRACE, Period
 from apps.teams.models import Workspace
@@ -161,13 +162,14 @@ def settle(team: Any, counted: dict[str, Row], versions: dict[str, PriceVersion]
         for one, count in zip(found, counts, strict=True)
     ]
     at = moment(counted["input"]["from"])
-    usage = TokenUsage(
-        request_id=uuid4(), team_id=team.pk, workspace_id=workspace(team, "default").pk, key_id=None,
-        endpoint_id=new_id("end"), replica_id=None, slug="tiny", digest="", input=counts[0], cached=counts[1],
-        output=counts[2], embedding=counts[3], amount=sum(amounts, D(0)), currency=team.currency,
-        price_version_ids=tuple(one.pk if one else None for one in found), lease_id=None, started_at=at,
-        finished_at=at, outcome="stop", stream=False,
+    terms = TokenTerms(
+        team_id=team.pk, workspace_id=workspace(team, "default").pk, key_id=None, slug="tiny",
+        currency=team.currency, price_version_ids=tuple(one.pk if one else None for one in found),
+        endpoint_id=new_id("end"),
     )  # fmt: skip
+    picos = int(sum(amounts, D(0)).scaleb(12))
+    when = microseconds_of(at)
+    usage = TokenUsage(terms, uuid4().hex, *counts, picos, when, when, "stop", False)
     assert tokens.settle([usage]).counted == 1
 
 

@@ -11,12 +11,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.billing.services import tokens, wallets
-from apps.billing.services.tokens import TokenUsage
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
-from apps.core.ids import new_uuid
 from apps.core.permissions import Role
-from tests.factories.billing import make_price
+from tests.factories.billing import make_price, make_usage
 from tests.factories.teams import TeamFactory, admin_of, key_of, member_of, workspace_of
 
 pytestmark = pytest.mark.django_db
@@ -27,16 +25,8 @@ def use(team: Any, key: Any, *, slug: str = "llama", count: int = 1) -> None:
     prices = tokens.price_table(now).of(str(team.pk), slug)
     assert prices is not None
     counts = (1000, 200, 300, 0)
-    made = [
-        TokenUsage(
-            request_id=new_uuid(), team_id=team.pk, workspace_id=workspace_of(team).pk, key_id=key.pk,
-            endpoint_id=None, replica_id=None, slug=slug, digest="sha256:1", input=counts[0],
-            cached=counts[1], output=counts[2], embedding=counts[3], amount=tokens.token_cost(prices, counts),
-            currency=prices.currency, price_version_ids=prices.version_ids, lease_id=None,
-            started_at=now - timedelta(seconds=1), finished_at=now, outcome="stop", stream=True,
-        )
-        for _each in range(count)
-    ]  # fmt: skip
+    at = now - timedelta(seconds=1)
+    made = [make_usage(team, counts, slug=slug, at=at, seconds=1, key_id=key.pk) for _each in range(count)]
     assert tokens.settle(made).counted == count
 
 

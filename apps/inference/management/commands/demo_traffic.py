@@ -5,21 +5,22 @@ May be run again: a team whose endpoint is there is left alone.
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from uuid import UUID
 
 from django.core.management.base import BaseCommand
 
-from apps.billing.rating import token_cost
+from apps.billing.rating import token_picos, token_rates
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services.tokens import settle
-from apps.billing.specs import TokenPrices, TokenUsage
+from apps.billing.specs import TokenPrices, TokenTerms, TokenUsage
 from apps.core import tenancy
 from apps.core.actor import Actor
-from apps.core.clock import db_now
+from apps.core.clock import db_now, microseconds_of
 from apps.core.permissions import GRANTS, Permission, Role
 from apps.inference.management.commands.demo_endpoints import HARDWARE, REGION
 from apps.inference.models import Endpoint
@@ -137,30 +138,27 @@ class Calls:
         prompt = max(8, round(self.chance.gauss(caller.prompt, caller.prompt / 4)))
         answer = max(4, round(self.chance.gauss(caller.answer, caller.answer / 3)))
         cached = round(prompt * caller.cached) if self.chance.random() < 0.7 else 0
-        counts: Sequence[int] = (prompt - cached, cached, answer, 0)
+        counts = (prompt - cached, cached, answer, 0)
         price = self.price or FREE
         first = 0.08 + 0.0002 * (prompt - cached) + self.chance.expovariate(25)
+        finished = at + timedelta(seconds=first + answer * self.chance.uniform(0.004, 0.009))
+        outcome = "completed" if self.chance.random() < 0.985 else "client_gone"
+        picos = sum(token_picos(token_rates(price), counts))
         return TokenUsage(
-            request_id=UUID(int=self.chance.getrandbits(128), version=4),
+            self.terms, UUID(int=self.chance.getrandbits(128), version=4).hex, *counts, picos,
+            microseconds_of(at), microseconds_of(finished), outcome, True, round(first * 1000),
+        )  # fmt: skip
+
+    @cached_property
+    def terms(self) -> TokenTerms:
+        return TokenTerms(
             team_id=str(self.team.pk),
             workspace_id=str(self.key.workspace_id),
             key_id=str(self.key.pk),
-            endpoint_id=str(self.endpoint.pk),
-            replica_id=None,
             slug=self.endpoint.price_slug,
-            digest=self.endpoint.revision.digest if self.endpoint.revision else "",
-            input=counts[0],
-            cached=counts[1],
-            output=counts[2],
-            embedding=counts[3],
-            amount=token_cost(price, counts),
             currency=self.team.currency,
-            price_version_ids=price.version_ids,
-            lease_id=None,
-            started_at=at,
-            finished_at=at + timedelta(seconds=first + answer * self.chance.uniform(0.004, 0.009)),
-            outcome="completed" if self.chance.random() < 0.985 else "client_gone",
-            stream=True,
+            price_version_ids=(self.price or FREE).version_ids,
+            endpoint_id=str(self.endpoint.pk),
+            digest=self.endpoint.revision.digest if self.endpoint.revision else "",
             is_metered=self.price is not None,
-            first_ms=round(first * 1000),
         )
