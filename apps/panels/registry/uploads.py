@@ -29,6 +29,9 @@ class ModelUpload(Detail):
     def rows(self) -> Any:
         return self.place.narrow(Model.objects.visible_to(self.actor)).filter(deleted_at=None)
 
+    def heading(self) -> Any:
+        return _("Upload a version")
+
     def crumbs(self) -> list[tuple[str, str]]:
         model = self.object
         return [(str(_("Models")), self.url("models")), (model.name, self.url("model", pk=model.pk))]

@@ -13,7 +13,9 @@ from apps.panels.money import UsageFile, UsagePage
 
 class Usage(UsagePage):
     panel = "console"
-    links = (Link(_("Tokens by model and key"), "token-use", Permission.USAGE_READ, primary=False),)
+    links = (
+        Link(_("Tokens by model and key"), "token-use", Permission.USAGE_READ, icon="hash", primary=False),
+    )
 
     @property
     def currency(self) -> str:  # type: ignore[override]

@@ -4,11 +4,15 @@ import { $, define, make } from "../dom.js";
 const TRIES = 5;
 const AT_ONCE = 3;
 
+const size = bytes => bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 23 ? 1 : 0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
 define("ui-upload", class extends HTMLElement {
   connectedCallback() {
     this.input = $("input[type=file]", this);
     this.list = $("[data-files]", this);
-    $("button", this).onclick = () => this.run().catch(error => this.told(error.message, true));
+    this.button = $("button", this);
+    this.button.onclick = () => this.run().catch(error => this.told(error.message, true));
     this.leaving = event => this.busy && event.preventDefault();
     addEventListener("beforeunload", this.leaving);
   }
@@ -34,7 +38,11 @@ define("ui-upload", class extends HTMLElement {
   async run() {
     const chosen = [...this.input.files];
     if (!chosen.length || this.busy) return;
-    this.busy = true;
+    this.busy = this.button.disabled = true;
+    this.list.replaceChildren();
+    this.start = Date.now();
+    this.whole = chosen.reduce((sum, one) => sum + one.size, 0);
+    this.done = this.sent = 0; // what has arrived, and what of it just now
     try {
       const [version, files] = await this.begin(chosen);
       for (const file of files) await this.send(version, file, chosen.find(one => this.path(one) === file.path));
@@ -43,8 +51,16 @@ define("ui-upload", class extends HTMLElement {
       this.busy = false; // leaving is meant
       location.assign(this.getAttribute("goal").replace("VERSION", version.id));
     } finally {
-      this.busy = false;
+      this.busy = this.button.disabled = false;
     }
+  }
+
+  note(bytes) {
+    this.done += bytes;
+    this.sent += bytes;
+    const rate = 1000 * this.sent / Math.max(Date.now() - this.start, 1);
+    const words = { done: size(this.done), whole: size(this.whole), rate: size(rate), left: clock((this.whole - this.done) / rate) };
+    this.told(this.dataset.sending.replace(/\{(\w+)\}/g, (_, word) => words[word]));
   }
 
   path(file) { return file.name; }
@@ -62,16 +78,20 @@ define("ui-upload", class extends HTMLElement {
   async send(version, file, blob) {
     const here = `/versions/${version.id}/files/${file.id}`;
     const row = this.row(file.path);
-    if (file.state === "stored" || file.state === "verified") return void (row.value = 1);
+    if (file.state === "stored" || file.state === "verified") {
+      this.done += file.size;
+      return void (row.value = 1);
+    }
     const arrived = new Map((await this.ask("GET", `${here}/parts`)).parts.map(one => [one.number, one.size]));
     let sent = [...arrived.values()].reduce((sum, one) => sum + one, 0);
+    this.done += sent;
     const missing = Array.from({ length: file.parts }, (_, at) => at + 1).filter(one => !arrived.has(one));
     const work = async () => {
       for (let number; (number = missing.shift());) {
         const piece = blob.slice((number - 1) * file.part_size, number * file.part_size);
         await this.put(here, version, file, number, piece);
         row.value = (sent += piece.size) / file.size;
-        this.told(`${file.path}: ${Math.floor(100 * row.value)} %`);
+        this.note(piece.size);
       }
     };
     row.value = sent / file.size;
