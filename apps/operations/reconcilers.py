@@ -28,6 +28,7 @@ from apps.drivers.egress import networks_of
 from apps.drivers.errors import DriverError
 from apps.operations import services
 from apps.operations.models import Event, Webhook
+from apps.operations.models.webhooks import TEST
 from apps.operations.selectors import behind, webhooks_with_news
 from apps.operations.services import deliveries
 from apps.operations.services.deliveries import Attempt
@@ -106,6 +107,7 @@ def _serve(webhook: Webhook) -> None:
                 break
             attempt = _send(webhook, event)
             failpoint("webhooks.sent")
+            _tell_tested(webhook, event, attempt)
             if not attempt.is_delivered:
                 deliveries.note_failed(webhook, attempt)
                 deliveries.let_go(webhook, position)
@@ -115,6 +117,13 @@ def _serve(webhook: Webhook) -> None:
             failpoint("webhooks.noted")
         position = event.position
     deliveries.let_go(webhook, position, due_at=Now())  # behind the others that wait
+
+
+def _tell_tested(webhook: Webhook, event: Event, attempt: Attempt) -> None:
+    """Who looks at the page sees by this what came of the test."""
+    if event.type == TEST and attempt.number == 1:
+        data = {"name": webhook.name, "status": attempt.status, "problem": attempt.problem}
+        services.emit(type="webhook.tested", subject=webhook.pk, team_id=webhook.team_id, data=data)
 
 
 def _is_changed(webhook: Webhook) -> bool:

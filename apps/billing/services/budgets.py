@@ -100,7 +100,9 @@ WITH told AS (
 ), highest AS (SELECT budget_id, max(threshold) AS threshold FROM told GROUP BY budget_id), noted AS (
     UPDATE billing_budget b SET alerted = highest.threshold FROM highest WHERE b.id = highest.budget_id
 )
-SELECT budget_id, threshold FROM told ORDER BY budget_id, threshold
+SELECT told.budget_id, told.threshold, b.period, b.subject_label, b.action, w.currency
+  FROM told JOIN billing_budget b ON b.id = told.budget_id JOIN billing_wallet w ON w.team_id = b.team_id
+ ORDER BY told.budget_id, told.threshold
 """
 
 
@@ -239,12 +241,13 @@ def _tell(reached: Sequence[_Reached]) -> None:
         },
     )
     by_id = {one.id: one for one in reached}
-    emit_many([_alert(by_id[budget], threshold) for budget, threshold in told])
+    emit_many([_alert(by_id[budget], threshold, more) for budget, threshold, *more in told])
 
 
-def _alert(one: _Reached, threshold: int) -> Happening:
+def _alert(one: _Reached, threshold: int, more: Sequence[str]) -> Happening:
     team = encode("team", one.team)
     about = {"name": one.name, "threshold": threshold, "spent": plain(one.spent), "amount": plain(one.amount)}
+    about |= dict(zip(("period", "of", "then", "currency"), more, strict=True))
     return Happening("budget.reached", encode("bud", one.id), team, None, about)
 
 

@@ -21,6 +21,7 @@ from apps.billing.states import NoticeKind
 from apps.core.actor import SYSTEM, Actor
 from apps.core.clock import db_now
 from apps.core.leases import in_time
+from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.operations.models import Event
 from apps.operations.services import emit
@@ -64,8 +65,20 @@ def _warn(since: dict[str, datetime], moment: datetime) -> None:
     """Tell teams that have just run out of money; once a day at most, however often it comes and goes."""
     fresh = {team for team, at in since.items() if moment - at < WARN_EVERY}
     told = Notice.objects.filter(team_id__in=fresh, kind=NoticeKind.SHORT, at__gt=in_time(-WARN_EVERY))
-    for team in sorted(fresh - set(told.values_list("team_id", flat=True))):
-        Notice.objects.create(team_id=team, kind=NoticeKind.SHORT)
+    owing = Wallet.objects.filter(team_id__in=fresh - set(told.values_list("team_id", flat=True)))
+    for wallet in owing.order_by("team_id"):
+        _tell_short(wallet)
+
+
+@transaction.atomic
+def _tell_short(wallet: Wallet) -> None:
+    about = {
+        "balance": plain(wallet.balance),
+        "available": plain(wallet.available),
+        "currency": wallet.currency,
+    }
+    emit(type="wallet.run_out", subject=wallet.team_id, team_id=wallet.team_id, data=about)
+    Notice.objects.create(team_id=wallet.team_id, kind=NoticeKind.SHORT)
 
 
 def keep_until(short_since: datetime) -> datetime:

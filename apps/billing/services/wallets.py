@@ -108,7 +108,8 @@ def credit(*, actor: Actor, team: Team, what: Credit) -> Transaction:
         reason=what.reason,
         transaction=made.pk,
     )
-    emit(type=f"wallet.{what.kind}", subject=team.pk, team_id=team.pk, data={"amount": shown})
+    about = {"amount": shown, "currency": wallet.currency}
+    emit(type=f"wallet.{what.kind}", subject=team.pk, team_id=team.pk, data=about)
     return made
 
 

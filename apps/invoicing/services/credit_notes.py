@@ -88,7 +88,8 @@ def void_invoice(*, actor: Actor, invoice_id: str, reason: str) -> CreditNote:
     made = _issue(actor, invoice, note, wish)
     invoice.state = state
     invoice.save(update_fields=["state"])
-    emit(type="invoice.voided", subject=invoice.pk, team_id=invoice.team_id)
+    data = {"number": invoice.number, "credit_note": made.number}
+    emit(type="invoice.voided", subject=invoice.pk, team_id=invoice.team_id, data=data)
     return made
 
 
@@ -205,6 +206,7 @@ def _issue(actor: Actor, invoice: Invoice, note: _Note, wish: CreditWish) -> Cre
     follow(sequence, made.content_hash)
     shown = {"number": number, "total": plain(note.total), "invoice": invoice.number}
     audit.record(actor=actor, action="credit_note.issued", target=made, **shown)
+    shown["currency"] = invoice.currency
     emit(type="invoice.credited", subject=invoice.pk, team_id=invoice.team_id, data=shown)
     enqueue("invoicing.mail")
     return made

@@ -109,7 +109,8 @@ def mark_paid(invoice: Invoice, now: datetime) -> None:
     invoice.state = INVOICE.target("pay", invoice.state)
     invoice.paid_at = now
     invoice.save(update_fields=["state", "paid_at"])
-    emit(type="invoice.paid", subject=invoice.pk, team_id=invoice.team_id, data={"number": invoice.number})
+    shown = {"number": invoice.number, "total": plain(invoice.total), "currency": invoice.currency}
+    emit(type="invoice.paid", subject=invoice.pk, team_id=invoice.team_id, data=shown)
     invoice_paid.send(Invoice, invoice_id=invoice.pk)
 
 
@@ -282,6 +283,7 @@ def _number(invoice: Invoice, lines: list[InvoiceLine]) -> None:
 def _tell(actor: Actor, invoice: Invoice) -> None:
     shown = {"number": invoice.number, "total": plain(invoice.total), "due": plain(invoice.amount_due)}
     audit.record(actor=actor, action="invoice.finalized", target=invoice, **shown)
+    shown["currency"] = invoice.currency
     emit(type="invoice.finalized", subject=invoice.pk, team_id=invoice.team_id, data=shown)
     invoice_finalized.send(Invoice, invoice_id=invoice.pk)
     enqueue("invoicing.mail")

@@ -41,5 +41,6 @@ def remind(*, actor: Actor, invoice_id: str, now: datetime | None = None) -> Rem
     failpoint("invoicing.remind.noted")
     shown = {"number": invoice.number, "level": str(level), "due": plain(invoice.amount_due)}
     audit.record(actor=actor, action="invoice.reminded", target=invoice, **shown)
+    shown["currency"] = invoice.currency
     emit(type="invoice.reminded", subject=invoice.pk, team_id=invoice.team_id, data=shown)
     return made

@@ -102,7 +102,8 @@ def give_up_invoice(*, actor: Actor, invoice_id: str) -> Invoice:
     posting.book(team_id=invoice.team_id, entry=entry, by=actor.label)
     invoice.save(update_fields=["state"])
     audit.record(actor=actor, action="invoice.given_up", target=invoice, amount=plain(owed))
-    emit(type="invoice.given_up", subject=invoice.pk, team_id=invoice.team_id)
+    shown = {"number": invoice.number, "amount": plain(owed), "currency": invoice.currency}
+    emit(type="invoice.given_up", subject=invoice.pk, team_id=invoice.team_id, data=shown)
     return invoice
 
 

@@ -21,6 +21,8 @@ from apps.operations.specs import Position
 from apps.operations.states import HOOK, HookState, Pause
 from apps.teams.models import Team
 
+TEST = "webhook.test"  # sent to the webhook that it is about, and to no other
+
 
 class WebhookQuerySet(Due, TenantQuerySet):
     read_permission = Permission.WEBHOOK_READ
@@ -100,7 +102,7 @@ class Webhook(Tended):
 
     def wants(self, event: Event) -> bool:
         """Whether it is told of the event; of a test only its own."""
-        if event.type == "webhook.test":
+        if event.type == TEST:
             return bool(event.subject == self.pk)
         fitting = {"*", f"{event.type.partition('.')[0]}.*", event.type}
         return bool(fitting.intersection(self.types))

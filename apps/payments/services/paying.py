@@ -80,7 +80,7 @@ def cancel_payment(*, actor: Actor, payment_id: str, team: Team | None = None) -
     payment.save(update_fields=["state", "due_at"])
     _pause_automatic(payment)
     audit.record(actor=actor, action="payment.cancelled", target=payment)
-    emit(type="payment.canceled", subject=payment.pk, team_id=payment.team_id)
+    emit(type="payment.canceled", subject=payment.pk, team_id=payment.team_id, data=_shown(payment))
     return payment
 
 
@@ -130,7 +130,8 @@ def postpone(*, actor: Actor, payment_id: str, problem: str, is_final: bool = Fa
     if is_final and PAYMENT.allows("fail", payment.state):
         payment.state = PAYMENT.target("fail", payment.state)
         payment.problem_code, payment.due_at = "rejected", None
-        emit(type="payment.failed", subject=payment.pk, team_id=payment.team_id)
+        data = {**_shown(payment), "message": payment.problem}
+        emit(type="payment.failed", subject=payment.pk, team_id=payment.team_id, data=data)
         _pause_automatic(payment)
     elif is_final:
         payment.due_at = None
@@ -158,7 +159,7 @@ def _begin(actor: Actor, team: Team, wish: Wish, invoice: Invoice | None) -> Pay
         created_by=actor.label[:200],
     )
     audit.record(actor=actor, action="payment.begun", target=payment, amount=plain(wish.amount))
-    emit(type="payment.begun", subject=payment.pk, team_id=team.pk, data={"amount": plain(wish.amount)})
+    emit(type="payment.begun", subject=payment.pk, team_id=team.pk, data=_shown(payment))
     enqueue("payments.reconcile", payment_id=payment.pk)
     made: Payment = payment
     return made
@@ -208,17 +209,23 @@ def _succeed(payment: Payment, arrived: Arrived, actor: Actor) -> None:
     payment.transaction_id, payment.succeeded_at = tx, arrived.at
     payment.due_at, payment.problem, payment.problem_code = None, "", ""
     payment.save()
-    shown = {"amount": plain(payment.amount), "reference": payment.reference}
+    shown = _shown(payment)
     audit.record(actor=actor, action="payment.received", target=payment, **shown)
     emit(type="payment.succeeded", subject=payment.pk, team_id=payment.team_id, data=shown)
     emit(type="wallet.top_up", subject=payment.team_id, team_id=payment.team_id, data=shown)
     enqueue("invoicing.settle")
 
 
+def _shown(payment: Payment) -> dict[str, str]:
+    """What an event says of it."""
+    amount, reference = plain(payment.amount), payment.reference
+    return {"amount": amount, "currency": payment.currency, "reference": reference}
+
+
 def _wait(payment: Payment) -> None:
     if payment.state == PaymentState.PENDING:
         payment.state = PAYMENT.target("wait", payment.state)
-        emit(type="payment.waiting", subject=payment.pk, team_id=payment.team_id)
+        emit(type="payment.waiting", subject=payment.pk, team_id=payment.team_id, data=_shown(payment))
     is_open = payment.state in (PaymentState.PENDING, PaymentState.WAITING)
     payment.due_at = db_now() + later(payment.attempts) if is_open else None
 
@@ -231,7 +238,7 @@ def _end(payment: Payment, seen: PaymentSeen) -> None:
         type=f"payment.{payment.state}",
         subject=payment.pk,
         team_id=payment.team_id,
-        data={"code": seen.code, "message": seen.message},
+        data={**_shown(payment), "code": seen.code, "message": seen.message},
     )
     _pause_automatic(payment)
 

@@ -55,7 +55,7 @@ def request_refund(*, actor: Actor, payment_id: str, amount: Decimal, reason: st
         needs_approval=needs_approval,
     )
     audit.record(actor=actor, action="refund.requested", target=refund, amount=plain(amount), reason=reason)
-    emit(type="refund.requested", subject=refund.pk, team_id=payment.team_id, data={"amount": plain(amount)})
+    emit(type="refund.requested", subject=refund.pk, team_id=payment.team_id, data=_shown(refund))
     made: Refund = refund
     if not needs_approval:
         _send_off(made, payment, actor)
@@ -89,7 +89,7 @@ def reject_refund(*, actor: Actor, refund_id: str) -> Refund:
     refund.finished_at = db_now()
     refund.save()
     audit.record(actor=actor, action="refund.rejected", target=refund)
-    emit(type="refund.rejected", subject=refund.pk, team_id=refund.team_id)
+    emit(type="refund.rejected", subject=refund.pk, team_id=refund.team_id, data=_shown(refund))
     return refund
 
 
@@ -104,7 +104,7 @@ def apply_refund(*, actor: Actor, refund_id: str, seen: RefundSeen) -> Refund:
     is_news = REFUND.allows(event, refund.state)
     if is_news:
         refund.state = REFUND.target(event, refund.state)
-        emit(type=f"refund.{refund.state}", subject=refund.pk, team_id=refund.team_id)
+        emit(type=f"refund.{refund.state}", subject=refund.pk, team_id=refund.team_id, data=_shown(refund))
     if is_news and event == "fail":
         refund.problem = seen.message[:300]
         _take_back(refund, payment, actor)
@@ -150,7 +150,9 @@ def apply_dispute(*, actor: Actor, seen: DisputeSeen) -> Dispute:
         if event == "win":
             dispute.reversal_id = _reverse(dispute, seen)
         dispute.save()
-        emit(type=f"dispute.{dispute.state}", subject=dispute.pk, team_id=dispute.team_id)
+        emit(
+            type=f"dispute.{dispute.state}", subject=dispute.pk, team_id=dispute.team_id, data=_shown(dispute)
+        )
     found: Dispute = dispute
     return found
 
@@ -172,7 +174,7 @@ def _open(payment: Payment, seen: DisputeSeen, actor: Actor) -> Dispute:
         transaction_id=booked.transaction.pk,
     )
     audit.record(actor=actor, action="dispute.opened", target=made, amount=plain(amount))
-    emit(type="dispute.open", subject=made.pk, team_id=payment.team_id, data={"amount": plain(amount)})
+    emit(type="dispute.open", subject=made.pk, team_id=payment.team_id, data=_shown(made))
     opened: Dispute = made
     return opened
 
@@ -201,7 +203,7 @@ def _send_off(refund: Refund, payment: Payment, actor: Actor) -> None:
     if is_bank:
         refund.state, refund.finished_at = REFUND.target("succeed", refund.state), db_now()
     refund.save()
-    emit(type="refund.approved", subject=refund.pk, team_id=refund.team_id)
+    emit(type="refund.approved", subject=refund.pk, team_id=refund.team_id, data=_shown(refund))
     enqueue("payments.refund", refund_id=refund.pk)
 
 
@@ -232,3 +234,8 @@ def _lock_payment(payment_id: str) -> Payment:
     if found is None:
         raise NotFound(_("There is no such payment."))
     return found
+
+
+def _shown(row: Refund | Dispute) -> dict[str, str]:
+    """What an event says of it."""
+    return {"amount": plain(row.amount), "currency": row.payment.currency, "reference": row.payment.reference}

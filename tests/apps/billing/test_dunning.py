@@ -70,6 +70,10 @@ def test_each_step_is_mailed_once_to_whoever_pays(team):
         f"[hostedai] {team.name} is active again",
     ]
     assert "2026-04-07" in mail.outbox[1].body
+    told = Event.objects.filter(team_id=team.pk, type__regex=r"^(team\.|wallet\.run_out)").order_by("seq")
+    steps = ["wallet.run_out", "team.suspended", "team.data_due", "team.resumed"]
+    assert [one.type for one in told] == steps
+    assert told[0].data["currency"] == "EUR"
     assert len({one.extra_headers["Message-ID"] for one in mail.outbox}) == 4
 
 
