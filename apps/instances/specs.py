@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -67,8 +67,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a redeemed ticket lets its bearer reach. `private_key` is the portal's own, in OpenSSH format."""
+    """What a redeemed ticket lets its bearer reach, since when. `private_key` is the portal's own, in OpenSSH
+    format."""
 
+    ticket_id: str
+    opened_at: datetime
     instance_id: str
     instance_name: str
     team_id: str

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from django.db import transaction
@@ -10,6 +11,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.billing.rating import seconds_between
+from apps.billing.services import counting
+from apps.billing.services.counting import Counted
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Invalid, NotPermitted
@@ -21,6 +25,7 @@ from apps.instances.specs import Admission
 from apps.instances.states import Access, State
 
 LIFE = timedelta(seconds=30)
+MICRO = Decimal("1e-6")
 _OPENABLE = {
     Access.TERMINAL: (State.RUNNING,),
     Access.CONSOLE: (State.RUNNING, State.PROVISIONING, State.STARTING, State.STOPPING),
@@ -55,6 +60,8 @@ def redeem_ticket(*, secret: str, origin: str, access: str) -> Admission:
     person = Actor(found.actor_label, kind="user", user_id=found.user_id)
     audit.record(actor=person, action=f"instance.{access}_opened", target=instance)
     return Admission(
+        ticket_id=found.pk,
+        opened_at=db_now(),
         instance_id=str(instance.pk),
         instance_name=instance.name,
         team_id=instance.team_id,
@@ -72,11 +79,17 @@ def redeem_ticket(*, secret: str, origin: str, access: str) -> Admission:
 
 @transaction.atomic
 def note_closed(*, admission: Admission, recording: str, sha256: str, reason: str) -> None:
-    """Note that what a ticket opened is closed, with the hash of its recording."""
+    """Note that what a ticket opened is closed, with the hash of its recording; terminals are charged for."""
     instance = Instance.objects.get(pk=admission.instance_id)
     person = Actor(admission.actor_label, kind="user", user_id=admission.user_id)
     said = {"recording": recording, "sha256": sha256, "reason": reason}
     audit.record(actor=person, action=f"instance.{admission.access}_closed", target=instance, **said)
+    if admission.access == Access.TERMINAL:
+        now = db_now()
+        minutes = seconds_between(admission.opened_at, now) / 60
+        where = (instance.team_id, instance.workspace_id, str(instance.pk))
+        used = Counted("terminal_minutes", admission.ticket_id, *where, minutes.quantize(MICRO), now)
+        counting.count(used=used)
 
 
 @transaction.atomic

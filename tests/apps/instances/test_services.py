@@ -1,5 +1,6 @@
 """What people may wish for, what is refused and why, and what is left untouched by a refusal."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,7 +9,8 @@ from pydantic import ValidationError
 
 from apps.audit.models import Record
 from apps.billing.errors import NoHeadroom
-from apps.billing.models import Hold, Meter
+from apps.billing.models import Hold, Meter, RatedUsage, UsageEvent
+from apps.billing.services import charges
 from apps.billing.signals import headroom_lost
 from apps.core import tenancy
 from apps.core.actor import SYSTEM, Actor, region_scope
@@ -30,6 +32,7 @@ from apps.policies.errors import PolicyRefused
 from apps.policies.models import Assignment, InstanceTypePolicy
 from apps.regions.models import Region
 from apps.storage.models import Snapshot, Volume
+from tests.factories.billing import make_price
 from tests.factories.instances import bring_about, make_stage
 from tests.factories.teams import TeamFactory, actor_of, member_of
 from tests.faults.harness import check_books, check_world
@@ -381,6 +384,21 @@ def test_a_ticket_opens_once_what_it_was_made_for(stage):
     assert "PRIVATE" not in repr(admission)
     with pytest.raises(BadTicket):
         services.redeem_ticket(secret=secret, origin=ORIGIN, access="terminal")
+
+
+@pytest.mark.parametrize("price", [None, "60"])
+def test_minutes_of_a_terminal_are_charged_where_they_are_sold(stage, price):
+    if price:
+        make_price("terminal", price)
+    instance = stage.running()
+    secret = services.issue_terminal_ticket(actor=stage.actor, instance_id=instance.pk, origin=ORIGIN)
+    admission = services.redeem_ticket(secret=secret, origin=ORIGIN, access="terminal")
+    earlier = replace(admission, opened_at=admission.opened_at - timedelta(minutes=30))
+    services.note_closed(admission=earlier, recording="r", sha256="0", reason="over")
+    charges.rate_pending()
+    lines = RatedUsage.objects.filter(product="terminal", resource_id=instance.pk)
+    assert [line.amount >= 30 for line in lines] == ([True] if price else [])
+    assert UsageEvent.objects.count() == len(lines)
 
 
 def test_a_ticket_lapses(stage):
