@@ -7,22 +7,21 @@ from typing import Any, ClassVar
 from django import forms
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.clock import db_now
 from apps.core.permissions import Permission
+from apps.inference.selectors import limits as in_force
 from apps.inference.services import limits
 from apps.inference.specs import Limits
+from apps.inference.states import LimitLevel
 from apps.panels import permissions
-from apps.panels.account.recent import confirm_first
 from apps.panels.kit import (
     Action,
     Code,
     Column,
     Copies,
     Empty,
-    FormPage,
     Link,
     Note,
     Resource,
@@ -31,10 +30,11 @@ from apps.panels.kit import (
     cells,
     moment,
 )
+from apps.panels.kit.blocks import Block
+from apps.panels.secrets import SecretPage
 from apps.teams import services
 from apps.teams.models import ApiKey, Team
 from apps.teams.selectors import rows
-from apps.teams.services import IssuedKey
 from apps.teams.specs import KeyWish
 
 ENDED = Q(revoked_at__isnull=False) | Q(expires_at__lte=Now())
@@ -143,43 +143,25 @@ def keys_here(view: Any) -> QuerySet[Any]:
     return rows.api_keys(view.actor, team) if team else rows.staff_keys(view.actor)
 
 
-class SecretPage(FormPage):
-    """A form whose answer holds a secret: shown on the answer itself, kept nowhere, never cached."""
+class KeyPage(SecretPage):
+    """A form that makes a key."""
 
-    issued: IssuedKey | None = None
-
-    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return confirm_first(request) or super().get(request, *args, **kwargs)
-
-    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return confirm_first(request) or super().post(request, *args, **kwargs)
+    secret_title = _("Your new key")
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("API keys")), self.url("api-keys"))]
 
-    def answered(self, answer: Any) -> HttpResponseBase:
-        if self.issued is None:
-            return super().answered(answer)
-        response = self.show_secret(self.issued)
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    def show_secret(self, issued: IssuedKey) -> HttpResponse:
-        blocks = [
+    def revealed(self) -> Sequence[Block]:
+        key, secret = self.issued.key, self.issued.secret
+        blocks: list[Block] = [
             Note(_("Copy the key now. It is shown this once and kept nowhere."), "warn"),
-            Copies(_("Your new key"), [(issued.key.name, issued.secret)]),
+            Copies(_("Your new key"), [(key.name, secret)]),
         ]
-        if path := first_try(issued.key):
+        if path := first_try(key):
             address = self.request.build_absolute_uri(path)
             curl = f'export HOSTEDAI_KEY=hai_live_…\ncurl -H "Authorization: Bearer $HOSTEDAI_KEY" {address}'
             blocks.append(Code("try", _("Try it"), [("curl", curl)]))
-        return self.render(
-            "kit/page.html",
-            {"top": [], "main": blocks, "aside": [], "links": self.links_after(), "title": _("Your new key")},
-        )
-
-    def links_after(self) -> list[dict[str, Any]]:
-        return [{"label": _("I have it"), "url": self.url("api-keys"), "icon": "check", "primary": True}]
+        return blocks
 
 
 def first_try(key: ApiKey) -> str:
@@ -205,7 +187,7 @@ class KeyFields(forms.Form):
     models = forms.CharField(
         label=_("Models"),
         required=False,
-        help_text=_("Names of models it may ask, separated by blanks; empty means all of the team's."),
+        help_text=_("Names of models it may ask, separated by blanks; empty means all that the team may."),
     )
     requests_per_minute = forms.IntegerField(
         label=_("Requests per minute"), required=False, min_value=0, help_text=_("Empty: as usual.")
@@ -221,6 +203,11 @@ class KeyFields(forms.Form):
         offered = [one for one in ACCESS if one[0] != "models" or Permission.INFERENCE_USE in held]
         self.fields["access"].choices = offered  # type: ignore[attr-defined]
         self.fields["access"].initial = offered[0][0]
+        usual = in_force.levels()[LimitLevel.KEY]
+        for name in ("requests_per_minute", "tokens_per_day"):
+            number = getattr(usual, name)
+            shown = _("no limit") if number is None else cells.number(number)
+            self.fields[name].help_text = _("Empty: as usual, %(number)s.") % {"number": shown}
 
     def clean(self) -> dict[str, Any]:
         """What was chosen in a word, as the permissions it stands for."""
@@ -250,7 +237,7 @@ class KeyFields(forms.Form):
         )
 
 
-class KeyNew(SecretPage):
+class KeyNew(KeyPage):
     title = _("Make an API key")
     permission = Permission.API_KEY_MANAGE
     form_class = KeyFields
@@ -303,7 +290,7 @@ class RotateFields(forms.Form):
     overlap = forms.ChoiceField(label=_("The old key ends"), choices=OVERLAPS, initial="24")
 
 
-class KeyRotate(SecretPage):
+class KeyRotate(KeyPage):
     """One key: what it may do, and a successor for it."""
 
     title = _("Rotate the key")

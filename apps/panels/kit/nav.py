@@ -57,6 +57,7 @@ CONSOLE: tuple[Group, ...] = (
         (
             Item("ssh-keys", _("SSH keys"), "key-round", P.WORKSPACE_READ, ("ssh-key", "ssh-key-new")),
             Item("api-keys", _("API keys"), "key", P.API_KEY_READ, ("api-key", "api-key-new")),
+            Item("webhooks", _("Webhooks"), "webhook", P.WEBHOOK_READ, ("webhook", "webhook-new")),
         ),
     ),
     (

@@ -46,7 +46,10 @@ class BudgetList(Resource):
         Filter("action", _("Then"), BudgetAction.choices),
     )
     actions = (REMOVE,)
-    links = (Link(_("Set a budget"), "budget-new", Permission.BILLING_MANAGE),)
+    links = (
+        Link(_("Alerts by webhook"), "webhooks", Permission.WEBHOOK_READ, icon="webhook", primary=False),
+        Link(_("Set a budget"), "budget-new", Permission.BILLING_MANAGE),
+    )
     empty = Empty(
         _("No budget yet"),
         _("Without one the balance is the only limit."),

@@ -26,6 +26,7 @@ from apps.panels.user import (
     storage,
     team,
     token_use,
+    webhooks,
 )
 from apps.panels.user.billing import cards, invoices, payments, prices, statement
 from apps.panels.user.billing import overview as billing
@@ -95,6 +96,11 @@ urlpatterns: list[URLPattern] = [
     path("billing/voucher", billing.VoucherRedeem.as_view(), name="voucher"),
     path("cost", cost.Cost.as_view(), name="cost"),
     path("cost/estimate", cost.EstimateForm.as_view(), name="estimate"),
+    path("webhooks", webhooks.WebhookList.as_view(), name="webhooks"),
+    path("webhooks/new", webhooks.WebhookNew.as_view(), name="webhook-new"),
+    path("webhooks/<str:pk>/edit", webhooks.WebhookEdit.as_view(), name="webhook-edit"),
+    path("webhooks/<str:pk>/secret", webhooks.WebhookRotate.as_view(), name="webhook-rotate"),
+    path("webhooks/<str:pk>", webhooks.WebhookDetail.as_view(), name="webhook"),
     path("budgets", budgets.BudgetList.as_view(), name="budgets"),
     path("budgets/new", budgets.BudgetNew.as_view(), name="budget-new"),
     path("budgets/<str:pk>", budgets.BudgetEdit.as_view(), name="budget"),

@@ -57,7 +57,7 @@ def at(team: Team, rest: str) -> str:
 
 CONSOLE = [
     "members", "members/invite", "members/invitations", "workspaces", "workspaces/new", "settings", "audit",
-    "ssh-keys", "ssh-keys/new", "api-keys", "api-keys/new",
+    "ssh-keys", "ssh-keys/new", "api-keys", "api-keys/new", "webhooks", "webhooks/new",
 ]  # fmt: skip
 ADMIN = ["teams", "teams/new", "users", "staff", "staff/new", "audit", "api-keys", "api-keys/new"]
 
@@ -84,7 +84,9 @@ def test_each_admin_page_renders_within_its_budget(team: Team, admin: Client, pa
     assert len(seen) <= 15, "\n".join(query["sql"][:150] for query in seen)
 
 
-@pytest.mark.parametrize("page", ["members/invite", "workspaces/new", "settings", "audit", "api-keys/new"])
+@pytest.mark.parametrize(
+    "page", ["members/invite", "workspaces/new", "settings", "audit", "api-keys/new", "webhooks"]
+)
 def test_viewers_find_no_page_that_changes_anything(team: Team, page: str) -> None:
     assert browser_of(member_of(team, Role.TEAM_VIEWER)).get(at(team, page)).status_code == 404
 

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from apps.api.base import Call, TeamViewSet
 from apps.api.fields import In, Nothing, Out, RowOut
+from apps.api.people import require_recent_proof
 from apps.core.permissions import Permission
 from apps.operations import selectors, services
 from apps.operations.models import Webhook
@@ -93,12 +94,18 @@ class WebhookViewSet(TeamViewSet):
         "rotate": Call(Permission.WEBHOOK_MANAGE, SecretOut, Nothing, summary="Give it a new secret"),
     }
 
+    def _wrap(self, request: Request) -> None:
+        """An answer with a secret is not kept for a repeat; whoever lost one makes a new secret."""
+        if self.action not in {"create", "rotate"}:
+            super()._wrap(request)
+
     def list(self, request: Request) -> Response:
         return self.page(selectors.list_webhooks(actor=self.actor))
 
     def create(self, request: Request) -> Response:
         """It gets what happens from now on. The secret is in this answer only."""
         wish = HookWish(**self.body())
+        require_recent_proof(self)
         return self._issued(services.create_webhook(actor=self.actor, team=self.team, wish=wish))
 
     def retrieve(self, request: Request, id: str) -> Response:
@@ -137,6 +144,7 @@ class WebhookViewSet(TeamViewSet):
     def rotate(self, request: Request, id: str) -> Response:
         """For a day the secret before signs too. The new one is in this answer only."""
         self.body()
+        require_recent_proof(self)
         return self._issued(services.rotate_webhook(actor=self.actor, webhook_id=self.id_of("whk", id)))
 
     def _find(self, text: str) -> Webhook:

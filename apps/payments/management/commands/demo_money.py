@@ -35,6 +35,8 @@ from apps.invoicing.services.credit_notes import CreditWish
 from apps.invoicing.services.parties import Address, EntityWish, TaxWish
 from apps.invoicing.specs import GRACE, Period
 from apps.invoicing.states import InvoiceState, LineKind
+from apps.operations import services as operations
+from apps.operations.specs import HookWish
 from apps.payments import reconcilers, services
 from apps.payments.models import Payment
 from apps.payments.selectors import providers
@@ -88,6 +90,7 @@ class Command(BaseCommand):
             _cost(now)
             _settle_up(teams, now)
             _pay(teams, now)
+            _call(teams)
             _limit(teams)
             _disturb(teams, now)
         self.stdout.write(f"  {Invoice.objects.count()} invoices of {COMPANY.name}")
@@ -303,6 +306,15 @@ def _limit(teams: dict[str, Team]) -> None:
         )
         amount = max((probe.spent * Decimal(share)).quantize(Decimal("1E1")), Decimal(50))
         budgeting.change_budget(actor=SYSTEM, budget_id=str(probe.pk), amount=amount)
+
+
+def _call(teams: dict[str, Team]) -> None:
+    """A webhook for what the budgets tell; paused, for its address leads nowhere."""
+    wish = HookWish(
+        "Pager", "https://pager.acme.example/hooks/hostedai", ("budget.*", "wallet.*", "invoice.*")
+    )
+    made = operations.create_webhook(actor=SYSTEM, team=teams["Acme Research"], wish=wish)
+    operations.pause_webhook(actor=SYSTEM, webhook_id=made.webhook.pk)
 
 
 def _busiest(team: Team) -> str:
