@@ -31,7 +31,7 @@ def list_callable(*, actor: Actor) -> EndpointQuerySet:
 def list_shared(*, actor: Actor) -> EndpointQuerySet:
     """The provider's own, which everybody may call and pays by the token."""
     shared: EndpointQuerySet = Endpoint.objects.callable_by(actor).filter(visibility=Visibility.PUBLIC)
-    return shared.select_related("region", "revision")
+    return shared
 
 
 def counted(rows: Rows) -> Rows:

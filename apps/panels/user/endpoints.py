@@ -14,7 +14,7 @@ from apps.core.permissions import Permission
 from apps.inference.models import Endpoint
 from apps.inference.selectors import reading
 from apps.panels import endpoints
-from apps.panels.kit import Column, Empty, Filter, Link, Resource, cells
+from apps.panels.kit import Column, Empty, Link, Resource, cells
 from apps.registry.states import Modality
 
 LAUNCH = Link(_("Launch a model"), "endpoint-new", Permission.ENDPOINT_CREATE)
@@ -77,10 +77,6 @@ def _price(kind: str, label: Any, priority: int = 1) -> Column:
     return Column(kind, label, cell, num=True, priority=priority, text=text)
 
 
-def _context(one: Endpoint) -> int:
-    return one.context_length or (one.revision.context_length if one.revision else 0)
-
-
 class SharedList(Resource):
     """What everybody may call, with what it costs this team."""
 
@@ -94,7 +90,6 @@ class SharedList(Resource):
     order = "slug"
     search = ("slug", "name", "model_name")
     search_hint = _("Search by name or model")
-    filters = (Filter("modality", _("Kind"), Modality.choices),)
     links = (LAUNCH,)
     empty = Empty(
         _("Nothing is served for everybody"), _("Launch a model of your own instead."), LAUNCH, icon="zap"
@@ -104,8 +99,6 @@ class SharedList(Resource):
         endpoints.STATE,
         endpoints.MODEL,
         Column("modality", _("Kind"), lambda one: Modality(one.modality).label, sort="modality", priority=3),
-        Column("context", _("Context"), lambda one: cells.number(_context(one)), num=True, priority=2,
-               text=_context),
         _price("input", _("Input")),
         _price("cached", _("Cached"), 3),
         _price("output", _("Output")),
