@@ -310,7 +310,7 @@ class NodePage(Detail):
             (_("Cluster"), one.cluster.name),
             (_("Rack"), one.rack or None),
             (_("Hypervisor"), one.hypervisor or None),
-            (_("Health"), cells.status(one.health, one.get_health_display())),
+            (_("Health"), cells.status(one.health, one.get_health_display()) if one.last_seen_at else None),
             (_("Last seen"), cells.when(one.last_seen_at)),
             (_("In this state since"), cells.when(one.state_changed_at)),
             (_("Added"), cells.exact(one.created_at)),

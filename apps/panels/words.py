@@ -79,6 +79,8 @@ EVENTS: dict[str, Any] = {
     "endpoint.deleting": _("Being deleted"),
     "endpoint.deleted": _("Deleted"),
     "replica.pending": _("Replica wanted"),
+    "replica.key_given": _("A provider's new key is being tried"),
+    "replica.key_not_taken": _("A provider does not take its new key"),
     "replica.key_replaced": _("A provider's new key is in use"),
     "replica.provisioning": _("Engine being started"),
     "replica.starting": _("Engine loads the model"),

@@ -78,6 +78,8 @@ class ReplicaPass(Pass):
         except DriverError as error:
             said = {"what": str(error)}
             self.hint = _("The new key is not in use yet, the old one is: %(what)s") % said
+            if row.message != self.hint:
+                lifecycle.leave_key(self.turn, self.hint)
             return None
         lifecycle.take_key(self.turn)
         return seen

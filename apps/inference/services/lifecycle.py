@@ -82,9 +82,16 @@ def take_key(turn: Turn) -> None:
     Raises LeaseLost or WishChanged, and then nothing was written.
     """
     with transaction.atomic():
-        turn.write({"api_key": turn.row.next_key, "next_key": ""})
+        turn.write({"api_key": turn.row.next_key, "next_key": "", "message": ""})
         note_provider(actor=SYSTEM, replica=turn.row, action="replica.key_replaced")
         operations.emit_many([of_replica(turn.row, "replica.key_replaced")])
+
+
+def leave_key(turn: Turn, why: str) -> None:
+    """A provider's new key does not work, at least not yet: people are told once why."""
+    with transaction.atomic():
+        turn.write({"message": why})
+        operations.emit_many([of_replica(turn.row, "replica.key_not_taken")])
 
 
 def note_provider(*, actor: Actor, replica: Replica, action: str) -> None:

@@ -110,14 +110,16 @@ def change_provider(*, actor: Actor, replica_id: str, change: ProviderChange) ->
     if change.api_key is not None:
         check_key(change.api_key)
         replica.next_key = replica.sealed(change.api_key)
+        replica.message = _("A new key is being tried; the old one is used until it has been proven.")
         note(actor=actor, replica=replica, action="replica.key_given")
+        operations.emit_many([of_replica(replica, "replica.key_given")])
     if change.is_fallback not in (None, replica.is_fallback):
         replica.is_fallback = change.is_fallback
         note(actor=actor, replica=replica, action="replica.provider_changed")
     if change.rate is not None:
         provided.set_rate(actor=actor, replica_id=str(replica.pk), rate=change.rate)
     replica.generation, replica.due_at, replica.attempts = replica.generation + 1, db_now(), 0
-    replica.save(update_fields=["next_key", "is_fallback", "generation", "due_at", "attempts"])
+    replica.save(update_fields=["next_key", "message", "is_fallback", "generation", "due_at", "attempts"])
     enqueue(RECONCILE, replica_id=str(replica.pk))
     return replica
 

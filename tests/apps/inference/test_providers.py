@@ -312,6 +312,8 @@ def test_a_new_key_is_used_once_it_has_been_proven(stage, provider):
     bring_about(replica)
     assert (replica.state, replica.secret, replica.next_secret) == ("ready", KEY, "sk-the-next")
     assert "The provider refuses the key." in replica.message
+    bring_about(replica)
+    assert Event.objects.filter(type="replica.key_not_taken").count() == 1
     provider.plan = Plan(key="sk-the-next")
     bring_about(replica)
     assert (replica.state, replica.secret, replica.next_key, replica.message) == (
