@@ -4,12 +4,15 @@ from datetime import datetime
 
 import structlog
 from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Greatest
 
+from apps.billing.models import Wallet
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
 from apps.core.errors import DomainError
 from apps.core.failpoints import failpoint
+from apps.core.money import ZERO
 from apps.invoicing import services
 from apps.invoicing.models import Invoice, InvoiceRun, LegalEntity
 from apps.invoicing.specs import REMINDERS, Period
@@ -47,9 +50,12 @@ def advance_runs(*, now: datetime | None = None) -> int:
 
 
 def settle_open() -> int:
-    """Pay open invoices from balances that cover them by now."""
-    rows = Invoice.objects.unpaid().order_by("period_end").values_list("pk", flat=True)
-    return sum(services.settle_from_balance(actor=SYSTEM, invoice_id=pk) for pk in rows[:1000])
+    """Pay open invoices from balances that cover them by now, the oldest first."""
+    left = Greatest(F("due_receivable") - F("amount_paid") - F("amount_credited"), Value(ZERO))
+    enough = Wallet.objects.filter(team=OuterRef("team"), balance__gte=F("held") + OuterRef("left"))
+    rows = Invoice.objects.unpaid().alias(left=left).filter(Exists(enough)).order_by("period_end")
+    ids = list(rows.values_list("pk", flat=True)[:BATCH])
+    return sum(services.settle_from_balance(actor=SYSTEM, invoice_id=pk) for pk in ids)
 
 
 def remind_due(*, now: datetime | None = None) -> int:

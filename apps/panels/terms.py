@@ -34,7 +34,7 @@ def fee_columns() -> tuple[Column, ...]:
     """Of rows with their team."""
     return (
         Column("name", _("Fee"), lambda one: one.name, main=True),
-        Column("period", _("How often"), lambda one: one.get_period_display()),
+        Column("period", _("How often"), lambda one: one.get_period_display(), priority=2),
         _FROM,
         _UNTIL,
         _money("included", _("Credit included"), priority=2),

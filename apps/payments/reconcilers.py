@@ -35,6 +35,7 @@ from apps.payments.selectors import providers
 from apps.payments.services import comparing, methods, paying, refunds
 from apps.payments.specs import OPEN_FOR, Wish, later, to_minor
 from apps.payments.states import OPEN, PaymentState, Provider, RefundState
+from apps.teams.states import TeamState
 
 log = structlog.get_logger(__name__)
 
@@ -249,7 +250,8 @@ def _low() -> "QuerySet[AutoTopUp]":
     """The settings of teams that are below their threshold."""
     free = F("balance") - F("held") + F("credit_limit")
     wallets = Wallet.objects.alias(free=free).filter(team=OuterRef("team"), free__lt=OuterRef("threshold"))
-    return AutoTopUp.objects.filter(Exists(wallets), is_enabled=True, paused_because="")
+    asked = AutoTopUp.objects.exclude(team__state=TeamState.CLOSED)
+    return asked.filter(Exists(wallets), is_enabled=True, paused_because="")
 
 
 @transaction.atomic

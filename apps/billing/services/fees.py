@@ -84,6 +84,8 @@ def end_fee(*, actor: Actor, fee: Fee, on: date) -> Fee:
     charged, and whose time has not come, is never charged."""
     actor.require(Permission.PRICE_MANAGE)
     locked: Fee = Fee.objects.select_for_update().get(pk=fee.pk)
+    if locked.ends_on is not None and locked.ends_on <= on:
+        return locked
     locked.ends_on = max(on, locked.starts_on)
     if locked.charged_until is None and on <= locked.starts_on:
         locked.charged_until = next_month(locked.ends_on)
@@ -110,6 +112,21 @@ def add_commitment(*, actor: Actor, team: Team, new: NewCommitment) -> Commitmen
     )
     audit.record(actor=actor, action="commitment.added", target=commitment, amount=plain(new.amount))
     return commitment
+
+
+@transaction.atomic
+def end_commitment(*, actor: Actor, commitment: Commitment, on: date) -> Commitment:
+    """Let nothing be promised from this day on; the days of its month before that are settled as ever."""
+    actor.require(Permission.PRICE_MANAGE)
+    locked: Commitment = Commitment.objects.select_for_update().get(pk=commitment.pk)
+    if locked.ends_on is not None and locked.ends_on <= on:
+        return locked
+    locked.ends_on = max(on, locked.starts_on + timedelta(days=1))
+    if on <= locked.starts_on:
+        locked.settled_until = locked.ends_on
+    locked.save(update_fields=["ends_on", "settled_until"])
+    audit.record(actor=actor, action="commitment.ended", target=locked, on=on.isoformat())
+    return locked
 
 
 def charge_due(*, now: datetime | None = None) -> int:

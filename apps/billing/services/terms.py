@@ -1,11 +1,11 @@
 """What a team pays by: the price list and the monthly fee that its pricing policy names."""
 
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.billing.models import Fee, PriceList, Wallet
+from apps.billing.models import Commitment, Fee, Meter, PriceList, Wallet
 from apps.billing.models.terms import STANDARD
 from apps.billing.selectors import books
 from apps.billing.services import fees, lists
@@ -14,9 +14,10 @@ from apps.billing.services.fees import NewFee, next_month
 from apps.billing.services.prices import NOTICE
 from apps.billing.specs import Terms
 from apps.billing.states import FeePeriod
-from apps.core.actor import Actor
+from apps.core.actor import SYSTEM, Actor
 from apps.core.clock import db_now
-from apps.core.errors import Invalid
+from apps.core.errors import Conflict, Invalid
+from apps.core.permissions import Permission
 from apps.teams.models import Team
 
 
@@ -46,6 +47,25 @@ def adopt(*, actor: Actor, team: Team, terms: Terms) -> None:
         if not _is_free(terms):
             new = NewFee(terms.name, FeePeriod.MONTH, terms.fee, starts_on, terms.included)
             fees.add_fee(actor=actor, team=team, new=new, is_base=True)
+
+
+@transaction.atomic
+def end_all(*, actor: Actor, team: Team) -> None:
+    """Let a team that closes be charged for nothing from tomorrow on; refused while it keeps anything."""
+    actor.require(Permission.TEAM_SUSPEND)
+    Wallet.objects.select_for_update().get(team=team)
+    kept = Meter.objects.running().filter(team=team).count()
+    if kept:
+        raise Conflict(
+            _("The team is still charged for what it keeps (%(count)s); delete that first.")
+            % {"count": kept},
+            code="team_in_use",
+        )
+    today = db_now().astimezone(UTC).date()
+    for fee in Fee.objects.filter(team=team, ends_on=None):
+        fees.end_fee(actor=SYSTEM, fee=fee, on=today)
+    for commitment in Commitment.objects.filter(team=team, ends_on=None):
+        fees.end_commitment(actor=SYSTEM, commitment=commitment, on=today + timedelta(days=1))
 
 
 def _is_free(terms: Terms) -> bool:

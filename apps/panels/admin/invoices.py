@@ -1,5 +1,6 @@
 """Invoices in the Admin panel: everybody's, runs, corrections, companies and tax."""
 
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -70,6 +71,10 @@ RETRY = Action(
 )
 
 
+NUMBER, MONTH, STATE, TOTAL, TO_PAY, DUE = shown.INVOICE_COLUMNS
+TEAM = Column("team", _("Team"), _team, sort="team__name", text=_team)
+
+
 class InvoiceList(OfInvoices, Resource):
     permission = P.BILLING_READ
     title = _("Invoices")
@@ -94,11 +99,7 @@ class InvoiceList(OfInvoices, Resource):
         Link(_("Runs"), "invoice-runs", P.BILLING_READ, icon="list-checks"),
     )
     empty = Empty(_("No invoice yet"), _("They are made when a month is over."), icon="receipt")
-    columns = (
-        shown.INVOICE_COLUMNS[0],
-        Column("team", _("Team"), _team, sort="team__name", text=_team),
-        *shown.INVOICE_COLUMNS[1:],
-    )
+    columns = (NUMBER, TEAM, replace(MONTH, priority=2), STATE, TOTAL, replace(TO_PAY, priority=2), DUE)
 
     def rows(self) -> QuerySet[Any]:
         return invoices.invoices(self.actor)

@@ -1,5 +1,6 @@
 """What teams pay by, in the Admin panel: price lists, fees, commitments; all of them, and a team's."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing.models import Fee, PriceList, Wallet
+from apps.billing.models import Commitment, Fee, PriceList, Wallet
 from apps.billing.models.terms import STANDARD
 from apps.billing.selectors import prices, terms, wallets
 from apps.billing.services import fees, lists
@@ -53,21 +54,33 @@ class OfTerms:
         return [(str(_("Terms")), self.url("terms"))]  # type: ignore[attr-defined]
 
 
-def end_fee(view: Any, fee: Fee) -> None:
-    fees.end_fee(actor=view.actor, fee=fee, on=timezone.now().date())
+def end(view: Any, one: Fee | Commitment) -> None:
+    today = timezone.now().date()
+    if isinstance(one, Fee):
+        fees.end_fee(actor=view.actor, fee=one, on=today)
+    else:
+        fees.end_commitment(actor=view.actor, commitment=one, on=today)
 
 
-END_FEE = Action(
-    "end-fee",
-    _("End it"),
-    P.PRICE_MANAGE,
-    end_fee,
-    icon="x",
-    when=lambda fee: fee.ends_on is None and fee.period == FeePeriod.MONTH,
-    confirm=_("No month that begins from tomorrow on is charged; what was charged stays."),
-    danger=True,
-    done=_("The fee ends."),
-)
+def _can_end(one: Fee | Commitment) -> bool:
+    return one.ends_on is None and not (isinstance(one, Fee) and one.period == FeePeriod.ONCE)
+
+
+def _consequence(one: Fee | Commitment) -> Any:
+    if isinstance(one, Fee):
+        return _("No month that begins from tomorrow on is charged; what was charged stays.")
+    return _("Nothing is promised from today on; the days of this month before that are settled at its end.")
+
+
+END = Action(
+    "end", _("End it"), P.PRICE_MANAGE, end, icon="x", when=_can_end, confirm=_consequence, danger=True,
+    menu=True, done=_("It ends."),
+)  # fmt: skip
+
+
+def _ending(view: Any) -> Callable[[Any], Any]:
+    """The button at the end of a row."""
+    return lambda one: actions.buttons(view, (END,), one)
 
 
 def _team_column(view: Any) -> Column:
@@ -80,26 +93,34 @@ class AllTerms(OfTerms, Page):
     permission = P.PRICE_READ
     title = _("Terms")
     intro = _("What was agreed with single teams: their price lists, fees and commitments.")
-    actions = (END_FEE,)
+    actions = (END,)
     links: ClassVar = (Link(_("Price lists"), "price-lists", P.PRICE_READ, icon="tag", primary=False),)
 
     def crumbs(self) -> list[tuple[str, str]]:
         return []
 
     def targets(self, ids: Any) -> list[Any]:
-        return list(terms.all_fees(self.actor).filter(pk__in=[one[:40] for one in ids]))
+        wanted = set(ids)
+        agreed = (terms.all_fees(self.actor)[:200], terms.all_commitments(self.actor)[:200])
+        return [one for rows in agreed for one in rows if str(one.pk) in wanted]
 
     def main(self) -> list[Any]:
         charged, promised = terms.all_fees(self.actor)[:200], terms.all_commitments(self.actor)[:200]
         none = Empty(_("None"), _("They are agreed on a team's page, under Terms."), icon="file-text")
         return [
-            Table(_("Commitments"), (_team_column(self), *commitment_columns()), list(promised), none),
+            Table(
+                _("Commitments"),
+                (_team_column(self), *commitment_columns()),
+                list(promised),
+                none,
+                buttons=_ending(self),
+            ),
             Table(
                 _("Fees"),
                 (_team_column(self), *fee_columns()),
                 list(charged),
                 none,
-                buttons=lambda one: actions.buttons(self, (END_FEE,), one),
+                buttons=_ending(self),
             ),
             self._lists(),
         ]
@@ -216,7 +237,7 @@ class PriceListNew(OfTerms, FormPage):
 class TeamTerms(OfTerms, Page):
     permission = P.PRICE_READ
     title = _("Terms")
-    actions = (END_FEE,)
+    actions = (END,)
 
     @cached_property
     def account(self) -> Wallet:
@@ -234,8 +255,8 @@ class TeamTerms(OfTerms, Page):
         return [(str(_("Teams")), self.url("teams")), (self.team.name, self.url("team", pk=self.pk))]
 
     def targets(self, ids: Any) -> list[Any]:
-        wanted = {one[:40] for one in ids}
-        return [fee for fee in self.agreed.fees if str(fee.pk) in wanted]
+        wanted = set(ids)
+        return [one for one in (*self.agreed.fees, *self.agreed.commitments) if str(one.pk) in wanted]
 
     def top(self) -> list[Any]:
         book = _now("the standard one") if self.agreed.book == STANDARD else self.agreed.book
@@ -256,14 +277,21 @@ class TeamTerms(OfTerms, Page):
         book = Column("book", _("List"), lambda one: cells.mono(one), main=True)
         return [
             Table(_("Price list"), (book,), [self.agreed.book], link=choose),
-            Table(_("Commitments"), commitment_columns(), self.agreed.commitments, none, link=promise),
+            Table(
+                _("Commitments"),
+                commitment_columns(),
+                self.agreed.commitments,
+                none,
+                link=promise,
+                buttons=_ending(self),
+            ),
             Table(
                 _("Fees"),
                 fee_columns(),
                 self.agreed.fees,
                 no_fee,
                 link=charge,
-                buttons=lambda one: actions.buttons(self, (END_FEE,), one),
+                buttons=_ending(self),
             ),
         ]
 

@@ -101,7 +101,7 @@ def resume_team(*, actor: Actor, team: Team) -> Team:
 
 @transaction.atomic
 def close_team(*, actor: Actor, team: Team) -> Team:
-    """End a team for good; its books stay. Receivers refuse while it still runs anything."""
+    """End a team for good; its books stay. Receivers refuse while it keeps anything that is charged for."""
     actor.require(Permission.TEAM_SUSPEND)
     team = _locked(team)
     team.state = TEAM.target("close", team.state)

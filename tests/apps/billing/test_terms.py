@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from apps.billing.models import AccountKind, CreditGrant, GrantUse, RatedUsage, Transaction
+from apps.billing.models import AccountKind, Commitment, CreditGrant, GrantUse, RatedUsage, Transaction
 from apps.billing.selectors import proofs
 from apps.billing.services import charging, fees, grants, wallets
 from apps.billing.services.fees import NewCommitment, NewFee
@@ -16,6 +16,7 @@ from apps.core.actor import SYSTEM, Actor, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, Invalid, NotFound, NotPermitted
 from apps.core.permissions import GRANTS, Role
+from apps.teams.services import close_team
 from tests.factories.billing import START, after, begin, make_price, make_team, resource, total, wallet_of
 
 pytestmark = pytest.mark.django_db
@@ -197,3 +198,37 @@ def test_what_is_missing_from_a_commitment_is_charged_after_the_month(team):
     assert fees.charge_due(now=datetime(2026, 8, 1, 1, tzinfo=UTC)) == 1
     assert total(AccountKind.UNCOLLECTED) == -(30 + 31 + 32 + 62 - 100)
     assert sound() == set()
+
+
+def test_a_commitment_that_ends_is_settled_by_its_days_and_one_to_come_never(team):
+    today = db_now().date()
+    month = today.replace(day=1)
+    running = NewCommitment("Running", Decimal(310), month)
+    coming = NewCommitment("Coming", Decimal(500), today + timedelta(days=40))
+    made = [fees.add_commitment(actor=SYSTEM, team=team, new=new) for new in (running, coming)]
+    for commitment in made:
+        for _again in range(2):
+            fees.end_commitment(actor=SYSTEM, commitment=commitment, on=month + timedelta(days=1))
+    days = (fees.next_month(month) - month).days
+    later = datetime.combine(fees.next_month(month), datetime.min.time(), UTC)
+    assert fees.charge_due(now=later + timedelta(minutes=15)) == 1
+    assert fees.charge_due(now=later + timedelta(days=99)) == 0
+    line = RatedUsage.objects.get(product="commitment")
+    assert line.amount == (Decimal(310) / days).quantize(line.amount)
+
+
+def test_a_closed_team_is_charged_for_nothing_more(team):
+    make_price("type:small", "10")
+    machine = resource()
+    begin(team, machine, Rate("type:small"))
+    today = db_now().date()
+    fee = fees.add_fee(actor=SYSTEM, team=team, new=NewFee("Base", FeePeriod.MONTH, Decimal(9), today))
+    fees.add_commitment(actor=SYSTEM, team=team, new=NewCommitment("All", Decimal(5), today))
+    with pytest.raises(Conflict) as refusal:
+        close_team(actor=SYSTEM, team=team)
+    assert refusal.value.reason == "team_in_use"
+    charging.end(resource_id=machine, now=after(hours=1))
+    close_team(actor=SYSTEM, team=team)
+    fee.refresh_from_db()
+    assert fee.ends_on == today
+    assert not Commitment.objects.filter(ends_on=None).exists()

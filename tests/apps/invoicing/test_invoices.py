@@ -323,6 +323,19 @@ def test_an_invoice_is_mailed_by_one_and_can_be_paid_meanwhile(paid, mailoutbox)
     assert (locks, len(mailoutbox)) == ([], 1)
 
 
+def test_invoices_that_no_balance_covers_keep_no_other_waiting(paid, monkeypatch):
+    owing = [make_team("12.35") for _team in range(3)]
+    for team in owing:
+        make_profile(team)
+        use(team, hours=10)
+    close()
+    monkeypatch.setattr(reconcilers, "BATCH", 1)
+    assert reconcilers.settle_open() == 0
+    wallets.top_up(actor=SYSTEM, team=owing[1], amount=D(100), reason="paid")
+    assert reconcilers.settle_open() == 1
+    assert [invoice_of(team).state for team in owing] == ["open", "paid", "open"]
+
+
 def test_months_begin_by_themselves_once():
     assert not reconcilers.begin_month(now=CLOSED)
     make_entity()

@@ -124,9 +124,10 @@ def test_a_team_is_given_terms_and_sees_them(team: Team, staff: Client) -> None:
     assert "Support" in page
     assert "€500.00" in page
     assert client.get(here).status_code == 404
-    ended = {"do": f"end-fee:{Fee.objects.get().pk}", "confirmed": "1"}
-    assert staff.post(here, ended).status_code in (200, 302)
-    assert Fee.objects.get().ends_on is not None
+    for agreed, page in ((Fee, here), (Commitment, "/admin/terms")):
+        ended = {"do": f"end:{agreed.objects.get().pk}", "confirmed": "1"}
+        assert staff.post(page, ended).status_code in (200, 302)
+        assert agreed.objects.get().ends_on is not None
 
 
 def test_the_margin_is_what_providers_leave(team: Team, staff: Client) -> None:
