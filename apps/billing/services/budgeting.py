@@ -135,4 +135,5 @@ _SUBJECTS: dict[BudgetLevel, tuple[type[Model], str, str]] = {
 def _note(actor: Actor, budget: Budget, action: str) -> None:
     about = {"name": budget.name, "amount": plain(budget.amount), "then": str(budget.action)}
     audit.record(actor=actor, action=action, target=budget, **about)
+    about["currency"] = budget.team.currency
     emit(type=action, subject=budget.pk, team_id=budget.team_id, data=about)

@@ -52,8 +52,9 @@ KINDS = (
 USUAL = ("budget.*", "wallet.*", "invoice.*", "payment.*", "team.*")
 PYTHON = """from hostedai_sdk import webhooks
 
-event = webhooks.verify(request.body, request.headers, "whsec_…")  # raises BadSignature
-if not known(event["id"]):  # the same id may come again
+# raises BadSignature; the same id may come again
+event = webhooks.verify(request.body, request.headers, "whsec_…")
+if not known(event["id"]):
     print(event["type"], event["data"])"""
 OPENSSL = """# id, sent and signature: the headers webhook-id, webhook-timestamp, webhook-signature
 key=$(printf %s "${secret#whsec_}" | base64 -d | od -An -v -tx1 | tr -d ' \\n')
@@ -191,12 +192,17 @@ def last_answer(webhook: Webhook) -> Any:
 
 
 TRIES = (
-    Column("type", _("Event"), lambda one: cells.two_lines(one["type"], one["event"]), main=True),
-    Column("at", _("Sent"), lambda one: cells.when(datetime.fromisoformat(one["at"]))),
+    Column("type", _("Event"), lambda one: one["type"], main=True),
     Column("status", _("Answer"), lambda one: answer_of(one["status"], one["problem"])),
+    Column("at", _("Sent"), lambda one: cells.when(datetime.fromisoformat(one["at"])), num=True),
     Column("number", _("Attempt"), lambda one: one["number"], num=True, priority=2),
-    Column("seconds", _("Took"), lambda one: cells.duration(one["seconds"]), num=True, priority=2),
+    Column("seconds", _("Took"), lambda one: took(one["seconds"]), num=True, priority=2),
+    Column("event", _("Id"), lambda one: one["event"], mono=True, priority=3),
 )
+
+
+def took(seconds: float) -> Any:
+    return cells.duration(seconds) if seconds >= 1 else _("%(n)s ms") % {"n": round(seconds * 1000)}
 
 
 class WebhookDetail(Detail):
@@ -263,7 +269,7 @@ class WebhookFields(forms.Form):
     url = forms.CharField(
         label=_("Address"),
         max_length=500,
-        help_text=_("A public address over TLS. Whatever it holds is shown to whoever may see webhooks."),
+        help_text=_("A public address over TLS: https://…"),
         widget=forms.TextInput(attrs={"placeholder": "https://example.com/hook", "spellcheck": "false"}),
     )
     kinds = forms.MultipleChoiceField(
