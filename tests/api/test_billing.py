@@ -6,10 +6,12 @@ from decimal import Decimal
 import pytest
 
 from apps.billing import reconcilers
+from apps.billing.models import TokenRequest
 from apps.billing.services import top_up
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
 from apps.core.clock import db_now
+from apps.core.ids import new_id, new_uuid
 from apps.core.permissions import Role
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.billing import START, after, begin, make_price, resource
@@ -172,3 +174,27 @@ def test_budgets_are_set_seen_changed_and_removed(team) -> None:
         assert call.post(f"{USER}/budgets", {**wish, **bad}).status_code == 422, bad
     assert call.delete(path).status_code == 204
     assert call.get(path).status_code == 404
+
+
+def test_tokens_are_added_up_by_model_key_workspace_and_day(team):
+    call, now = team_caller(team), db_now()
+    for slug, tokens in (("small", 5), ("large", 7), ("large", 9)):
+        TokenRequest.objects.create(
+            request_id=new_uuid(), team_id=team.pk, workspace_id=team.workspaces.get().pk, slug=slug,
+            outcome="stop", stream=False, input=tokens, cached=0, output=1, embedding=0,
+            input_amount=Decimal(tokens), cached_amount=0, output_amount=0, embedding_amount=0,
+            currency="EUR", version_ids=[], transaction_id=new_id("ltx"), started_at=now, finished_at=now,
+        )  # fmt: skip
+    large, small = call.get(f"{USER}/token-usage").json()["items"]
+    assert large == {
+        "key": "large", "name": "large", "requests": 2, "input": 16, "cached": 0, "output": 2,
+        "embedding": 0, "amount": "16",
+    }  # fmt: skip
+    assert small["requests"] == 1
+    for group in ("key", "workspace", "day"):
+        [whole] = call.get(f"{USER}/token-usage?by={group}&days=1").json()["items"]
+        assert (whole["requests"], whole["amount"]) == (3, "21")
+    assert call.get(f"{USER}/token-usage?by=colour").status_code == 422
+    assert call.get(f"{USER}/token-usage?days=0").status_code == 422
+    assert team_caller(TeamFactory()).get(f"{USER}/token-usage").json()["items"] == []
+    assert team_caller(team, "billing:read").get(f"{USER}/token-usage").status_code == 403
