@@ -339,8 +339,13 @@ class WebhookNew(_Revealing):
 class WebhookRotate(_Revealing):
     title = _("A new secret")
     form_class: ClassVar[type[forms.Form]] = forms.Form
-    intro = _("For 24 hours the old one signs too, so that receivers can change over in between.")
     submit = _("Make a new secret")
+
+    @property
+    def intro(self) -> Any:
+        webhook = selectors.get_webhook(actor=self.actor, webhook_id=self.pk)
+        text = _now("%(name)s: for 24 hours the old one signs too, so that receivers can change over.")
+        return text % {"name": webhook.name}
 
     def save(self, data: dict[str, Any]) -> Any:
         self.issued = services.rotate_webhook(actor=self.actor, webhook_id=self.pk)

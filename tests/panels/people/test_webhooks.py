@@ -89,6 +89,10 @@ def test_it_is_changed_and_given_a_new_secret(team: Team, browser: Client) -> No
     assert secret not in shown
     hook.refresh_from_db()
     assert (hook.name, hook.types, bool(hook.old_secret)) == ("Chat", ["*"], True)
+    other = TeamFactory()
+    stranger = browser_of(admin_of(other))
+    for page in ("", "/edit", "/secret"):
+        assert stranger.get(at(other, f"webhooks/{hook.pk}{page}")).status_code == 404
 
 
 def test_who_does_not_prove_who_they_are_sees_no_secret(team: Team) -> None:
