@@ -159,12 +159,16 @@ class PriceTable:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Part of a wallet that a gateway may spend on its own until it expires; `amount` is what is left."""
+    """Part of a wallet that a gateway may spend on its own until it expires; `amount` is what is left.
+
+    `budget` is the name of the one that left no more than that; empty when it was none.
+    """
 
     id: str
     amount: Decimal
     currency: str
     expires_at: datetime
+    budget: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,15 @@ def test_a_refusal_names_the_budget_that_is_used_up(running: Gateway, engine: En
     assert stage.post().json()["error"]["message"] == "The budget “Lab” is used up."
 
 
+def test_a_refusal_names_the_budget_that_leaves_too_little(running: Gateway, engine: Engine):
+    stage = make_stage(running, engine.url, balance="1")
+    _limit_workspace(stage, Decimal("0.00000001"))
+    stage.ready()
+    assert stage.post().json()["error"]["message"] == (
+        "The budget “Lab” leaves 0.00000001 EUR, too little for the smallest answer."
+    )
+
+
 def test_a_hold_shrinks_when_the_engine_has_told_how_long_the_prompt_is(running: Gateway, engine: Engine):
     """Another request is paid from what the first one turns out not to need, while that still runs."""
     stage = make_stage(running, engine.url, balance="0.05", prices={"input": "10", "output": "2"}).ready()

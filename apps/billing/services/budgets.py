@@ -106,13 +106,18 @@ SELECT told.budget_id, told.threshold, b.period, b.subject_label, b.action, w.cu
 """
 
 
-def allowed(*, spender: Spender, amount: Decimal, now: datetime) -> Decimal:
-    """How much of the amount the spender's budgets leave; raises BudgetUsedUp when one leaves nothing."""
+def allowed(*, spender: Spender, amount: Decimal, now: datetime) -> tuple[Decimal, str]:
+    """How much of the amount the spender's budgets leave, and which one leaves less than all of it, if any.
+
+    Raises BudgetUsedUp when one leaves nothing.
+    """
+    tightest = ""
     for name, left in _lefts(spender, now):
         if left <= 0:
             raise BudgetUsedUp(_("The budget “%(name)s” is used up.") % {"name": name}, budget=name)
-        amount = min(amount, left)
-    return amount
+        if left < amount:
+            amount, tightest = left, name
+    return amount, tightest
 
 
 def refusal(*, spender: Spender, amount: Decimal, now: datetime) -> BudgetUsedUp | None:

@@ -53,13 +53,13 @@ def lease(
     """
     wallet = lock_wallet(team_id)
     currency = wallet.currency if wallet else ""
-    wanted = min(amount, max(wallet.free, ZERO)) if wallet else ZERO
+    wanted, budget = min(amount, max(wallet.free, ZERO)) if wallet else ZERO, ""
     if wanted > 0 and wallet and wallet.is_budgeted:
         spender = Spender(team_id, workspace_id, key_id)
-        wanted = min(wanted, budgets.allowed(spender=spender, amount=wanted, now=now))
+        wanted, budget = budgets.allowed(spender=spender, amount=wanted, now=now)
     if wanted <= 0:
         raise NoHeadroom(_("The balance is used up. Add funds first."), currency=currency)
-    made = Lease(new_id("lse"), wanted, currency, now + LEASE_TTL)
+    made = Lease(new_id("lse"), wanted, currency, now + LEASE_TTL, budget)
     values: dict[str, Any] = {
         "lease": made.id,
         "team": decode("team", team_id),
@@ -82,7 +82,7 @@ def renew(*, lease_id: str, spent: Decimal, amount: Decimal, now: datetime) -> L
     wallet, held, spender = _lock_lease(lease_id)
     more = max(ZERO, min(spent + amount - held, wallet.free))
     if more and wallet.is_budgeted:
-        more = min(more, budgets.allowed(spender=spender, amount=more, now=now))
+        more, _budget = budgets.allowed(spender=spender, amount=more, now=now)
     whole = min(held + more, spent + amount)
     _resize(lease_id, before=held, amount=whole, until=now + LEASE_TTL)
     return Lease(lease_id, max(whole - spent, ZERO), wallet.currency, now + LEASE_TTL)

@@ -16,6 +16,7 @@ FIRST_BYTE_SECONDS = 300.0
 BETWEEN_SECONDS = 60.0
 WAKE_SECONDS = 180.0
 MONEY_SECONDS = 20.0
+_SHORT = frozenset({"payment_required", "insufficient_quota"})
 _KINDS: dict[bytes, asks.Kind] = {
     b"/v1/chat/completions": "chat",
     b"/v1/completions": "completion",
@@ -84,7 +85,7 @@ class Exchange(Serving):
             return
         if way.route.row.only_embeds and kind != "embedding":
             # Its engines would answer that they are broken, and their circuits would open for everybody.
-            self.refuse(refusal("not_supported"))
+            self.refuse(refusal("not_supported", "This model answers /v1/embeddings only."))
             return
         if way.price is None:
             self.refuse(refusal("no_price"))
@@ -138,7 +139,7 @@ class Exchange(Serving):
         if held is None:
             if not self.is_over:
                 assert self.key is not None
-                words = self.plane.teller_of(self.key).words if code == "payment_required" else ""
+                words = self.plane.teller_of(self.key).words if code in _SHORT else ""
                 self.refuse(refusal(code, words))
             return
         self._held = held

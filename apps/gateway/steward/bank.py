@@ -9,6 +9,7 @@ from apps.billing.errors import LeaseGone
 from apps.billing.services import tokens
 from apps.core.clock import db_now
 from apps.core.errors import PaymentRequired
+from apps.core.money import plain
 from apps.gateway import messages
 from apps.gateway.messages import ATTO
 from apps.gateway.steward import settling
@@ -52,10 +53,15 @@ def grant(account: Account, want: messages.Want) -> messages.Granted:
         log.info("lease_refused", team_id=want.team_id, reason=refused.reason)
         return refused_for(want, "payment_required", refused.message)
     account.leases[made.id] = want.team_id
-    seconds = (made.expires_at - now).total_seconds()
-    return messages.Granted(
-        want.team_id, want.workspace_id, want.key_id, made.id, attos_of(made.amount), seconds, ""
-    )
+    seconds, amount = (made.expires_at - now).total_seconds(), attos_of(made.amount)
+    words = "" if amount >= want.need else _too_little(made)
+    return messages.Granted(want.team_id, want.workspace_id, want.key_id, made.id, amount, seconds, "", words)
+
+
+def _too_little(made: tokens.Lease) -> str:
+    """What callers are told whom this does not pay for."""
+    whose = f"The budget “{made.budget}”" if made.budget else "The balance"
+    return f"{whose} leaves {plain(made.amount)} {made.currency}, too little for the smallest answer."
 
 
 def refused_for(want: messages.Want, code: str, words: str = "") -> messages.Granted:
