@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Permission, Role
-from apps.panels.kit import PanelView
+from apps.panels.kit import Chart, PanelView, Series
 from apps.teams.models import Team
 from apps.teams.services import create_workspace
 from tests.factories.teams import TeamFactory, admin_of, key_of, member_of, workspace_of
@@ -282,3 +282,14 @@ def test_a_view_without_a_fit_name_is_refused(browser: Client, team: Team) -> No
     for name in ("", " ", "x" * 41):
         browser.post(address(team, "test-keys?q=one"), {"do": "keep-view", "name": name})
     assert "q=one" not in browser.get(address(team)).content.decode()
+
+
+@pytest.mark.parametrize("count", [0, 1, 59, 60, 61, 240])
+def test_a_chart_as_a_table_is_short_and_ends_where_the_chart_does(count: int) -> None:
+    times = list(range(count))
+    chart = Chart("c", "Chart", times, [Series("a", [2 * one for one in times])], "")
+    assert len(chart.lines) <= 60
+    assert chart.lines[-1:] == [(one, [2 * one]) for one in times[-1:]]
+    if count <= 60:
+        assert [at for at, _values in chart.lines] == times
+    assert len(Chart("c", "Chart", times, [Series("a", times)], "", days=True).lines) == count

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from apps.panels.kit.columns import Column, Empty
 
+MOST_LINES = 60  # of a chart as a table
+
 
 @dataclass(frozen=True)
 class Block:
@@ -141,9 +143,11 @@ class Chart(Block):
 
     @property
     def lines(self) -> list[tuple[float, list[Any]]]:
-        """The same as a table, for those who cannot see a drawing."""
+        """The same as a table, for those who cannot see a drawing: every day, or moments evenly apart."""
         values = [one.values for one in self.series]
-        return [(time, [each[at] for each in values]) for at, time in enumerate(self.times)]
+        step = 1 if self.days else max(1, -(-len(self.times) // MOST_LINES))
+        shown = range((len(self.times) - 1) % step, len(self.times), step)  # the last one among them
+        return [(self.times[at], [each[at] for each in values]) for at in shown]
 
 
 def _number(value: Any) -> float | None:
