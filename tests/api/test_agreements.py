@@ -48,6 +48,23 @@ def test_a_team_reads_its_own_terms_and_prices(team: Team) -> None:
     assert (told["book"], told["fees"][0]["amount"]) == ("standard", "9")
 
 
+def test_what_was_agreed_ends_when_staff_ends_it(team: Team) -> None:
+    staff, here = of_staff(), f"{ADMIN}/terms/{team.pk}"
+    fee = {"name": "Support", "period": "month", "amount": "9", "starts_on": "2026-01-01"}
+    promise = {"name": "GPUs", "amount": "50", "starts_on": "2026-01-01"}
+    staff.post(f"{here}/fees", fee)
+    told = staff.post(f"{here}/commitments", promise).json()
+    for one in (told["fees"][0], told["commitments"][0]):
+        ended = {"agreed": one["id"], "on": "2026-02-14"}
+        assert staff.post(f"{here}/end", ended).status_code == 200
+        other = f"{ADMIN}/terms/{TeamFactory().pk}/end"
+        assert staff.post(other, ended).status_code == 404
+    told = staff.post(f"{here}/end", ended | {"on": "2026-03-01"}).json()
+    assert [one["ends_on"] for one in (told["fees"][0], told["commitments"][0])] == ["2026-02-14"] * 2
+    for wrong in ("", "com_x", team.pk, None):
+        assert staff.post(f"{here}/end", {"agreed": wrong}).status_code in (404, 422)
+
+
 def test_a_providers_bill_is_booked_once_and_counts_by_its_days(team: Team) -> None:
     staff = of_staff()
     today = db_now().date()

@@ -1,6 +1,7 @@
 """What a team pays by: the price list and the monthly fee that its pricing policy names."""
 
 from datetime import UTC, date, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ from apps.billing.specs import Terms
 from apps.billing.states import FeePeriod
 from apps.core.actor import SYSTEM, Actor
 from apps.core.clock import db_now
-from apps.core.errors import Conflict, Invalid
+from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.permissions import Permission
 from apps.teams.models import Team
 
@@ -47,6 +48,24 @@ def adopt(*, actor: Actor, team: Team, terms: Terms) -> None:
         if not _is_free(terms):
             new = NewFee(terms.name, FeePeriod.MONTH, terms.fee, starts_on, terms.included)
             fees.add_fee(actor=actor, team=team, new=new, is_base=True)
+
+
+@transaction.atomic
+def end(*, actor: Actor, team: Team, agreed_id: str, on: date | None = None) -> None:
+    """End one fee or commitment of the team, by default today: see `fees.end_fee`, `fees.end_commitment`."""
+    day = on or db_now().astimezone(UTC).date()
+    if agreed_id.startswith("com_"):
+        commitment = _agreed(Commitment, team, agreed_id)
+        fees.end_commitment(actor=actor, commitment=commitment, on=day)
+    else:
+        fees.end_fee(actor=actor, fee=_agreed(Fee, team, agreed_id), on=day)
+
+
+def _agreed(model: Any, team: Team, agreed_id: str) -> Any:
+    found = model.objects.filter(team=team, pk=agreed_id).first()
+    if found is None:
+        raise NotFound(_("The team has nothing of this id."), field="agreed")
+    return found
 
 
 @transaction.atomic

@@ -1,6 +1,5 @@
 """What teams pay by, in the Admin panel: price lists, fees, commitments; all of them, and a team's."""
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from apps.billing.models import Commitment, Fee, PriceList, Wallet
 from apps.billing.models.terms import STANDARD
 from apps.billing.selectors import prices, terms, wallets
 from apps.billing.services import fees, lists
+from apps.billing.services import terms as agreements
 from apps.billing.services.fees import NewCommitment, NewFee
 from apps.billing.states import FeePeriod
 from apps.core.permissions import Permission
@@ -54,33 +54,29 @@ class OfTerms:
         return [(str(_("Terms")), self.url("terms"))]  # type: ignore[attr-defined]
 
 
-def end(view: Any, one: Fee | Commitment) -> None:
-    today = timezone.now().date()
-    if isinstance(one, Fee):
-        fees.end_fee(actor=view.actor, fee=one, on=today)
-    else:
-        fees.end_commitment(actor=view.actor, commitment=one, on=today)
-
-
 def _can_end(one: Fee | Commitment) -> bool:
     return one.ends_on is None and not (isinstance(one, Fee) and one.period == FeePeriod.ONCE)
 
 
-def _consequence(one: Fee | Commitment) -> Any:
-    if isinstance(one, Fee):
-        return _("No month that begins from tomorrow on is charged; what was charged stays.")
-    return _("Nothing is promised from today on; the days of this month before that are settled at its end.")
-
-
 END = Action(
-    "end", _("End it"), P.PRICE_MANAGE, end, icon="x", when=_can_end, confirm=_consequence, danger=True,
-    menu=True, done=_("It ends."),
-)  # fmt: skip
+    "end",
+    _("End it"),
+    P.PRICE_MANAGE,
+    lambda view, one: agreements.end(actor=view.actor, team=one.team, agreed_id=str(one.pk)),
+    icon="x",
+    when=_can_end,
+    confirm=_("What was charged stays. A fee ends with its month, a commitment is settled by its days."),
+    danger=True,
+    menu=True,
+    done=_("It ends."),
+)
 
 
-def _ending(view: Any) -> Callable[[Any], Any]:
-    """The button at the end of a row."""
-    return lambda one: actions.buttons(view, (END,), one)
+def _agreed(view: Any, title: Any, columns: Any, rows: Any, none: Empty, link: Any = None) -> Table:
+    """Fees or commitments, each with the button that ends it."""
+    return Table(
+        title, columns, rows, none, link=link, buttons=lambda one: actions.buttons(view, (END,), one)
+    )
 
 
 def _team_column(view: Any) -> Column:
@@ -107,21 +103,10 @@ class AllTerms(OfTerms, Page):
     def main(self) -> list[Any]:
         charged, promised = terms.all_fees(self.actor)[:200], terms.all_commitments(self.actor)[:200]
         none = Empty(_("None"), _("They are agreed on a team's page, under Terms."), icon="file-text")
+        team = _team_column(self)
         return [
-            Table(
-                _("Commitments"),
-                (_team_column(self), *commitment_columns()),
-                list(promised),
-                none,
-                buttons=_ending(self),
-            ),
-            Table(
-                _("Fees"),
-                (_team_column(self), *fee_columns()),
-                list(charged),
-                none,
-                buttons=_ending(self),
-            ),
+            _agreed(self, _("Commitments"), (team, *commitment_columns()), list(promised), none),
+            _agreed(self, _("Fees"), (team, *fee_columns()), list(charged), none),
             self._lists(),
         ]
 
@@ -277,22 +262,8 @@ class TeamTerms(OfTerms, Page):
         book = Column("book", _("List"), lambda one: cells.mono(one), main=True)
         return [
             Table(_("Price list"), (book,), [self.agreed.book], link=choose),
-            Table(
-                _("Commitments"),
-                commitment_columns(),
-                self.agreed.commitments,
-                none,
-                link=promise,
-                buttons=_ending(self),
-            ),
-            Table(
-                _("Fees"),
-                fee_columns(),
-                self.agreed.fees,
-                no_fee,
-                link=charge,
-                buttons=_ending(self),
-            ),
+            _agreed(self, _("Commitments"), commitment_columns(), self.agreed.commitments, none, promise),
+            _agreed(self, _("Fees"), fee_columns(), self.agreed.fees, no_fee, charge),
         ]
 
     def aside(self) -> list[Any]:

@@ -13,6 +13,7 @@ from apps.api.fields import In, MoneyField, Out, RowOut, TypedIdField
 from apps.billing.models import Commitment, Fee, PriceList, Transaction, Voucher
 from apps.billing.selectors import terms
 from apps.billing.services import fees, grants, lists
+from apps.billing.services import terms as agreements
 from apps.billing.services.fees import NewCommitment, NewFee
 from apps.billing.services.grants import NewVoucher
 from apps.billing.states import FeePeriod
@@ -98,6 +99,11 @@ class CommitmentIn(In):
     ends_on = serializers.DateField(required=False)
 
 
+class EndIn(In):
+    agreed = serializers.CharField(max_length=40, help_text="The id of a fee or a commitment of the team.")
+    on = serializers.DateField(required=False, help_text="By default today.")
+
+
 class TermsViewSet(PlatformViewSet):
     """The terms of each team."""
 
@@ -109,6 +115,7 @@ class TermsViewSet(PlatformViewSet):
         "commitments": Call(
             Permission.PRICE_MANAGE, TermsOut, CommitmentIn, 201, summary="Note a commitment"
         ),
+        "end": Call(Permission.PRICE_MANAGE, TermsOut, EndIn, summary="End a fee or a commitment"),
     }
 
     def retrieve(self, request: Request, id: str) -> Response:
@@ -134,6 +141,14 @@ class TermsViewSet(PlatformViewSet):
         """What is missing from a month is charged after its end; parts of months count by days."""
         team = self._team(id)
         fees.add_commitment(actor=self.actor, team=team, new=NewCommitment(**self.body()))
+        return self._answer(team)
+
+    @action(detail=True, methods=["post"])
+    def end(self, request: Request, id: str) -> Response:
+        """What was charged stays. No month that begins after the day is charged as a fee; a commitment is
+        settled by its days before it."""
+        team, given = self._team(id), self.body()
+        agreements.end(actor=self.actor, team=team, agreed_id=given["agreed"], on=given.get("on"))
         return self._answer(team)
 
     def _team(self, id: str) -> Any:
