@@ -208,7 +208,7 @@ def test_a_new_secret_and_the_one_before_both_prove_for_a_day(team, receiver):
     assert not {old, new} & {hook.secret, hook.old_secret}
 
 
-def test_a_resumed_one_goes_on_where_it_stopped_or_from_now(team, receiver):
+def test_a_resumed_one_goes_on_where_it_stopped(team, receiver):
     actor, hook = actor_of(team), make(team, receiver).webhook
     services.pause_webhook(actor=actor, webhook_id=hook.pk)
     tell(team, 1)
