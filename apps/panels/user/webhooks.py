@@ -247,20 +247,19 @@ class WebhookDetail(Detail):
 
     def aside_overview(self) -> list[Any]:
         webhook = self.object
-        waiting = selectors.count_waiting(webhook)
         facts = [
             (_("Events"), cells.tags(webhook.types)),
-            (_("Waiting"), waiting),
+            (_("Waiting"), selectors.count_waiting(webhook)),
             (_("Last delivery"), cells.exact(webhook.last_delivered_at)),
-            (_("Next attempt"), cells.exact(webhook.next_attempt_at) if webhook.next_attempt_at else None),
-            (
-                _("Paused unless it succeeds by"),
-                cells.exact(webhook.deadline_at) if webhook.attempts else None,
-            ),
-            (_("Old secret signs until"), cells.exact(webhook.old_until) if webhook.old_until else None),
-            (_("Made by"), webhook.created_by_label),
-            (_("Made"), cells.exact(webhook.created_at)),
         ]
+        if webhook.next_attempt_at:
+            facts += [
+                (_("Next attempt"), cells.exact(webhook.next_attempt_at)),
+                (_("Else paused"), cells.exact(webhook.deadline_at)),
+            ]
+        if webhook.old_until:
+            facts.append((_("Old secret until"), cells.exact(webhook.old_until)))
+        facts += [(_("Made by"), webhook.created_by_label), (_("Made"), cells.exact(webhook.created_at))]
         return [Facts(_("Details"), facts), Copies(_("For programs"), [(_("Id"), webhook.pk)])]
 
 
