@@ -63,7 +63,11 @@ class Recipe(BaseModel):
 
 
 class EndpointSpec(BaseModel):
-    """A new endpoint; `slug` is what callers write as `model`."""
+    """A new endpoint; `slug` is what callers write as `model`.
+
+    `prices` are what callers pay per million tokens, by kind (`input`, `cached`, `output`, `embedding`),
+    where everybody may call it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,6 +79,8 @@ class EndpointSpec(BaseModel):
     policy: Policy = Policy.LEAST_OUTSTANDING
     queue_limit: int = Field(default=256, ge=1, le=100_000)
     drain_seconds: int = Field(default=120, ge=1, le=3600)
+    currency: str = ""
+    prices: dict[str, Decimal] = {}
 
 
 _WORD = re.compile(r"[!-~]*")
@@ -103,10 +109,7 @@ class ProviderChange:
 
 
 class ProvidedSpec(BaseModel):
-    """A new endpoint for which external providers alone answer; `slug` is what callers write as `model`.
-
-    `prices` are what callers pay per million tokens, by kind (`input`, `cached`, `output`, `embedding`).
-    """
+    """A new endpoint for which external providers alone answer; words as in `EndpointSpec`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

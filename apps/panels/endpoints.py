@@ -19,7 +19,22 @@ from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Figures, Lately, lately
 from apps.inference.services import endpoints, providers, replicas
 from apps.inference.states import COMING, LIVE, Desired, EndpointState, Kind, Metering, ReplicaState
-from apps.panels.kit import Action, Column, Detail, Empty, Filter, Resource, SavedView, actions, cells, moment
+from apps.operations.selectors import operations_of
+from apps.operations.states import State as OperationState
+from apps.panels import operations, words
+from apps.panels.kit import (
+    Action,
+    Column,
+    Detail,
+    Empty,
+    Filter,
+    Resource,
+    SavedView,
+    Steps,
+    actions,
+    cells,
+    moment,
+)
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
 
@@ -332,6 +347,27 @@ class EndpointDetail(Detail):
     def replicas(self) -> list[Replica]:
         """Those that are there or coming, and those that failed."""
         return list(reading.list_replicas(actor=self.actor, endpoint_id=str(self.object.pk))[:100])
+
+    def progress(self) -> list[Any]:
+        """The timeline of what is being done to it, or failed last."""
+        latest = operations_of(actor=self.actor, target_id=str(self.object.pk)).first()
+        if latest is None or not (latest.is_open or latest.state == OperationState.FAILED):
+            return []
+        failed = latest.state == OperationState.FAILED
+        note = ""
+        if latest.kind == "endpoint.create":
+            note = _now("Not charged before it answers. You can leave this page.")
+        if failed:
+            note = " ".join(part for part in (latest.error_message, latest.undone) if part)
+        return [
+            Steps(
+                words.kind(latest.kind),
+                operations.steps_of(list(latest.steps.all())),
+                note=note,
+                elapsed=None if failed else operations.seconds_of(latest),
+                progress=None if failed else latest.progress,
+            )
+        ]
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         return actions.perform(self, OF_REPLICA if self._is_of_replica() else self.actions)

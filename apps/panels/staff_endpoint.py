@@ -64,6 +64,7 @@ class StaffEndpoint(endpoints.EndpointDetail):
             for one in events[:EVENTS_SHOWN]
         ]
         return [
+            *self.progress(),
             *self._traffic(),
             Table(
                 _("Replicas"),

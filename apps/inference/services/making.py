@@ -1,18 +1,22 @@
 """An endpoint is made: rules, price, rows and the first replicas in one transaction."""
 
+from collections.abc import Mapping
+from decimal import Decimal
+
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.billing.selectors import prices
+from apps.billing.selectors.prices import quote as quote_of
+from apps.billing.services.prices import set_price
 from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Invalid
 from apps.core.failpoints import failpoint
 from apps.core.permissions import Permission
-from apps.inference.errors import NameTaken
+from apps.inference.errors import BadEndpoint, NameTaken
 from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import offers
 from apps.inference.selectors.offers import Offer
@@ -35,6 +39,8 @@ def create_endpoint(
     the first replicas.
     """
     actor.require(Permission.ENDPOINT_CREATE, *([team.scope] if team else []))
+    if team is not None and spec.prices:
+        raise BadEndpoint(_("A team pays for its replicas, not for its tokens."), field="prices")
     region = offers.region_called(spec.region)
     offer = offers.find(actor=actor, region=region, recipe=spec.recipe)
     with transaction.atomic():
@@ -56,6 +62,7 @@ def create_endpoint(
             hardware=offer.hardware.slug,
             region=region.slug,
         )
+        price_tokens(actor=actor, endpoint=endpoint, currency=spec.currency, prices=spec.prices)
         failpoint("inference.create.written")
     failpoint("inference.create.committed")
     return endpoint
@@ -93,8 +100,15 @@ def _price(endpoint: Endpoint, offer: Offer) -> None:
     if endpoint.team_id is None:
         endpoint.currency = ""
         return
-    quote = prices.quote(offer.hardware.rates, team_id=endpoint.team_id, at=endpoint.created_at)
+    quote = quote_of(offer.hardware.rates, team_id=endpoint.team_id, at=endpoint.created_at)
     endpoint.hourly, endpoint.currency = quote.hourly, quote.currency
+
+
+def price_tokens(*, actor: Actor, endpoint: Endpoint, currency: str, prices: Mapping[str, Decimal]) -> None:
+    """Set what callers pay per million tokens, by kind."""
+    for kind, price in prices.items():
+        product = f"tokens:{endpoint.price_slug}:{kind}"
+        set_price(actor=actor, product=product, currency=currency, unit_price=price)
 
 
 def save_new(endpoint: Endpoint) -> None:

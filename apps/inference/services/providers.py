@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.billing.services import prices, provided
+from apps.billing.services import provided
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
@@ -23,7 +23,7 @@ from apps.inference.selectors import offers
 from apps.inference.services.endpoints import be_there, lock
 from apps.inference.services.lifecycle import lock_endpoint
 from apps.inference.services.lifecycle import note_provider as note
-from apps.inference.services.making import save_new
+from apps.inference.services.making import price_tokens, save_new
 from apps.inference.services.news import RECONCILE, of_endpoint, of_replica
 from apps.inference.services.replicas import let_go
 from apps.inference.specs import ProvidedSpec, ProviderChange, ProviderSpec, check_key, check_provider
@@ -58,9 +58,7 @@ def create_provided(*, actor: Actor, spec: ProvidedSpec, provider: ProviderSpec)
     audit.record(actor=actor, action="endpoint.created", target=endpoint, model=provider.model)
     operations.emit_many([of_endpoint(endpoint, "endpoint.created")])
     add_provider(actor=actor, endpoint_id=str(endpoint.pk), spec=provider)
-    for kind, price in spec.prices.items():
-        product = f"tokens:{endpoint.price_slug}:{kind}"
-        prices.set_price(actor=actor, product=product, currency=spec.currency, unit_price=price)
+    price_tokens(actor=actor, endpoint=endpoint, currency=spec.currency, prices=spec.prices)
     return endpoint
 
 

@@ -28,7 +28,16 @@ class EndpointList(endpoints.EndpointList):
         endpoints.AGE,
     )
     filters = (endpoints.STATE_FILTER, endpoints.REGION_FILTER)
-    links = (Link(_("Serve from a provider"), "provided-new", Permission.ENDPOINT_CREATE, icon="plus"),)
+    links = (
+        Link(
+            _("Serve from a provider"),
+            "provided-new",
+            Permission.ENDPOINT_CREATE,
+            icon="cloud",
+            primary=False,
+        ),
+        Link(_("Launch a model"), "endpoint-new", Permission.ENDPOINT_CREATE, icon="plus"),
+    )
 
 
 class EndpointPage(StaffEndpoint):

@@ -1,6 +1,5 @@
-"""External providers in the Admin panel: added, changed, and served from without an engine of our own."""
+"""External providers in the Admin panel: added and changed."""
 
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +8,8 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.billing.services import provided
-from apps.billing.specs import TOKEN_KINDS, TokenRate
-from apps.core.errors import Invalid, NotFound
+from apps.billing.specs import TokenRate
+from apps.core.errors import NotFound
 from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint, Replica
@@ -20,20 +19,14 @@ from apps.inference.specs import (
     LONGEST_KEY,
     LONGEST_NAME,
     LONGEST_URL,
-    MOST_CONTEXT,
-    SLUG_PATTERN,
-    ProvidedSpec,
     ProviderChange,
     ProviderSpec,
 )
 from apps.panels.admin.money import CURRENCIES
 from apps.panels.kit import FormPage, Section
-from apps.regions.selectors import list_regions
-from apps.registry.states import Modality
 
 RATE = ("input", "cached", "output")
 RATE_FIELDS = ("rate_currency", *(f"rate_{kind}" for kind in RATE))
-PRICE_FIELDS = ("price_currency", *(f"price_{kind}" for kind in TOKEN_KINDS))
 CHARGES = Section(
     _("What it charges us"),
     _("Per million tokens. Booked as it is used, so that the margin is right; of its bill record only what"
@@ -46,7 +39,8 @@ REQUESTS = Section(
 )  # fmt: skip
 
 
-def _price(label: Any, help_text: Any = "") -> forms.DecimalField:
+def price_field(label: Any, help_text: Any = "") -> forms.DecimalField:
+    """Of a million tokens; it may stay empty."""
     return forms.DecimalField(
         label=label, required=False, min_value=0, max_digits=18, decimal_places=12, help_text=help_text
     )
@@ -63,9 +57,9 @@ class RateFields(forms.Form):
     """What a provider charges: nothing, or input and output."""
 
     rate_currency = forms.ChoiceField(label=_("Currency"), choices=CURRENCIES, required=False)
-    rate_input = _price(_("Input"))
-    rate_cached = _price(_("Cached input"), _("As other input when left empty."))
-    rate_output = _price(_("Output"))
+    rate_input = price_field(_("Input"))
+    rate_cached = price_field(_("Cached input"), _("As other input when left empty."))
+    rate_output = price_field(_("Output"))
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
@@ -106,7 +100,7 @@ class ProviderFields(RateFields):
     )
 
 
-def _spec(data: dict[str, Any]) -> ProviderSpec:
+def provider_of(data: dict[str, Any]) -> ProviderSpec:
     """As the form says it."""
     return ProviderSpec(
         data["url"], data["model"], data["api_key"], data.get("is_fallback", False), _rate(data)
@@ -144,7 +138,8 @@ class ProviderNew(OfEndpoint):
     done = _("It is asked as soon as it has shown that it answers.")
 
     def save(self, data: dict[str, Any]) -> str:
-        made = providers.add_provider(actor=self.actor, endpoint_id=str(self.endpoint.pk), spec=_spec(data))
+        spec = provider_of(data)
+        made = providers.add_provider(actor=self.actor, endpoint_id=str(self.endpoint.pk), spec=spec)
         return self.url("endpoint", pk=made.endpoint_id)
 
 
@@ -183,74 +178,3 @@ class ProviderEdit(OfEndpoint):
         change = ProviderChange(data["api_key"] or None, data["is_fallback"], _rate(data))
         providers.change_provider(actor=self.actor, replica_id=str(self.replica.pk), change=change)
         return self.url("endpoint", pk=self.endpoint.pk)
-
-
-class ProvidedFields(ProviderFields):
-    slug = forms.RegexField(
-        SLUG_PATTERN, label=_("Model name"), max_length=63, help_text=_("What callers write as “model”.")
-    )
-    name = forms.CharField(label=_("Title"), max_length=80, required=False)
-    region = forms.ChoiceField(label=_("Region"))
-    modality = forms.ChoiceField(label=_("Kind"), choices=Modality.choices)
-    context_length = forms.IntegerField(
-        label=_("Context"), min_value=1, max_value=MOST_CONTEXT, initial=131_072,
-        help_text=_("Tokens of prompt and answer; no more is held for a request than this costs."),
-    )  # fmt: skip
-    price_currency = forms.ChoiceField(label=_("Currency"), choices=CURRENCIES, required=False)
-    price_input = _price(_("Input"))
-    price_cached = _price(_("Cached input"), _("As other input when left empty."))
-    price_output = _price(_("Output"))
-    price_embedding = _price(_("Embedding"))
-
-
-class ProvidedNew(FormPage):
-    panel = "admin"
-    nav = "endpoints"
-    permission = Permission.ENDPOINT_CREATE
-    title = _("Serve a model from a provider")
-    intro = _("An endpoint for everybody that runs on no hardware of ours.")
-    form_class = ProvidedFields
-    sections = (
-        Section(
-            _("Endpoint"), _("How callers know it."), ("slug", "name", "modality", "context_length", "region")
-        ),
-        PROVIDER,
-        Section(
-            _("What callers pay"),
-            _("Per million tokens. Without prices nobody can call it; they can be set later under Prices."),
-            PRICE_FIELDS,
-        ),
-        CHARGES,
-    )
-    submit = _("Serve it")
-    done = _("It can be called as soon as the provider has shown that it answers.")
-
-    def crumbs(self) -> list[tuple[str, str]]:
-        return [(str(_("Endpoints")), self.url("endpoints"))]
-
-    def form(self, data: Any = None) -> forms.Form:
-        form = super().form(data)
-        known = [(one.slug, one.name) for one in list_regions(actor=self.actor)]
-        form.fields["region"].choices = known  # type: ignore[attr-defined]
-        if not self.can(Permission.PRICE_MANAGE):
-            for name in PRICE_FIELDS:
-                form.fields[name].disabled = True
-        return form
-
-    def save(self, data: dict[str, Any]) -> str:
-        if not data["region"]:
-            raise Invalid(_now("There is no region yet."), field="region")
-        prices: dict[str, Decimal] = {
-            kind: data[f"price_{kind}"] for kind in TOKEN_KINDS if data[f"price_{kind}"] is not None
-        }
-        spec = ProvidedSpec(
-            slug=data["slug"],
-            name=data["name"],
-            region=data["region"],
-            modality=data["modality"],
-            context_length=data["context_length"],
-            currency=data["price_currency"],
-            prices=prices,
-        )
-        made = providers.create_provided(actor=self.actor, spec=spec, provider=_spec(data))
-        return self.url("endpoint", pk=made.pk)

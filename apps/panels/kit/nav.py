@@ -108,7 +108,7 @@ ADMIN: tuple[Group, ...] = (
                 _("Endpoints"),
                 "rocket",
                 P.ENDPOINT_READ,
-                ("endpoint", "provided-new", "provider-new"),
+                ("endpoint", "endpoint-new", "provided-new", "provider-new"),
             ),
             Item("replicas", _("Replicas"), "cpu", P.ENDPOINT_READ),
             Item("gateway", _("Gateway"), "waypoints", P.LIMIT_READ, ("limits",)),

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -16,9 +15,7 @@ from apps.inference.selectors import reading
 from apps.inference.selectors.traffic import Traffic, traffic
 from apps.inference.services import rollouts
 from apps.inference.states import Desired, EndpointState, Metering
-from apps.operations.models import Event, Operation
-from apps.operations.selectors import operations_of
-from apps.operations.states import State as OperationState
+from apps.operations.models import Event
 from apps.panels import endpoints, engine_log, metrics, operations, snippets, words
 from apps.panels import traffic as charts
 from apps.panels.kit import (
@@ -33,7 +30,6 @@ from apps.panels.kit import (
     Kpis,
     Link,
     Note,
-    Steps,
     Tab,
     Table,
     actions,
@@ -153,17 +149,10 @@ class EndpointPage(endpoints.EndpointDetail):
             return []
         return [Note(one.message, "warn" if one.state == EndpointState.DEGRADED else "info")]
 
-    @cached_property
-    def latest(self) -> Operation | None:
-        found: Operation | None = operations_of(actor=self.actor, target_id=str(self.object.pk)).first()
-        return found
-
     # ------------------------------------------------------------ overview
 
     def main_overview(self) -> list[Any]:
-        blocks: list[Any] = []
-        if self.latest is not None and (self.latest.is_open or self.latest.state == OperationState.FAILED):
-            blocks.append(self._progress(self.latest))
+        blocks = self.progress()
         if self.can(Permission.USAGE_READ) and self.object.ready_at is not None:
             found = self.traffic(timedelta(hours=1))
             figures = charts.figures(found, _("Requests, last hour"))[:3]
@@ -172,21 +161,6 @@ class EndpointPage(endpoints.EndpointDetail):
 
     def aside_overview(self) -> list[Any]:
         return [self._details(), self._serves(_("Serves"), self.object.revision), *self._trying()]
-
-    def _progress(self, operation: Operation) -> Steps:
-        failed = operation.state == OperationState.FAILED
-        note = _now("Not charged before it answers. You can leave this page.")
-        if operation.kind != "endpoint.create":
-            note = ""
-        if failed:
-            note = " ".join(part for part in (operation.error_message, operation.undone) if part)
-        return Steps(
-            words.kind(operation.kind),
-            operations.steps_of(list(operation.steps.all())),
-            note=note,
-            elapsed=None if failed else operations.seconds_of(operation),
-            progress=None if failed else operation.progress,
-        )
 
     def traffic(self, span: timedelta) -> Traffic:
         return traffic(actor=self.actor, endpoint=self.object, span=span)

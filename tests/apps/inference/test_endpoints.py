@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 
 from apps.billing.errors import NoHeadroom
 from apps.billing.models import Hold, Meter, MeterChange, Wallet
+from apps.billing.selectors.tokens import price_table
 from apps.billing.services import charging
 from apps.billing.signals import headroom_lost
 from apps.billing.specs import Rate
@@ -502,6 +503,15 @@ def test_a_public_endpoint_is_the_providers_and_charged_by_token(stage):
     assert not Meter.objects.exists()
     with pytest.raises(IntegrityError), transaction.atomic():
         Endpoint.objects.filter(pk=endpoint.pk).update(metering="time")
+
+
+def test_what_callers_pay_is_set_with_a_public_endpoint_and_with_no_other(stage):
+    prices = {"currency": "EUR", "prices": {"input": Decimal("0.5"), "output": Decimal("1.5")}}
+    with pytest.raises(BadEndpoint):
+        stage.launch(**prices)
+    endpoint = stage.launch(public=True, **prices)
+    found = price_table(db_now()).of(stage.team.pk, endpoint.slug)
+    assert (found.input, found.cached, found.output) == (Decimal("0.5"), Decimal("0.5"), Decimal("1.5"))
 
 
 def test_a_replica_is_never_released_without_proof(stage):

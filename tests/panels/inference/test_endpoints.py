@@ -341,3 +341,26 @@ def test_what_everybody_may_call_is_listed_with_what_it_costs(stage: Stage, brow
     assert "ours" in told
     assert "4.5" in told
     assert "unpriced" not in text_of(browser.get(f"{page}?q=ours"))
+
+
+def test_staff_launch_a_model_for_everybody(stage: Stage) -> None:
+    teams, stage.version = make_version(stage.team), make_version()
+    admin = staff(Role.FULL_ADMINISTRATOR, stage)
+    new = "/admin/endpoints/new"
+    shown = admin.get(f"{new}?version={stage.version.pk}").content.decode()
+    assert f'value="{stage.version.pk}" selected' in shown
+    assert teams.pk not in shown
+    said = {
+        "version": stage.version.pk, "slug": "ours", "region": stage.region.slug,
+        "hardware": stage.hardware.slug, "least": "1", "most": "2", "idle_minutes": "0",
+        "price_currency": "EUR", "price_input": "0.5", "price_output": "1.5",
+    }  # fmt: skip
+    assert admin.post(new, {**said, "most": "0"}).status_code == 422
+    assert admin.post(new, {**said, "least": "3"}).status_code == 422
+    assert admin.post(new, {**said, "version": teams.pk}).status_code == 422
+    page = admin.post(new, said).headers["Location"]
+    told = text_of(admin.get(page))
+    assert "Start the engine" in told
+    assert "€1.50" in told
+    assert work_off(Endpoint.objects.get(slug="ours")).state == "ready"
+    assert admin.post(new, said).status_code == 422

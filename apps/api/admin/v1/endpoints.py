@@ -96,6 +96,12 @@ class PricesIn(In):
     embedding = MoneyField(min_value=0, required=False)
 
 
+class PublicIn(EndpointIn):
+    """A new endpoint for everybody, perhaps with what callers pay."""
+
+    prices = PricesIn(required=False)
+
+
 class ProvidedIn(In):
     """A public endpoint that an external provider answers for; `name` is what callers write as `model`."""
 
@@ -116,6 +122,12 @@ def _rate(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "rate": TokenRate(**{"cached": rate["input"], **rate})} if rate else given
 
 
+def _prices(given: dict[str, Any]) -> dict[str, Any]:
+    """What callers pay, taken out of the body, as a specification has it."""
+    prices = given.pop("prices", None) or {}
+    return {"currency": prices.pop("currency", ""), "prices": prices}
+
+
 class EndpointViewSet(PlatformViewSet):
     """Endpoints of all teams, and the provider's own."""
 
@@ -125,7 +137,7 @@ class EndpointViewSet(PlatformViewSet):
         "list": Call(READ, StaffEndpointOut, summary="List endpoints"),
         "retrieve": Call(READ, StaffEndpointOut, summary="Look at an endpoint"),
         "create": Call(
-            Permission.ENDPOINT_CREATE, StaffEndpointOut, EndpointIn, 202, "Launch a public model",
+            Permission.ENDPOINT_CREATE, StaffEndpointOut, PublicIn, 202, "Launch a public model",
             own_errors=REFUSALS,
         ),
         "provided": Call(
@@ -144,22 +156,17 @@ class EndpointViewSet(PlatformViewSet):
 
     def create(self, request: Request) -> Response:
         """The provider's own: everybody may call it, and pays by token."""
-        made = making.create_endpoint(actor=self.actor, team=None, workspace=None, spec=spec_of(self.body()))
+        given = self.body()
+        spec = spec_of(given).model_copy(update=_prices(given))
+        made = making.create_endpoint(actor=self.actor, team=None, workspace=None, spec=spec)
         return self.retrieve(request, str(made.pk))
 
     @action(detail=False, methods=["post"])
     def provided(self, request: Request) -> Response:
         """The provider's own as well, but without an engine: an external provider answers for it."""
         given = self.body()
-        prices = given.pop("prices", None) or {}
-        spec = ProvidedSpec(
-            slug=given.pop("name"),
-            name=given.pop("title", ""),
-            currency=prices.pop("currency", ""),
-            prices=prices,
-            **{name: value for name, value in given.items() if name != "provider"},
-        )
-        provider = ProviderSpec(**_rate(given["provider"]))
+        prices, provider = _prices(given), ProviderSpec(**_rate(given.pop("provider")))
+        spec = ProvidedSpec(slug=given.pop("name"), name=given.pop("title", ""), **given, **prices)
         made = providers.create_provided(actor=self.actor, spec=spec, provider=provider)
         return self.retrieve(request, str(made.pk))
 
