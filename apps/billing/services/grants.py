@@ -107,6 +107,18 @@ def assign(*, team_id: str) -> Decimal:
 
 
 @transaction.atomic
+def own_money(*, team_id: str) -> Decimal:
+    """What of the team's balance is free and was paid in: without credit that was given and is left, nor
+    what it may owe."""
+    assign(team_id=team_id)
+    wallet: Wallet = Wallet.objects.get(team_id=team_id)  # locked by that
+    grants = CreditGrant.objects.filter(team_id=team_id, expired_at=None)
+    given: Decimal = grants.aggregate(s=Sum("remaining"))["s"] or ZERO
+    own: Decimal = wallet.balance - wallet.held - given
+    return own
+
+
+@transaction.atomic
 def used(*, team_id: str, start: datetime, end: datetime) -> dict[str, Decimal]:
     """By grant (id): how much of what was charged in the months (UTC) from `start` up to `end` it paid."""
     assign(team_id=team_id)

@@ -211,8 +211,8 @@ class PaymentRefund(OfPayments, FormPage):
             "limit": cells.money(providers.refund_limit(one.currency), one.currency),
         }
         text = _now(
-            "At most %(left)s, out of the team's balance. Above %(limit)s of one payment, somebody else has"
-            " to agree before anything moves."
+            "At most %(left)s, out of what the team has paid in and not used. Above %(limit)s of one payment,"
+            " somebody else has to agree before anything moves."
         )
         return (Section(_("How much"), text % said, ("amount", "reason")),)
 

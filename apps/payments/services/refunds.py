@@ -8,14 +8,14 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.models import AccountKind, Posting, TransactionKind
-from apps.billing.services import posting
+from apps.billing.services import grants, posting
 from apps.billing.services.posting import Entry
 from apps.billing.specs import derived_uuid
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
 from apps.core.ids import encode
-from apps.core.money import plain, round_minor
+from apps.core.money import ZERO, plain, round_minor
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.drivers.payments import DisputeSeen, Outcome, RefundSeen
@@ -190,7 +190,15 @@ def _reverse(dispute: Dispute, seen: DisputeSeen) -> str:
 
 
 def _send_off(refund: Refund, payment: Payment, actor: Actor) -> None:
-    """Book it and have a reconciler tell the provider. A transfer is sent by hand and then is done."""
+    """Book it and have a reconciler tell the provider. A transfer is sent by hand and then is done. Credit
+    that was given is not paid out."""
+    left = max(grants.own_money(team_id=payment.team_id), ZERO)
+    if refund.amount > left:
+        raise NotRefundable(
+            _("Only %(left)s of the balance was paid in and is free.")
+            % {"left": plain(round_minor(left, payment.currency))},
+            field="amount",
+        )
     is_bank = payment.provider == Provider.BANK
     source = AccountKind.FUNDING if is_bank else AccountKind.CLEARING
     legs = {AccountKind.CUSTOMER: -refund.amount, source: refund.amount}

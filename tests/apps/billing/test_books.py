@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from apps.billing import reconcilers
 from apps.billing.errors import NoHeadroom, PriceConflict
-from apps.billing.models import Posting, PriceVersion
+from apps.billing.models import CreditGrant, Posting, PriceVersion
 from apps.billing.selectors import proofs
 from apps.billing.services import charges, charging, events, grants, tokens, wallets
 from apps.billing.services.prices import NewPrice, schedule_price, withdraw_price
@@ -322,8 +322,8 @@ class Books(RuleBasedStateMachine):
             made = payments.request_refund(actor=SOMEBODY, **asked)
             assert made.state == "requested"
             paid.asked[made.pk] = amount
-        elif amount > self.model.free:
-            with pytest.raises(NoHeadroom), transaction.atomic():
+        elif amount > self.paid_in():
+            with pytest.raises(NotRefundable), transaction.atomic():
                 payments.request_refund(actor=SOMEBODY, **asked)
         else:
             payments.request_refund(actor=SOMEBODY, **asked)
@@ -339,13 +339,19 @@ class Books(RuleBasedStateMachine):
         if not agrees:
             payments.reject_refund(actor=NOBODY, refund_id=refund)
             del paid.asked[refund]
-        elif amount > self.model.free:
-            with pytest.raises(NoHeadroom), transaction.atomic():
+        elif amount > self.paid_in():
+            with pytest.raises(NotRefundable), transaction.atomic():
                 payments.approve_refund(actor=NOBODY, refund_id=refund)
         else:
             payments.approve_refund(actor=NOBODY, refund_id=refund)
             del paid.asked[refund]
             self.give_back(paid, amount)
+
+    def paid_in(self):
+        """What is free of the balance, but for what is left of vouchers."""
+        grants.assign(team_id=self.team.pk)
+        given = sum(CreditGrant.objects.values_list("remaining", flat=True), Decimal(0))
+        return max(self.model.free - self.model.limit - given, Decimal(0))
 
     def give_back(self, paid, amount):
         paid.refunded += amount

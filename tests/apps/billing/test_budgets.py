@@ -146,8 +146,8 @@ def test_each_threshold_is_told_of_once(team: Team) -> None:
         expected = [50, 80, 90, 100] if thresholds is None else thresholds
         assert sorted(one.data["threshold"] for one in told.all()) == expected
     assert told.latest("seq").data == {
-        "name": "Small", "threshold": 100, "spent": "12.3", "amount": "10", "period": "month", "of": team.name,
-        "then": "notify", "currency": "EUR",
+        "name": "Small", "threshold": 100, "spent": "12.3", "amount": "10", "period": "month",
+        "of": team.name, "then": "notify", "currency": "EUR",
     }  # fmt: skip
     assert BudgetAlert.objects.count() == 4
     assert mailing.mail_alerts() == 4

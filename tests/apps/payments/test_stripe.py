@@ -8,7 +8,9 @@ from django.db.models import Sum
 from stripe import Webhook
 
 from apps.billing.models import Posting, Transaction
-from apps.billing.services import wallets
+from apps.billing.services import charging, grants, wallets
+from apps.billing.services.grants import NewVoucher
+from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM, Actor
 from apps.core.errors import DomainError
 from apps.core.ids import new_id
@@ -18,7 +20,8 @@ from apps.payments.services import AutoWish, comparing, methods, paying
 from apps.payments.specs import Wish
 from tests.apps.payments.conftest import begin, look, save_card
 from tests.apps.payments.double import DECLINED, POOR, START, Double
-from tests.factories.billing import make_team, wallet_of
+from tests.factories.billing import after, make_price, make_team, resource, wallet_of
+from tests.factories.billing import begin as use
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -189,6 +192,22 @@ def test_what_the_balance_cannot_cover_of_a_dispute_is_lost(paid, stripe: Double
     stripe.decide(dispute, won=True)
     deliver_all(stripe)
     assert wallet_of(team).balance == 600
+
+
+def test_granted_credit_is_not_paid_out(paid, team):
+    make_price("type:big", "600")
+    machine = resource()
+    use(team, machine, Rate("type:big"))
+    charging.end(resource_id=machine, now=after(hours=1))
+    _voucher, code = grants.create_voucher(actor=SYSTEM, new=NewVoucher("fair", "EUR", D(500)))
+    grants.redeem(actor=SYSTEM, team=team, code=code)
+    wallets.set_credit_limit(actor=SYSTEM, team=team, amount=D(50))
+    asked = {"actor": ANNA, "payment_id": paid.pk, "reason": "closing"}
+    with pytest.raises(DomainError) as refusal:
+        services.request_refund(**asked, amount=D("400.01"))
+    assert refusal.value.reason == "not_refundable"
+    services.request_refund(**asked, amount=D(400))
+    assert wallet_of(team).balance == 500
 
 
 def test_what_a_cardholder_has_taken_back_is_not_refunded_as_well(paid, stripe: Double, team):
