@@ -355,7 +355,7 @@ class EndpointDetail(Detail):
             return []
         failed = latest.state == OperationState.FAILED
         note = ""
-        if latest.kind == "endpoint.create":
+        if latest.kind == "endpoint.create" and self.object.metering == Metering.TIME:
             note = _now("Not charged before it answers. You can leave this page.")
         if failed:
             note = " ".join(part for part in (latest.error_message, latest.undone) if part)
