@@ -41,6 +41,13 @@ def new_reference() -> str:
     return "P-" + "".join(secrets.choice(_LETTERS) for _each in range(8))
 
 
+def unit_of(currency: str, *, is_card: bool) -> Decimal:
+    """By how much amounts of a currency may differ. Cards count no more finely than by hundredths: their
+    networks want the last of a dinar's three decimals to be 0."""
+    digits = minor_digits(currency)
+    return Decimal(1).scaleb(-(min(digits, 2) if is_card else digits))
+
+
 def to_minor(amount: Decimal, currency: str) -> int:
     """An amount as providers count it."""
     return int(amount.scaleb(minor_digits(currency)))

@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.core.actor import Actor
 from apps.core.clock import db_now
-from apps.core.money import round_minor
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.drivers.payments import CardSeen, Setup
@@ -19,7 +18,7 @@ from apps.operations.services import emit
 from apps.payments.errors import BadAmount, NoMethod, ProviderMissing
 from apps.payments.models import AutoTopUp, PaymentCustomer, PaymentMethod
 from apps.payments.selectors import providers, rows
-from apps.payments.specs import LEAST, MOST
+from apps.payments.specs import LEAST, MOST, unit_of
 from apps.teams.models import Team
 
 
@@ -140,7 +139,7 @@ def customer_of(team: Team, provider: str) -> PaymentCustomer:
 def _check(wish: AutoWish, currency: str) -> None:
     for name in ("threshold", "amount", "monthly_most"):
         value = getattr(wish, name)
-        if not value.is_finite() or not 0 <= value <= MOST or value != round_minor(value, currency):
+        if not value.is_finite() or not 0 <= value <= MOST or value % unit_of(currency, is_card=True):
             raise BadAmount(_("This is not an amount that can be paid."), field=name)
     if wish.amount < LEAST:
         raise BadAmount(_("Add at least one unit of the currency."), field="amount")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from apps.billing.services.posting import Entry
 from apps.core.actor import SYSTEM, Actor
 from apps.core.clock import db_now
 from apps.core.errors import Conflict, NotFound
-from apps.core.money import ZERO, plain, round_minor
+from apps.core.money import ZERO, plain
 from apps.core.permissions import Permission
 from apps.core.queue import enqueue
 from apps.drivers.payments import Outcome, PaymentSeen
@@ -26,7 +26,7 @@ from apps.operations.services import emit
 from apps.payments.errors import BadAmount, NoMethod, ProviderMissing
 from apps.payments.models import AutoTopUp, Payment, PaymentMethod
 from apps.payments.selectors import providers
-from apps.payments.specs import LEAST, MOST, Wish, from_minor, later, new_reference
+from apps.payments.specs import LEAST, MOST, Wish, from_minor, later, new_reference, unit_of
 from apps.payments.states import PAYMENT, PaymentState, Provider, Purpose
 from apps.teams.models import Team
 
@@ -64,7 +64,9 @@ def pay_invoice(
     waiting: Any = Payment.objects.open().filter(invoice=invoice).exclude(provider=Provider.BANK)
     if waiting.exists():
         raise Conflict(_("A payment for this invoice is under way."), code="payment_under_way")
-    return _begin(actor, team, Wish(provider, invoice.amount_due, method_id), invoice)
+    unit = unit_of(invoice.currency, is_card=provider != Provider.BANK)
+    due = invoice.amount_due.quantize(unit, ROUND_CEILING)  # what it is more goes to the balance
+    return _begin(actor, team, Wish(provider, due, method_id), invoice)
 
 
 @transaction.atomic
@@ -141,9 +143,10 @@ def postpone(*, actor: Actor, payment_id: str, problem: str, is_final: bool = Fa
 def _begin(actor: Actor, team: Team, wish: Wish, invoice: Invoice | None) -> Payment:
     if not providers.is_open(wish.provider):
         raise ProviderMissing(_("This way of paying is not set up here."), field="provider")
-    _check_amount(wish.amount, team.currency, least=ZERO if invoice else LEAST)
-    method = _method(team, wish)
     is_bank = wish.provider == Provider.BANK
+    unit = unit_of(team.currency, is_card=not is_bank)
+    _check_amount(wish.amount, unit, least=ZERO if invoice else LEAST)
+    method = _method(team, wish)
     payment: Any = Payment.objects.create(
         team=team,
         provider=wish.provider,
@@ -175,14 +178,14 @@ def _method(team: Team, wish: Wish) -> PaymentMethod | None:
     return found
 
 
-def _check_amount(amount: Decimal, currency: str, *, least: Decimal) -> None:
+def _check_amount(amount: Decimal, unit: Decimal, *, least: Decimal) -> None:
     if not amount.is_finite() or not least <= amount <= MOST or amount <= 0:
         raise BadAmount(
             _("Pay between %(least)s and %(most)s.") % {"least": plain(LEAST), "most": plain(MOST)},
             field="amount",
         )
-    if amount != round_minor(amount, currency):
-        raise BadAmount(_("This currency does not have so many decimals."), field="amount")
+    if amount % unit:
+        raise BadAmount(_("Pay a multiple of %(unit)s this way.") % {"unit": plain(unit)}, field="amount")
 
 
 def _arrived(payment: Payment, seen: PaymentSeen) -> Arrived:

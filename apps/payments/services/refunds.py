@@ -24,7 +24,7 @@ from apps.payments.errors import BadAmount, NotRefundable, SamePerson
 from apps.payments.models import Dispute, Payment, Refund
 from apps.payments.selectors.providers import refund_limit
 from apps.payments.selectors.rows import refundable
-from apps.payments.specs import from_minor, later
+from apps.payments.specs import MOST, from_minor, later, unit_of
 from apps.payments.states import DISPUTE, REFUND, DisputeState, Provider, RefundState
 
 
@@ -37,8 +37,11 @@ def request_refund(*, actor: Actor, payment_id: str, amount: Decimal, reason: st
     """
     actor.require(Permission.WALLET_CREDIT)
     payment = _lock_payment(payment_id)
-    if not amount.is_finite() or amount <= 0 or amount != round_minor(amount, payment.currency):
-        raise BadAmount(_("The amount must be positive, in whole minor units."), field="amount")
+    unit = unit_of(payment.currency, is_card=payment.provider != Provider.BANK)
+    if not amount.is_finite() or not 0 < amount <= MOST or amount % unit:
+        raise BadAmount(
+            _("Give back a positive multiple of %(unit)s.") % {"unit": plain(unit)}, field="amount"
+        )
     left = refundable(payment)
     if amount > left:
         raise NotRefundable(_("So much of this payment is not left."), field="amount")

@@ -29,6 +29,13 @@ class Refused(Exception):
         self.status, self.body = status, {"error": {"type": kind, **error}}
 
 
+def _counted(amount: str, currency: str) -> int:
+    """An amount as Stripe wants it: the last of three decimals is 0."""
+    if currency == "kwd" and int(amount) % 10:
+        raise Refused(400, "invalid_request_error", message="must be divisible by 10")
+    return int(amount)
+
+
 class Double:
     """The state, and what a customer, a bank or Stripe itself would do."""
 
@@ -183,7 +190,7 @@ class Double:
         currency = given.get("currency")
         if given["mode"] == "payment":
             price = given["line_items"]["0"]["price_data"]
-            total, currency = int(price["unit_amount"]), price["currency"]
+            total, currency = _counted(price["unit_amount"], price["currency"]), price["currency"]
         made = self._make(
             "cs", "checkout.session", mode=given["mode"], customer=given["customer"], status="open",
             amount_total=total, currency=currency, payment_status="unpaid", payment_intent=None,
@@ -202,9 +209,9 @@ class Double:
     def _intent(self, given: dict[str, Any]) -> dict[str, Any]:
         card = self._find(given["payment_method"])
         intent = self._make(
-            "pi", "payment_intent", amount=int(given["amount"]), currency=given["currency"],
-            status="requires_confirmation", metadata=given.get("metadata", {}), last_payment_error=None,
-            customer=given["customer"],
+            "pi", "payment_intent", amount=_counted(given["amount"], given["currency"]),
+            currency=given["currency"], status="requires_confirmation", last_payment_error=None,
+            metadata=given.get("metadata", {}), customer=given["customer"],
         )  # fmt: skip
         if not self._charge(intent, card["card"]["last4"]):
             raise Refused(402, "card_error", **intent["last_payment_error"], payment_intent=intent)
@@ -230,7 +237,8 @@ class Double:
         return True
 
     def _refund(self, given: dict[str, Any]) -> dict[str, Any]:
-        intent, amount = self._find(given["payment_intent"]), int(given["amount"])
+        intent = self._find(given["payment_intent"])
+        amount = _counted(given["amount"], intent["currency"])
         before = sum(r["amount"] for r in self._all("refund") if r["payment_intent"] == intent["id"])
         if before + amount > intent["amount"]:
             raise Refused(400, "invalid_request_error", code="charge_already_refunded", message="too much")

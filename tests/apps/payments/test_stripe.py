@@ -1,7 +1,7 @@
 """Cards, payments, refunds and disputes through the official SDK, against a Stripe of our own."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 import pytest
 from django.db.models import Sum
@@ -22,6 +22,7 @@ from tests.apps.payments.conftest import begin, look, save_card
 from tests.apps.payments.double import DECLINED, POOR, START, Double
 from tests.factories.billing import after, make_price, make_team, resource, wallet_of
 from tests.factories.billing import begin as use
+from tests.factories.invoicing import close, invoice_of, make_entity
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -91,12 +92,32 @@ def test_impossible_amounts_are_refused(team, stripe: Double, amount):
     assert not Payment.objects.exists()
 
 
-@pytest.mark.parametrize(("currency", "amount", "minor"), [("JPY", "5000", 5000), ("KWD", "5.125", 5125)])
+@pytest.mark.parametrize(("currency", "amount", "minor"), [("JPY", "5000", 5000), ("KWD", "5.12", 5120)])
 def test_currencies_have_their_own_decimals(stripe: Double, currency, amount, minor):
     payment = begin(make_team(currency=currency), amount)
     assert stripe.rows[payment.external_id]["amount_total"] == minor
     stripe.pay(payment.external_id)
     assert look(payment).state == "succeeded"
+
+
+def test_cards_pay_an_invoice_in_dinars_rounded_up(stripe: Double):
+    make_entity(currency="KWD")
+    make_price("type:small", "1.2345", currency="KWD")
+    team = make_team("1", currency="KWD")
+    machine = resource()
+    use(team, machine, Rate("type:small"))
+    charging.end(resource_id=machine, now=after(hours=2))
+    close()
+    invoice = invoice_of(team)
+    due = invoice.amount_due
+    assert due % D("0.01")
+    payment = services.pay_invoice(actor=SYSTEM, invoice_id=invoice.pk, team=team, provider="stripe")
+    stripe.pay(look(payment).external_id)
+    assert look(payment).amount == due.quantize(D("0.01"), ROUND_CEILING)
+    assert (invoice_of(team).state, wallet_of(team).balance) == ("paid", payment.amount - due)
+    for amount in ("0.001", "-1", "NaN"):
+        with pytest.raises(DomainError):
+            services.request_refund(actor=ANNA, payment_id=payment.pk, amount=D(amount), reason="x")
 
 
 def test_a_payment_that_was_called_off_may_still_arrive(team, stripe: Double):
