@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runner.parts import QUEUES
 from runner.ports import free_port
 from runner.processes import Identity, end, identify, spawn, wait_until
 from runner.services import Services
@@ -77,12 +78,14 @@ class Installation:
 
 
 @contextmanager
-def installation(*, portals: int = 2, workers: int = 2) -> Iterator[Installation]:
+def installation(
+    *, portals: int = 2, workers: int = 2, wanted: tuple[str, ...] = ("postgres", "valkey")
+) -> Iterator[Installation]:
     """Servers and processes of their own, ended with the block. Django is set up in this process too."""
     with tempfile.TemporaryDirectory(prefix="hostedai-bench-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        services = Services(folder / "services", quick=True, dies_by_us=True, wanted=("postgres", "valkey"))
+        services = Services(folder / "services", quick=True, dies_by_us=True, wanted=wanted)
         services.start()
         made = Installation(free_port(), folder, servers=dict(services.identities))
         try:
@@ -104,6 +107,7 @@ def _set_up(services: dict[str, str], folder: Path) -> None:
         "HOSTEDAI_VAR": str(folder / "files"),
         "LOG_LEVEL": "WARNING",
         "PYTHONPATH": str(ROOT),
+        "HOSTEDAI_LEASH": str(os.getpid()),  # engines end with us
     }
     import django
 
@@ -118,7 +122,7 @@ def _start(made: Installation, env: dict[str, str], portals: int, workers: int) 
     portal = [python, "-m", "gunicorn", "hostedai.asgi:application", "-k", "asgi", "-w", str(portals)]
     portal += ["-b", f"127.0.0.1:{made.port}", "--no-control-socket", "--log-level", "warning"]
     worker = [python, "-m", "celery", "-A", "celery_worker", "worker", "-c", str(workers), "-l", "WARNING"]
-    worker += ["-Q", "default,provision,billing", "--without-mingle", "--without-gossip"]
+    worker += ["-Q", QUEUES, "--without-mingle", "--without-gossip"]
     poller = [python, "manage.py", "poll"]
     commands = (("portal", portal, {"DB_SCOPE": ""}), ("worker", worker, {}), ("poller", poller, {}))
     for name, command, own in commands:
