@@ -147,7 +147,10 @@ class PaymentPage(OfPayments, Detail):
         return shown.state_of(self.object)
 
     def top(self) -> list[Any]:
-        return [Note(self.object.problem, "warn")] if self.object.problem else []
+        one = self.object
+        problem = [Note(one.problem, "warn")] if one.problem else []
+        text = _now("Its cardholder has taken it back: nothing of it can be refunded.")
+        return [*problem, *([Note(text, "warn")] if rows.is_contested(one) else [])]
 
     def main_overview(self) -> list[Any]:
         one = self.object

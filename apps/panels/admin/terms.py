@@ -1,6 +1,7 @@
 """What teams pay by, in the Admin panel: price lists, fees, commitments; all of them, and a team's."""
 
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -60,14 +61,13 @@ def _can_end(one: Fee | Commitment) -> bool:
 
 END = Action(
     "end",
-    _("End it"),
+    _("End"),
     P.PRICE_MANAGE,
     lambda view, one: agreements.end(actor=view.actor, team=one.team, agreed_id=str(one.pk)),
     icon="x",
     when=_can_end,
     confirm=_("What was charged stays. A fee ends with its month, a commitment is settled by its days."),
     danger=True,
-    menu=True,
     done=_("It ends."),
 )
 
@@ -79,10 +79,14 @@ def _agreed(view: Any, title: Any, columns: Any, rows: Any, none: Empty, link: A
     )
 
 
-def _team_column(view: Any) -> Column:
-    return Column(
-        "team", _("Team"), lambda one: cells.link(one.team.name, view.url("team-terms", pk=one.team_id))
+def _whose(view: Any, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The columns, the first one with the team under the name."""
+    team = partial(view.url, "team-terms")
+    first = replace(
+        columns[0],
+        cell=lambda one: cells.two_lines(one.name, cells.link(one.team.name, team(pk=one.team_id))),
     )
+    return (first, *columns[1:])
 
 
 class AllTerms(OfTerms, Page):
@@ -103,10 +107,9 @@ class AllTerms(OfTerms, Page):
     def main(self) -> list[Any]:
         charged, promised = terms.all_fees(self.actor)[:200], terms.all_commitments(self.actor)[:200]
         none = Empty(_("None"), _("They are agreed on a team's page, under Terms."), icon="file-text")
-        team = _team_column(self)
         return [
-            _agreed(self, _("Commitments"), (team, *commitment_columns()), list(promised), none),
-            _agreed(self, _("Fees"), (team, *fee_columns()), list(charged), none),
+            _agreed(self, _("Commitments"), _whose(self, commitment_columns()), list(promised), none),
+            _agreed(self, _("Fees"), _whose(self, fee_columns()), list(charged), none),
             self._lists(),
         ]
 

@@ -59,10 +59,15 @@ def auto_top_up(actor: Actor, *, team_id: str) -> AutoTopUp | None:
     return found
 
 
+def is_contested(payment: Payment) -> bool:
+    """Whether its cardholder has taken it back, for now or for good."""
+    return bool(payment.disputes.exclude(state=DisputeState.WON).exists())
+
+
 def refundable(payment: Payment) -> Decimal:
     """What can still be asked back of a payment: less what waits for approval, and nothing of one whose
     cardholder has taken it back."""
-    if payment.disputes.exclude(state=DisputeState.WON).exists():
+    if is_contested(payment):
         return ZERO
     asked = payment.refunds.filter(state=RefundState.REQUESTED).aggregate(s=Sum("amount"))["s"]
     left: Decimal = payment.refundable - (asked or ZERO)
