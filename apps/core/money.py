@@ -5,8 +5,11 @@ from typing import Any
 
 from django.db import models
 
-WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
-THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
+WITHOUT_DECIMALS = (
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF",
+    "XPF",
+)  # fmt: skip
+THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 MINOR_DIGITS = {**dict.fromkeys(WITHOUT_DECIMALS, 0), **dict.fromkeys(THREE_DECIMALS, 3)}
 DEFAULT_CURRENCY = "EUR"
 ZERO = Decimal(0)

@@ -10,8 +10,8 @@ from django.db import connections, transaction
 
 from apps.core.actor import SYSTEM
 from apps.operations.models import Event
-from apps.operations.services import emit
 from apps.operations.selectors import here
+from apps.operations.services import emit
 from apps.operations.specs import Position
 from apps.operations.streams import Watch, _readers, events_behind, follow, key_holder
 from apps.teams.models import Team, Workspace
