@@ -159,15 +159,13 @@ def _tokens(teams: list[Any]) -> dict[str, Any]:
     places = []
     for team in teams:
         prices, place = table.of(team.pk, "llama"), team.workspaces.get().pk
-        terms = tokens.TokenTerms(team.pk, place, None, "llama", "EUR", prices.version_ids)
-        places.append((terms, tokens.token_rates(prices)))
+        places.append(tokens.TokenTerms(team.pk, place, None, "llama", prices))
     batches = []
     for _batch in range(TOKEN_BATCHES):
         batch = []
         for n in range(TOKEN_BATCH):
-            terms, rates = places[n % TEAMS]
-            picos = sum(tokens.token_picos(rates, counts))
-            batch.append(tokens.TokenUsage(terms, new_uuid().hex, *counts, picos, now, now, "stop", True))
+            terms = places[n % TEAMS]
+            batch.append(tokens.TokenUsage(terms, new_uuid().bytes, *counts, now, now, "stop", True))
         batches.append(batch)
     took = _timed(lambda: [tokens.settle(batch) for batch in batches])
     again = tokens.settle(batches[0])

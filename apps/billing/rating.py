@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
+from itertools import repeat
+from operator import mul
 
 from apps.billing.curves import Curve
 from apps.billing.meters import MeterKind
@@ -90,20 +93,19 @@ def hourly(rates: Iterable[Rate], prices: dict[str, Decimal]) -> Decimal:
     return sum((rate.quantity * prices[rate.product] for rate in rates), Decimal(0)).quantize(PLACES)
 
 
+@lru_cache(maxsize=10_000)
 def token_rate(price: Decimal | None) -> int:
     """A price per 1,000,000 tokens, which has twelve decimals, as whole attos (10⁻¹⁸) a token; none is 0."""
     return int(_CONTEXT.scaleb(price, 12)) if price else 0
 
 
-def token_picos(rates: Sequence[int], counts: Sequence[int]) -> list[int]:
-    """Tokens × rate, kind by kind, each rounded half to even to whole picos: an amount's twelve decimals."""
-    found = []
-    for rate, count in zip(rates, counts, strict=True):
-        picos, rest = divmod(rate * count, 1_000_000)
-        if rest >= 500_000 and (rest > 500_000 or picos & 1):
-            picos += 1
-        found.append(picos)
-    return found
+def token_picos(rates: Iterable[int], counts: Iterable[int]) -> list[int]:
+    """Tokens × rate, each rounded half to even to whole picos: an amount's twelve decimals."""
+    attos = map(mul, rates, counts)
+    return [
+        picos if rest < 500_000 else picos + (rest > 500_000 or picos & 1)
+        for picos, rest in map(divmod, attos, repeat(1_000_000))
+    ]
 
 
 def of_picos(picos: int) -> Decimal:

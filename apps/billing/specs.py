@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -182,8 +182,7 @@ class TokenTerms:
     workspace_id: str
     key_id: str | None
     slug: str
-    currency: str
-    price_version_ids: tuple[str | None, ...]
+    prices: TokenPrices
     endpoint_id: str | None = None
     replica_id: str | None = None
     lease_id: str | None = None
@@ -192,20 +191,19 @@ class TokenTerms:
 
 
 class TokenUsage(NamedTuple):
-    """One request as the gateway reports it, with what it found it to cost; thousands are made a second.
+    """One request as the gateway reports it; thousands are made a second.
 
-    `request_id` has 32 hexadecimal digits, the moments are microseconds since 1970. `input` counts the
-    tokens that were not cached. `picos` (10⁻¹² of the currency) must be what `rating.token_picos` makes of
-    the counts at the prices whose versions are named: what does not agree is quarantined, not charged.
+    `request_id` is a UUID's bytes, the moments are microseconds since 1970. `input` counts the tokens that
+    were not cached. Its terms say at which prices it was let in: where these are not those of the versions
+    they name, its tokens are quarantined, not charged.
     """
 
     terms: TokenTerms
-    request_id: str
+    request_id: bytes
     input: int
     cached: int
     output: int
     embedding: int
-    picos: int
     started_us: int
     finished_us: int
     outcome: str
@@ -218,12 +216,39 @@ class TokenUsage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class UsedTokens:
+    """The new requests of one team, key, endpoint, price, lease and day, added up."""
+
+    team: UUID
+    workspace: UUID
+    key: UUID | None
+    endpoint: UUID | None
+    slug: str
+    versions: list[UUID | None]
+    lease: UUID | None
+    transaction: UUID
+    day: date
+    first_at: datetime
+    requests: int
+    counts: list[Decimal]
+    amounts: list[Decimal]
+
+    @property
+    def amount(self) -> Decimal:
+        return sum(self.amounts, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a batch: counted now, known before, set aside for a person to look at."""
+    """What became of a batch: counted now, known before, set aside for a person to look at.
+
+    `used` adds up what was counted now.
+    """
 
     counted: int
     duplicates: int
     quarantined: int = 0
+    used: Sequence[UsedTokens] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from operator import attrgetter, methodcaller
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from django.conf import settings
 from django.db import connection, models
 from django.db.backends.postgresql.base import ServerBindingCursor
@@ -60,16 +61,22 @@ def arrays(kinds: Sequence[str], rows: Collection[Sequence[Any]]) -> list[str]:
     Binding a list takes many times as long as this, and batches of thousands of rows live by it.
     """
     columns = zip(*rows, strict=True) if rows else ((),) * len(kinds)
-    return [_array(kind, values) for kind, values in zip(kinds, columns, strict=True)]
+    return [array(kind, values) for kind, values in zip(kinds, columns, strict=True)]
 
 
-def _array(kind: str, values: Collection[Any]) -> str:
+def array(kind: str, values: Collection[Any]) -> str:
+    """One column of it."""
+    if kind in _NUMBERS:
+        return "{" + _json.encode(values)[1:-1].decode() + "}"
     return "{" + ",".join(spelled(kind, values)) + "}"
 
 
 def spelled(kind: str, values: Collection[Any]) -> Iterable[str]:
     """Values of one type as they stand in an array; what is spelled already has the kind ""."""
     spell = _SPELLINGS.get(kind, str)
+    if kind == "text":  # the same few words again and again
+        words = {word: "NULL" if word is None else spell(word) for word in set(values)}
+        return map(words.__getitem__, values)
     if None in values:
         return ["NULL" if value is None else spell(value) for value in values]
     return map(spell, values)
@@ -81,6 +88,9 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
+# Spelled as in JSON, null included, and ten times as fast that way.
+_NUMBERS = frozenset({"integer", "bigint", "numeric", "boolean"})
+_json = msgspec.json.Encoder(decimal_format="number")
 _SPELLINGS: dict[str, Callable[[Any], str]] = {
     "uuid": attrgetter("hex"),
     "text": _quoted,

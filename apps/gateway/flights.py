@@ -12,8 +12,9 @@ that is settled twice is found out by the request's id.
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,7 +25,7 @@ _TAIL, _TAIL_MOST = 100, 284
 _FACTS = 384
 # outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
 # pieces passed on, tokens of engines before, replica, lease, µs to the first byte of a stream
-_HEAD = struct.Struct("<BBBxHH16sqqIIIIII16s16sI")
+_HEAD = struct.Struct("<B??xHH16sqqIIIIII16s16sI")
 _END = struct.Struct("<qIIII")  # finished, four counts
 _PROGRESS = struct.Struct("<I")
 _AT_OUTCOME, _AT_HAS_COUNTS, _AT_TAIL_LENGTH = 0, 2, 6
@@ -53,24 +54,29 @@ class Facts(msgspec.Struct, array_like=True, frozen=True):
     is_embedding: bool
 
 
-class Flight(msgspec.Struct, frozen=True):
-    """One slot, read back. `counts` is None when the request was never closed or no counts were known;
-    `first_us` is how long the caller of a stream waited for its first byte, 0 when none was sent."""
+class Flight(NamedTuple):
+    """One slot, read back. The counts are known when the request was closed; `first_us` is how long the
+    caller of a stream waited for its first byte, 0 when none was sent."""
 
-    place: tuple[int, int]
-    request_id: bytes
-    outcome: str
+    outcome: int
     is_stream: bool
-    facts: bytes
-    tail: bytes
+    has_counts: bool
+    facts_length: int
+    tail_length: int
+    request_id: bytes
     started_us: int
     finished_us: int
-    counts: tuple[int, int, int, int] | None
+    input: int
+    cached: int
+    output: int
+    embedding: int
     pieces: int
     before: int
     replica: bytes
     lease: bytes
     first_us: int
+    facts: bytes
+    tail: bytes
 
 
 class Segment:
@@ -106,32 +112,18 @@ class Segment:
         while (at := self.map.find(mark, at + 1, SLOTS)) >= 0:
             yield at
 
-    def free(self, slot: int) -> None:
-        self.map[slot] = FREE
+    def free(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            self.map[slot] = FREE
 
-    def read(self, number: int, slot: int) -> Flight:
-        """What a slot holds."""
-        at = SLOTS + slot * SLOT
-        (
-            outcome, stream, has_counts, facts, tail, request, started, finished,
-            *counts, pieces, before, replica, lease, first,
-        ) = _HEAD.unpack_from(self.map, at)  # fmt: skip
-        return Flight(
-            place=(number, slot),
-            request_id=request,
-            outcome=OUTCOMES[outcome],
-            is_stream=bool(stream),
-            facts=self.map[at + _FACTS : at + _FACTS + facts],
-            tail=self.map[at + _TAIL : at + _TAIL + tail],
-            started_us=started,
-            finished_us=finished,
-            counts=(counts[0], counts[1], counts[2], counts[3]) if has_counts else None,
-            pieces=pieces,
-            before=before,
-            replica=replica,
-            lease=lease,
-            first_us=first,
-        )
+    def read(self, slots: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        """What slots hold: fields of flights."""
+        memory, unpack = self.map, _HEAD.unpack_from
+        for slot in slots:
+            at = SLOTS + slot * SLOT
+            head = unpack(memory, at)
+            facts, tail = at + _FACTS, at + _TAIL
+            yield *head, memory[facts : facts + head[3]], memory[tail : tail + head[4]] if head[4] else b""
 
 
 class Spool:

@@ -6,7 +6,6 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from apps.billing import rating
 from apps.billing.models import AccountKind, Posting, PriceVersion, Wallet
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services import charging, wallets
@@ -62,12 +61,11 @@ def make_usage(
     assert prices is not None
     shared = TokenTerms(
         team_id=str(team.pk), workspace_id=str(team.workspaces.order_by("pk")[0].pk), slug=slug,
-        currency=prices.currency, price_version_ids=prices.version_ids, **({"key_id": None} | terms),
+        prices=prices, **({"key_id": None} | terms),
     )  # fmt: skip
-    picos = sum(rating.token_picos(rating.token_rates(prices), counts))
-    number, begun = (request_id or new_uuid()).hex, microseconds_of(at)
+    number, begun = (request_id or new_uuid()).bytes, microseconds_of(at)
     ended = begun + seconds * 1_000_000
-    return TokenUsage(shared, number, *counts, picos, begun, ended, "stop", True)
+    return TokenUsage(shared, number, *counts, begun, ended, "stop", True)
 
 
 def after(**delta: int) -> datetime:

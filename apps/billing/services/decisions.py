@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.models import Quarantined, UnratedEvent, UsageEvent
-from apps.billing.rating import token_picos, token_rates
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services import events, tokens
 from apps.billing.services.events import Status
@@ -87,14 +86,12 @@ def _settle_anew(said: dict[str, Any]) -> None:
         **{name: said[name] for name in ("team_id", "workspace_id", "key_id", "endpoint_id", "slug")},
         replica_id=said.get("replica_id"),
         digest=said.get("digest", ""),
-        currency=prices.currency,
-        price_version_ids=prices.version_ids,
+        prices=prices,
     )
-    picos = sum(token_picos(token_rates(prices), said["counts"]))
     finished = datetime.fromisoformat(said["finished_at"])
     into, cached, out, embedding = said["counts"]
     usage = TokenUsage(
-        terms, UUID(said["request_id"]).hex, into, cached, out, embedding, picos, microseconds_of(started),
+        terms, UUID(said["request_id"]).bytes, into, cached, out, embedding, microseconds_of(started),
         microseconds_of(finished), said["outcome"], said.get("stream", False),
     )  # fmt: skip
     if tokens.settle([usage]).counted != 1:

@@ -15,7 +15,8 @@ from apps.audit import services as audit
 from apps.billing.models import AccountKind, ProviderRate, TransactionKind
 from apps.billing.services.booking import Batch
 from apps.billing.services.prices import CURRENCY
-from apps.billing.specs import TokenRate, TokenUsage
+from apps.billing.services.token_checks import Columns
+from apps.billing.specs import TokenRate
 from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.clock import db_now
@@ -83,16 +84,15 @@ def rate_of(replica_id: str) -> ProviderRate | None:
     return found
 
 
-def note(*, batch: Batch, records: Iterable[TokenUsage], transactions: Iterable[UUID]) -> None:
+def note(*, batch: Batch, columns: Columns, transactions: Iterable[UUID]) -> None:
     """Book what the new requests of these cost us; new are those that belong to the transactions."""
-    by_replica: dict[str, list[str]] = {}
-    for record in records:
-        if record.terms.replica_id:
-            by_replica.setdefault(record.terms.replica_id, []).append(record.request_id)
-    rated = ProviderRate.objects.filter(replica_id__in=by_replica).order_by()
-    ids = [one for replica in set(rated.values_list("replica_id", flat=True)) for one in by_replica[replica]]
-    if not ids:
+    replicas = {terms.replica_id for terms in columns.shared.values()}
+    rates = ProviderRate.objects.filter(replica_id__in=replicas - {None}).order_by()
+    rated = set(rates.values_list("replica_id", flat=True))
+    if not rated:
         return
+    pairs = zip(columns.terms, columns.request_ids, strict=True)
+    ids = [request_id.hex() for terms, request_id in pairs if terms.replica_id in rated]
     now = db_now()
     for currency, amount in statements.fetch_all(_ADD_UP, [ids, list(transactions)]):
         batch.post(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
-from apps.billing.services.tokens import TokenUsage
+from apps.billing.services.tokens import UsedTokens
+from apps.core.ids import encode
 
 OTHER = "other"
 # How stale a key's last use may be in the books; a busy key costs one write in that time.
@@ -28,16 +29,15 @@ class Tally:
         self.teams: Counter[tuple[str, str]] = Counter()  # figure, team
         self.seconds = 0.0  # of processor time, for all of it
 
-    def note(self, records: Iterable[TokenUsage]) -> None:
-        """These were settled just now."""
+    def note(self, used: Iterable[UsedTokens]) -> None:
+        """This was settled just now."""
         with self._lock:
-            for record in records:
-                terms = record.terms
-                team = self._name(terms.team_id)
-                self.teams["team_requests", team] += 1
-                self.teams["team_tokens", team] += sum(record.counts)
-                if terms.key_id:
-                    self._used.add(terms.key_id)
+            for one in used:
+                team = self._name(encode("team", one.team))
+                self.teams["team_requests", team] += one.requests
+                self.teams["team_tokens", team] += int(sum(one.counts))
+                if one.key:
+                    self._used.add(encode("key", one.key))
 
     def note_time(self, seconds: float) -> None:
         """Settling took so much processor time."""

@@ -249,22 +249,33 @@ class Books(RuleBasedStateMachine):
         assert made.amount == min(amount, self.model.free)
         self.model.holds[name], self.leases[name] = made.amount, made.id
 
-    @rule(number=st.integers(1, 5), count=st.integers(1, 900), name=st.sampled_from(("lease 1", "lease 2")))
-    def settle(self, number, count, name):
-        known = self.settled.get(number)
-        usage = known or self.usage(number, count, self.leases.get(name))
-        found = tokens.settle([usage, usage])
-        assert (found.counted, found.duplicates) == ((0, 2) if known else (1, 1))
-        if not known:
-            self.settled[number] = usage
+    @rule(
+        wanted=st.dictionaries(
+            st.integers(1, 7),
+            st.tuples(st.integers(1, 900), st.sampled_from(("lease 1", "lease 2"))),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def settle(self, wanted):
+        """Requests of one batch, under several leases and on several days, come to what each alone would."""
+        fresh = {number: one for number, one in wanted.items() if number not in self.settled}
+        for number, (count, name) in fresh.items():
+            self.settled[number] = self.usage(number, count, self.leases.get(name))
+        batch = [self.settled[number] for number in wanted]
+        found = tokens.settle(batch + batch)
+        assert (found.counted, found.duplicates) == (len(fresh), 2 * len(batch) - len(fresh))
+        for number, (_count, name) in fresh.items():
+            usage = self.settled[number]
             self.model.holds[name] = self.model.holds.get(name, Decimal(0))
-            amount = tokens.of_picos(usage.picos)
+            amount = tokens.token_cost(usage.terms.prices, usage.counts)
             self.model.holds[name] -= min(self.model.holds[name], amount)
             self.model.pay(amount)
 
     def usage(self, number, count, lease):
         counts = (0, 0, count, 0)
-        return make_usage(self.team, counts, at=self.at(), request_id=UUID(int=number), lease_id=lease)
+        at = self.at() + timedelta(days=number % 2)
+        return make_usage(self.team, counts, at=at, request_id=UUID(int=number), lease_id=lease)
 
     @rule(
         product=st.sampled_from(sorted(PRICES)), wait=st.integers(0, 900), price=st.decimals(0, 9, places=3)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from random import Random
 from uuid import UUID
 
 import pytest
@@ -44,15 +45,19 @@ def usage(team, *, counts=(1000, 200, 300, 0), slug="llama", **terms):
     return make_usage(team, counts, slug=slug, seconds=2, key_id=new_id("key"), digest="sha256:1", **terms)
 
 
-def changed(one: TokenUsage, **changes) -> TokenUsage:
+def changed(one: TokenUsage, *, prices=None, **changes) -> TokenUsage:
     """The same request with other fields, whosever they are."""
-    own = {name: value for name, value in changes.items() if name in TokenUsage._fields}
-    shared = {name: value for name, value in changes.items() if name not in own}
-    return one._replace(terms=replace(one.terms, **shared), **own)
+    own = {name: changes.pop(name) for name in set(changes) & set(TokenUsage._fields)}
+    terms = replace(one.terms, prices=replace(one.terms.prices, **(prices or {})), **changes)
+    return one._replace(terms=terms, **own)
 
 
+def ids_of(records) -> set[str]:
+    return {str(UUID(bytes=one.request_id)) for one in records}
+
+
+FREE = {"input": Decimal(0), "cached": Decimal(0), "output": Decimal(0), "version_ids": (None,) * 4}
 COST = Decimal("0.00096")  # 1000 × 0.5 + 200 × 0.05 + 300 × 1.5, per million
-PICOS = 960_000_000
 
 
 def test_the_price_table_says_what_each_team_pays(team):
@@ -91,13 +96,13 @@ def test_a_batch_is_charged_once_with_one_transaction_per_team(team):
     assert UsageDay.objects.get(team=team, product="tokens:llama:input").quantity == Decimal("0.002")
     assert TokenRequest.objects.filter(slug="llama").first().amount == COST
     line = RatedUsage.objects.filter(team=team, product="tokens:llama:output").first()
-    assert set(rated.evidence(line)) == {str(UUID(one.request_id)) for one in batch[:2]}
+    assert set(rated.evidence(line)) == ids_of(batch[:2])
     assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 
 def test_tokens_whose_engine_is_paid_by_time_are_counted_and_cost_nothing(team):
     """Both ways in one batch: the proof of the books knows them apart."""
-    own = changed(usage(team), slug="own", picos=0, price_version_ids=(None,) * 4, is_metered=False)
+    own = changed(usage(team), slug="own", prices=FREE, is_metered=False)
     assert tokens.settle([usage(team), own]).counted == 2
     assert set(RatedUsage.objects.values_list("product", flat=True)) == {
         f"tokens:llama:{kind}" for kind in ("input", "cached", "output")
@@ -115,12 +120,12 @@ def test_what_stands_twice_in_a_batch_is_counted_once(team):
     [
         ({"input": -1}, "quantity"),
         ({"output": 10**13}, "quantity"),
-        ({"picos": PICOS + 1}, "amount"),
-        ({"currency": "USD"}, "currency"),
+        ({"prices": {"input": Decimal("0.500000000001")}}, "amount"),
+        ({"prices": {"currency": "USD"}}, "currency"),
         ({"team_id": new_id("team")}, "unknown_team"),
         ({"team_id": "nonsense"}, "malformed"),
-        ({"price_version_ids": (None, None, None, None)}, "no_price"),
-        ({"price_version_ids": ("prv_x",)}, "no_price"),
+        ({"prices": {"version_ids": (None, None, None, None)}}, "no_price"),
+        ({"prices": {"version_ids": ("prv_x",)}}, "no_price"),
         ({"slug": "minilm"}, "no_price"),
     ],
 )
@@ -130,6 +135,60 @@ def test_what_cannot_be_believed_is_set_aside_and_not_charged(team, change, reas
     assert tokens.settle([wrong]).quarantined == 1
     assert Quarantined.objects.get().reason == reason
     assert wallet_of(team).balance == 10 - COST
+
+
+def test_one_bad_request_among_many_is_set_aside_alone(team):
+    """Whether its terms or its own figures are wrong, and whatever else shares them."""
+    other = usage(make_team("1"), counts=(0, 0, 0, 70), slug="minilm")
+    good = usage(team)
+    batch = [
+        good,
+        changed(usage(team), output=-1),
+        *[usage(team)._replace(terms=good.terms) for _n in range(5)],
+        usage(team)._replace(terms=good.terms, embedding=1),
+        changed(usage(team), prices={"output": Decimal(9)}),
+        changed(usage(team), prices={"embedding": Decimal(9)}),
+        usage(team)._replace(terms=good.terms, finished_us=0),
+        changed(other, request_id=good.request_id),
+        other,
+        good,
+    ]
+    assert tokens.settle(batch) == Settled(8, 1, 5)
+    assert tokens.settle(batch) == Settled(0, 9, 5)
+    reasons = Quarantined.objects.values_list("reason", flat=True)
+    assert sorted(reasons) == ["amount", "conflict", "no_price", "quantity", "quantity"]
+    assert wallet_of(team).balance == 10 - 7 * COST
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
+
+
+def test_requests_come_to_the_same_in_one_batch_as_one_by_one(team):
+    """Over two leases, two days and two models, with amounts that are rounded and more than is there."""
+    make_price("tokens:llama:embedding", "0.000000000001")
+    chance, books = Random(7), []
+    counts = [[chance.randrange(10**6) for _kind in range(4)] for _request in range(30)]
+    for payer, size in ((make_team("10"), 60), (make_team("10"), 1)):
+        leases = [take(payer, "3").id, take(payer, "0.5").id]
+        batch = [
+            usage(payer, counts=tuple(of), at=START + timedelta(days=n % 2), lease_id=leases[n // 2 % 2])
+            for n, of in enumerate(counts)
+        ]
+        batch += [usage(payer, slug="minilm", counts=(0, 0, 0, of[3])) for of in counts]
+        for n in range(0, len(batch), size):
+            settled = tokens.settle(batch[n : n + size])
+            assert (settled.counted, settled.quarantined) == (len(batch[n : n + size]), 0)
+        days = UsageDay.objects.filter(team=payer).order_by("day", "product")
+        books.append(
+            (
+                [(one.day, one.product, one.quantity, one.amount) for one in days],
+                [Hold.objects.get(pk=lease).amount for lease in leases],
+                (wallet_of(payer).balance, wallet_of(payer).held),
+                sum(line.amount for line in RatedUsage.objects.filter(team_id=payer.pk)),
+            )
+        )
+        for lease in leases:
+            tokens.release(lease_id=lease)
+    assert books[0] == books[1]
+    assert {f.name for f in proofs.verify() if not f.is_ok} == set()
 
 
 def test_other_content_under_a_known_id_is_a_conflict(team):
@@ -195,29 +254,29 @@ def test_the_requests_behind_a_line_are_exactly_its_own(team):
     lines = RatedUsage.objects.filter(product="tokens:llama:output").order_by("quantity", "id")
     behind = [set(rated.evidence(line)) for line in lines]
     assert sorted(map(len, behind)) == [1, 1, 2]
-    assert behind[-1] == {str(UUID(one.request_id)) for one in (first, second)}
-    assert set().union(*behind) == {str(UUID(one.request_id)) for one in (first, second, later, placed)}
+    assert behind[-1] == ids_of((first, second))
+    assert set().union(*behind) == ids_of((first, second, later, placed))
     assert [one for one in proofs.verify() if not one.is_ok] == []
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"picos": PICOS * 2}, {"price_version_ids": (None, None, None, None)}],
+    [{"input": Decimal(1)}, {"version_ids": (None, None, None, None)}],
     ids=["amount", "no price"],
 )
 def test_set_aside_tokens_are_charged_after_all_at_the_price_of_their_moment(team, change):
-    wrong = changed(usage(team), **change)
+    wrong = changed(usage(team), prices=change)
     assert tokens.settle([wrong]).quarantined == 1
     released = decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())
     assert released.state == "released"
     assert wallet_of(team).balance == 10 - COST
-    assert TokenRequest.objects.get().request_id == UUID(wrong.request_id)
+    assert TokenRequest.objects.get().request_id == UUID(bytes=wrong.request_id)
     assert [one for one in proofs.verify() if not one.is_ok] == []
 
 
 def test_tokens_that_were_charged_meanwhile_are_not_charged_again(team):
     right = usage(team)
-    assert tokens.settle([changed(right, picos=PICOS * 2)]).quarantined == 1
+    assert tokens.settle([changed(right, prices={"input": Decimal(1)})]).quarantined == 1
     assert tokens.settle([right]).counted == 1
     with pytest.raises(Conflict):
         decisions.release(actor=SYSTEM, quarantined=Quarantined.objects.get())

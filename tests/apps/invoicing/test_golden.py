@@ -13,7 +13,7 @@ import pytest
 from apps.billing.models import PriceVersion
 from apps.billing.services import charging, fees, tokens, wallets
 from apps.billing.services.fees import NewCommitment, NewFee
-from apps.billing.specs import Rate, TokenTerms, TokenUsage
+from apps.billing.specs import Rate, TokenPrices, TokenTerms, TokenUsage
 from apps.billing.states import FeePeriod
 from apps.core.actor import SYSTEM
 from apps.core.clock import microseconds_of
@@ -162,15 +162,16 @@ def settle(team: Any, counted: dict[str, Row], versions: dict[str, PriceVersion]
         for one, count in zip(found, counts, strict=True)
     ]
     at = moment(counted["input"]["from"])
+    unit = [one.unit_price if one else D(0) for one in found]
+    prices = TokenPrices(team.currency, *unit, tuple(one.pk if one else None for one in found))
     terms = TokenTerms(
         team_id=team.pk, workspace_id=workspace(team, "default").pk, key_id=None, slug="tiny",
-        currency=team.currency, price_version_ids=tuple(one.pk if one else None for one in found),
-        endpoint_id=new_id("end"),
+        prices=prices, endpoint_id=new_id("end"),
     )  # fmt: skip
-    picos = int(sum(amounts, D(0)).scaleb(12))
     when = microseconds_of(at)
-    usage = TokenUsage(terms, uuid4().hex, *counts, picos, when, when, "stop", False)
-    assert tokens.settle([usage]).counted == 1
+    usage = TokenUsage(terms, uuid4().bytes, *counts, when, when, "stop", False)
+    (used,) = tokens.settle([usage]).used
+    assert (used.requests, used.amounts) == (1, amounts)
 
 
 def workspace(team: Any, name: str) -> Workspace:

@@ -6,7 +6,7 @@ May be run again: a team whose endpoint is there is left alone.
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -14,7 +14,6 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand
 
-from apps.billing.rating import token_picos, token_rates
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services.tokens import settle
 from apps.billing.specs import TokenPrices, TokenTerms, TokenUsage
@@ -139,13 +138,11 @@ class Calls:
         answer = max(4, round(self.chance.gauss(caller.answer, caller.answer / 3)))
         cached = round(prompt * caller.cached) if self.chance.random() < 0.7 else 0
         counts = (prompt - cached, cached, answer, 0)
-        price = self.price or FREE
         first = 0.08 + 0.0002 * (prompt - cached) + self.chance.expovariate(25)
         finished = at + timedelta(seconds=first + answer * self.chance.uniform(0.004, 0.009))
         outcome = "completed" if self.chance.random() < 0.985 else "client_gone"
-        picos = sum(token_picos(token_rates(price), counts))
         return TokenUsage(
-            self.terms, UUID(int=self.chance.getrandbits(128), version=4).hex, *counts, picos,
+            self.terms, UUID(int=self.chance.getrandbits(128), version=4).bytes, *counts,
             microseconds_of(at), microseconds_of(finished), outcome, True, round(first * 1000),
         )  # fmt: skip
 
@@ -156,8 +153,7 @@ class Calls:
             workspace_id=str(self.key.workspace_id),
             key_id=str(self.key.pk),
             slug=self.endpoint.price_slug,
-            currency=self.team.currency,
-            price_version_ids=(self.price or FREE).version_ids,
+            prices=self.price or replace(FREE, currency=self.team.currency),
             endpoint_id=str(self.endpoint.pk),
             digest=self.endpoint.revision.digest if self.endpoint.revision else "",
             is_metered=self.price is not None,
