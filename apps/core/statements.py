@@ -141,6 +141,13 @@ def select(model: type[Row], condition: str, params: Params = ()) -> Row | None:
     return columns.read(found) if found else None
 
 
+def select_all(model: type[Row], condition: str, params: Params = ()) -> list[Row]:
+    """All rows that fulfil the condition."""
+    columns = columns_of(model)
+    found = fetch_all(_select(model, condition), params)
+    return [row for row in map(columns.read, found) if row is not None]
+
+
 @lru_cache(maxsize=256)
 def _select(model: type[models.Model], condition: str) -> str:
     return f'SELECT {columns_of(model).spelled("t")} FROM "{model._meta.db_table}" t WHERE {condition}'  # noqa: S608

@@ -21,12 +21,13 @@ from apps.core import statements
 from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Invalid
-from apps.core.ids import new_uuid
+from apps.core.ids import decode, encode, new_uuid
 from apps.core.money import plain
 from apps.core.permissions import Permission
 
 MOST = Decimal(10) ** 6
 
+_RATED = "SELECT DISTINCT replica_id FROM billing_providerrate WHERE replica_id = ANY(%s::uuid[])"
 # The requests that are new, by the rate that was in force when each began, to twelve decimals.
 _ADD_UP = """
 WITH spent AS (
@@ -86,9 +87,9 @@ def rate_of(replica_id: str) -> ProviderRate | None:
 
 def note(*, batch: Batch, columns: Columns, transactions: Iterable[UUID]) -> None:
     """Book what the new requests of these cost us; new are those that belong to the transactions."""
-    replicas = {terms.replica_id for terms in columns.shared.values()}
-    rates = ProviderRate.objects.filter(replica_id__in=replicas - {None}).order_by()
-    rated = set(rates.values_list("replica_id", flat=True))
+    replicas = {terms.replica_id for terms in columns.shared.values() if terms.replica_id}
+    named = statements.array("uuid", [decode("rep", replica) for replica in replicas])
+    rated = {encode("rep", replica) for (replica,) in statements.fetch_all(_RATED, [named])}
     if not rated:
         return
     pairs = zip(columns.terms, columns.request_ids, strict=True)

@@ -135,7 +135,8 @@ def _lock_wallets(shared: Iterable[TokenTerms]) -> dict[UUID, Wallet]:
             teams.add(decode("team", team_id))
         except ValueError:
             continue
-    rows = Wallet.objects.filter(team_id__in=teams).order_by("team_id").select_for_update()
+    wanted = "t.team_id = ANY(%s::uuid[]) ORDER BY t.team_id FOR UPDATE"
+    rows = statements.select_all(Wallet, wanted, [statements.array("uuid", teams)])
     return {decode("team", wallet.team_id): wallet for wallet in rows}
 
 
@@ -155,19 +156,26 @@ def _book(
     """Rated lines, sums by day, one transaction per team, the leases lowered by what they covered, and what
     providers charge us for it."""
     batch, now = Batch(), db_now()
-    leases = {one.lease for one in used if one.lease}
-    holds = {
-        decode("lse", hold.resource_id): hold
-        for hold in Hold.objects.filter(pk__in=[encode("lse", one) for one in leases])
-    }
+    holds = _holds(used)
+    by_team: dict[UUID, list[UsedTokens]] = {}
+    for one in used:
+        by_team.setdefault(one.team, []).append(one)
     _note_lines(batch, used, versions)
     provided.note(batch=batch, columns=columns, transactions={one.transaction for one in used})
-    for team in sorted({one.team for one in used}):
-        mine = [one for one in used if one.team == team]
-        _charge(batch, mine, wallets[team], holds, now)
+    for team, own in sorted(by_team.items()):
+        _charge(batch, own, wallets[team], holds, now)
     booking.write(batch)
     spent = [(_spender(one), one.amount) for one in used if one.amount and wallets[one.team].is_budgeted]
     budgets.note(spent=spent, now=now)
+
+
+def _holds(used: Iterable[UsedTokens]) -> dict[UUID, Hold]:
+    """The leases that were drawn on, as far as they are there."""
+    leases = [encode("lse", lease) for lease in {one.lease for one in used if one.lease}]
+    if not leases:
+        return {}
+    rows = statements.select_all(Hold, "t.resource_id = ANY(%s::text[])", [statements.array("text", leases)])
+    return {decode("lse", hold.resource_id): hold for hold in rows}
 
 
 def _spender(one: UsedTokens) -> Spender:
@@ -203,12 +211,14 @@ def _charge(
     if not amount:
         return
     team, covered = used[0].team, ZERO
-    own = {lease: hold for lease, hold in holds.items() if hold.team_id == wallet.team_id}
+    own = {}
     for one in used:
-        if one.lease in own:
-            part = min(own[one.lease].amount, one.amount)
-            own[one.lease].amount -= part
+        hold = holds.get(one.lease) if one.lease else None
+        if hold is not None and hold.team_id == wallet.team_id:
+            part = min(hold.amount, one.amount)
+            hold.amount -= part
             covered += part
+            own[hold.resource_id] = hold
     batch.holds += [(hold.resource_id, team, hold.amount, hold.expires_at) for hold in own.values()]
     requests = sum(one.requests for one in used)
     texts = Texts(used[0].transaction, now, "tokens", f"{requests} requests")
