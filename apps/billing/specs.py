@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
@@ -216,39 +216,12 @@ class TokenUsage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class UsedTokens:
-    """The new requests of one team, key, endpoint, price, lease and day, added up."""
-
-    team: UUID
-    workspace: UUID
-    key: UUID | None
-    endpoint: UUID | None
-    slug: str
-    versions: list[UUID | None]
-    lease: UUID | None
-    transaction: UUID
-    day: date
-    first_at: datetime
-    requests: int
-    counts: list[Decimal]
-    amounts: list[Decimal]
-
-    @property
-    def amount(self) -> Decimal:
-        return sum(self.amounts, Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a batch: counted now, known before, set aside for a person to look at.
-
-    `used` adds up what was counted now.
-    """
+    """What became of a batch: counted now, known before, set aside for a person to look at."""
 
     counted: int
     duplicates: int
     quarantined: int = 0
-    used: Sequence[UsedTokens] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

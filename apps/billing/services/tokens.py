@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -38,7 +39,6 @@ from apps.billing.specs import (
     TokenPrices,
     TokenTerms,
     TokenUsage,
-    UsedTokens,
 )  # fmt: skip
 from apps.billing.states import QuarantineReason
 from apps.core import statements
@@ -55,7 +55,6 @@ __all__ = [
     "TokenPrices",
     "TokenTerms",
     "TokenUsage",
-    "UsedTokens",
     "lease",
     "price_table",
     "release",
@@ -99,6 +98,29 @@ SELECT s.request_id FROM {ROWS} JOIN billing_tokenrequest t USING (request_id)
 """  # noqa: S608 - made of this page
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The new requests of one team, key, endpoint, price, lease and day, added up."""
+
+    team: UUID
+    workspace: UUID
+    key: UUID | None
+    endpoint: UUID | None
+    slug: str
+    versions: list[UUID | None]
+    lease: UUID | None
+    transaction: UUID
+    day: date
+    first_at: datetime
+    requests: int
+    counts: list[Decimal]
+    amounts: list[Decimal]
+
+    @property
+    def amount(self) -> Decimal:
+        return sum(self.amounts, ZERO)
+
+
 def settle(records: Sequence[TokenUsage]) -> Settled:
     """Charge what was used: each request id once, one ledger transaction per team, whole or not at all.
 
@@ -114,7 +136,7 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
         wallets = _lock_wallets(shared)
         checked = check(records, columns, versions, wallets)
         arrays = checked.arrays()
-        used = [UsedTokens(*row) for row in statements.fetch_all(_INSERT, arrays)]
+        used = [Used(*row) for row in statements.fetch_all(_INSERT, arrays)]
         failpoint("billing.tokens.inserted")
         counted = sum(one.requests for one in used)
         known = len(checked.records) - counted
@@ -124,7 +146,7 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
             _book(used, wallets, versions, checked.columns)
         failpoint("billing.tokens.booked")
     duplicates = known - len(conflicts) + checked.repeats
-    return Settled(counted, duplicates, len(checked.refused) + len(conflicts), used)
+    return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
 
 
 def _lock_wallets(shared: Iterable[TokenTerms]) -> dict[UUID, Wallet]:
@@ -148,7 +170,7 @@ def _conflicts(checked: Checked, arrays: Sequence[str]) -> list[Refused]:
 
 
 def _book(
-    used: Sequence[UsedTokens],
+    used: Sequence[Used],
     wallets: Mapping[UUID, Wallet],
     versions: Mapping[str, Priced],
     columns: Columns,
@@ -157,7 +179,7 @@ def _book(
     providers charge us for it."""
     batch, now = Batch(), db_now()
     holds = _holds(used)
-    by_team: dict[UUID, list[UsedTokens]] = {}
+    by_team: dict[UUID, list[Used]] = {}
     for one in used:
         by_team.setdefault(one.team, []).append(one)
     _note_lines(batch, used, versions)
@@ -169,7 +191,7 @@ def _book(
     budgets.note(spent=spent, now=now)
 
 
-def _holds(used: Iterable[UsedTokens]) -> dict[UUID, Hold]:
+def _holds(used: Iterable[Used]) -> dict[UUID, Hold]:
     """The leases that were drawn on, as far as they are there."""
     leases = [encode("lse", lease) for lease in {one.lease for one in used if one.lease}]
     if not leases:
@@ -178,13 +200,13 @@ def _holds(used: Iterable[UsedTokens]) -> dict[UUID, Hold]:
     return {decode("lse", hold.resource_id): hold for hold in rows}
 
 
-def _spender(one: UsedTokens) -> Spender:
+def _spender(one: Used) -> Spender:
     key = encode("key", one.key) if one.key else None
     resource = encode("end", one.endpoint) if one.endpoint else None
     return Spender(encode("team", one.team), encode("wks", one.workspace), key, resource)
 
 
-def _note_lines(batch: Batch, used: Sequence[UsedTokens], versions: Mapping[str, Priced]) -> None:
+def _note_lines(batch: Batch, used: Sequence[Used], versions: Mapping[str, Priced]) -> None:
     """One line per place, product, version and day, whichever keys and leases it was used with: so that the
     requests behind a line can be told."""
     sums: dict[tuple[Any, ...], tuple[datetime, Decimal, Decimal]] = {}
@@ -204,7 +226,7 @@ def _note_lines(batch: Batch, used: Sequence[UsedTokens], versions: Mapping[str,
 
 
 def _charge(
-    batch: Batch, used: Sequence[UsedTokens], wallet: Wallet, holds: dict[UUID, Hold], now: datetime
+    batch: Batch, used: Sequence[Used], wallet: Wallet, holds: dict[UUID, Hold], now: datetime
 ) -> None:
     """One transaction for all of a team's requests, paid from its leases first, then from what is free."""
     amount = sum((one.amount for one in used), ZERO)

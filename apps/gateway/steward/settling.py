@@ -74,7 +74,7 @@ def settle(folder: Folder, *, state: int = flights.CLOSED) -> int:
         records = records_of([fields for segment, slots in found for fields in segment.read(slots)])
         if records:
             done = tokens.settle(records)
-            tally.note(done.used)
+            tally.note(records)
             if done.quarantined:
                 log.error("usage_quarantined", requests=done.quarantined)
             for segment, slots in found:

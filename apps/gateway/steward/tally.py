@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
-from apps.billing.services.tokens import UsedTokens
-from apps.core.ids import encode
+from apps.billing.services.tokens import TokenUsage
 
 OTHER = "other"
 # How stale a key's last use may be in the books; a busy key costs one write in that time.
@@ -29,15 +28,19 @@ class Tally:
         self.teams: Counter[tuple[str, str]] = Counter()  # figure, team
         self.seconds = 0.0  # of processor time, for all of it
 
-    def note(self, used: Iterable[UsedTokens]) -> None:
-        """This was settled just now."""
+    def note(self, records: Iterable[TokenUsage]) -> None:
+        """These have left the spool just now."""
+        by_terms: dict[int, list[TokenUsage]] = {}
+        for record in records:
+            by_terms.setdefault(id(record.terms), []).append(record)
         with self._lock:
-            for one in used:
-                team = self._name(encode("team", one.team))
-                self.teams["team_requests", team] += one.requests
-                self.teams["team_tokens", team] += int(sum(one.counts))
-                if one.key:
-                    self._used.add(encode("key", one.key))
+            for own in by_terms.values():
+                terms, team = own[0].terms, self._name(own[0].terms.team_id)
+                used = [one.input + one.cached + one.output + one.embedding for one in own]
+                self.teams["team_requests", team] += len(own)
+                self.teams["team_tokens", team] += sum(used)
+                if terms.key_id:
+                    self._used.add(terms.key_id)
 
     def note_time(self, seconds: float) -> None:
         """Settling took so much processor time."""

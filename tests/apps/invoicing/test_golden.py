@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from apps.billing.models import PriceVersion
+from apps.billing.models import PriceVersion, TokenRequest
 from apps.billing.services import charging, fees, tokens, wallets
 from apps.billing.services.fees import NewCommitment, NewFee
 from apps.billing.specs import Rate, TokenPrices, TokenTerms, TokenUsage
@@ -170,8 +170,9 @@ def settle(team: Any, counted: dict[str, Row], versions: dict[str, PriceVersion]
     )  # fmt: skip
     when = microseconds_of(at)
     usage = TokenUsage(terms, uuid4().bytes, *counts, when, when, "stop", False)
-    (used,) = tokens.settle([usage]).used
-    assert (used.requests, used.amounts) == (1, amounts)
+    assert tokens.settle([usage]).counted == 1
+    request = TokenRequest.objects.get(request_id=UUID(bytes=usage.request_id))
+    assert [getattr(request, f"{kind}_amount") for kind in kinds] == amounts
 
 
 def workspace(team: Any, name: str) -> Workspace:
