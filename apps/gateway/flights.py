@@ -21,7 +21,7 @@ import msgspec
 FREE, OPEN, CLOSED = 0, 1, 2
 SLOTS = 4096
 SLOT = 1024
-_TAIL, _TAIL_MOST = 100, 284
+_TAIL, TAIL_MOST = 100, 284
 _FACTS = 384
 # outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
 # pieces passed on, tokens of engines before, replica, lease, µs to the first byte of a stream
@@ -164,10 +164,10 @@ class Spool:
 class Slot:
     """The place of one request in the spool."""
 
-    __slots__ = ("_at", "_map", "_number")
+    __slots__ = ("_at", "_map", "_number", "_said")
 
     def __init__(self, memory: mmap.mmap, number: int, at: int):
-        self._map, self._number, self._at = memory, number, at
+        self._map, self._number, self._at, self._said = memory, number, at, 0
 
     def engine(self, replica: bytes, lease: bytes, before: int) -> None:
         """Who serves it now, out of which lease, and how many tokens others have produced before."""
@@ -175,13 +175,15 @@ class Slot:
         memory[at + _AT_REPLICA : at + _AT_REPLICA + 32] = replica + lease
         _PROGRESS.pack_into(memory, at + _AT_BEFORE, before)
         _U16.pack_into(memory, at + _AT_TAIL_LENGTH, 0)
+        self._said = 0
 
     def said(self, usage: bytes) -> None:
-        """What the engine said last of how much it has used."""
-        at, memory = self._at, self._map
-        usage = usage[:_TAIL_MOST]
-        memory[at + _TAIL : at + _TAIL + len(usage)] = usage
-        _U16.pack_into(memory, at + _AT_TAIL_LENGTH, len(usage))
+        """What the engine said last of how much it has used, in at most TAIL_MOST bytes."""
+        memory, at, length = self._map, self._at + _TAIL, len(usage)
+        memory[at : at + length] = usage
+        if length != self._said:
+            self._said = length
+            _U16.pack_into(memory, self._at + _AT_TAIL_LENGTH, length)
 
     def begun(self, microseconds: int) -> None:
         """How long the caller has waited for the first byte."""

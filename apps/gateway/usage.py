@@ -40,17 +40,42 @@ _usage = msgspec.json.Decoder(_Usage)
 _timings = msgspec.json.Decoder(_Timings)
 
 
-def snippet(data: bytes) -> bytes:
-    """The last usage in the bytes, from its name to its closing brace; empty when there is none."""
-    at = data.rfind(USAGE)
-    if at < 0:
+def counts_in(data: bytes) -> Counts | None:
+    """What the last usage in the bytes says; None when there is none or it cannot be read."""
+    try:
+        at = data.rfind(USAGE)
+        if at >= 0:
+            usage = _usage.decode(_object(data, at + len(USAGE) - 1))
+            whole = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+            if whole is None:
+                return None
+            details = usage.prompt_tokens_details or usage.input_tokens_details
+            cached = (details.cached_tokens or 0) if details is not None else 0
+            out = usage.completion_tokens or usage.output_tokens or 0
+            if 0 <= cached <= whole and out >= 0:
+                return whole - cached, cached, out
+            return _bent(whole, cached, out)
         at = data.rfind(TIMINGS)
-        if at < 0:
-            return b""
-    begin = data.find(b"{", at)
+        if at >= 0:
+            timings = _timings.decode(_object(data, at + len(TIMINGS) - 1))
+            return max(timings.prompt_n, 0), max(timings.cache_n, 0), max(timings.predicted_n, 0)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        return None
+    return None
+
+
+def _bent(whole: int, cached: int, out: int) -> Counts:
+    """Numbers that cannot be, as near as can be."""
+    whole = max(whole, 0)
+    cached = min(max(cached, 0), whole)
+    return whole - cached, cached, max(out, 0)
+
+
+def _object(data: bytes, begin: int) -> bytes:
+    """The object that begins there, to its closing brace; empty when it does not end."""
     end = data.find(b"}", begin)
     if data.find(b"{", begin + 1, end) < 0:
-        return data[at : end + 1]  # nothing nested; empty when it does not end
+        return data[begin : end + 1]  # nothing nested
     depth, end = 0, begin
     last = min(len(data), end + _LONGEST)
     while end < last:
@@ -60,7 +85,7 @@ def snippet(data: bytes) -> bytes:
         elif letter == 0x7D:
             depth -= 1
             if depth == 0:
-                return data[at : end + 1]
+                return data[begin : end + 1]
         end = _next_brace(data, end + 1, last)
     return b""
 
@@ -70,27 +95,6 @@ def _next_brace(data: bytes, at: int, last: int) -> int:
     if opened < 0 or closed < 0:
         return max(opened, closed) if max(opened, closed) >= 0 else last
     return min(opened, closed)
-
-
-def counts_of(said: bytes) -> Counts | None:
-    """The numbers in a snippet; None when there is none or it cannot be read."""
-    try:
-        if said.startswith(USAGE):
-            usage = _usage.decode(said[len(USAGE) - 1 :])
-            whole = usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens
-            if whole is None:
-                return None
-            details = usage.prompt_tokens_details or usage.input_tokens_details
-            cached = (details.cached_tokens or 0) if details else 0
-            whole = max(whole, 0)
-            cached = min(max(cached, 0), whole)
-            return whole - cached, cached, max(usage.completion_tokens or usage.output_tokens or 0, 0)
-        if said.startswith(TIMINGS):
-            timings = _timings.decode(said[len(TIMINGS) - 1 :])
-            return max(timings.prompt_n, 0), max(timings.cache_n, 0), max(timings.predicted_n, 0)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        return None
-    return None
 
 
 def pieces_in(data: bytes) -> int:

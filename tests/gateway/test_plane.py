@@ -27,11 +27,17 @@ class Wire:
 
     def __init__(self) -> None:
         self.written = b""
+        self.times = 0
+        self.high = -1
         self.is_reading = True
         self.is_closed = False
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.times += 1
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high = high
 
     def pause_reading(self) -> None:
         self.is_reading = False
@@ -84,7 +90,7 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
         created_at=0, replicas=[replica],
     )]))  # fmt: skip
     (engine,) = made.tables.engines.values()
-    connection = Connection(engine)
+    connection = Connection(engine, made.sender)
     connection.connection_made(Wire())  # type: ignore[arg-type]
     engine.idle.append(connection)
     yield made
@@ -111,12 +117,14 @@ def test_a_slow_caller_holds_its_engine_back(plane: Plane) -> None:
     client, wire, connection = asked(plane, stream=True)
     engine_wire: Any = connection._transport
     connection.data_received(STREAM[:-5])
+    plane.sender.send()
     assert b"data: 34567890\n\n" in wire.written
     client.pause_writing()  # the kernel takes no more of what is written
     assert not engine_wire.is_reading
     client.resume_writing()
     assert engine_wire.is_reading
     connection.data_received(STREAM[-5:])
+    plane.sender.send()
     assert wire.written.endswith(b"0\r\n\r\n")
     assert not plane.exchanges
 
@@ -124,11 +132,54 @@ def test_a_slow_caller_holds_its_engine_back(plane: Plane) -> None:
 def test_a_caller_that_is_slow_already_holds_the_next_engine_back_too(plane: Plane) -> None:
     client, wire, connection = asked(plane)
     connection.data_received(WHOLE)
+    plane.sender.send()
     assert wire.written.endswith(b'{"answer": "a"}')
     client.pause_writing()
     client.data_received(request(stream=True))
     engine_wire: Any = connection._transport
     assert not engine_wire.is_reading
+
+
+def test_what_a_turn_says_is_sent_peer_by_peer_and_once_per_connection(plane: Plane) -> None:
+    sent: list[tuple[str, bytes]] = []
+
+    class Noted(Wire):
+        def __init__(self, name: str):
+            super().__init__()
+            self.name = name
+
+        def write(self, data: bytes) -> None:
+            sent.append((self.name, data))
+
+    sender = plane.sender
+    engine, first, second, gone = (Noted(name) for name in ("engine", "first", "second", "gone"))
+    said = (("callers", first, b"1"), ("engine", engine, b"2"), ("callers", gone, b"3"))
+    for peer, wire, data in (*said, ("callers", second, b"4"), ("callers", first, b"5")):
+        sender.put(peer, wire, data)  # type: ignore[arg-type]
+    gone.close()
+    assert sent == []
+    sender.send()
+    assert sent == [("first", b"15"), ("second", b"4"), ("engine", b"2")]
+    sender.send()
+    assert len(sent) == 3
+
+
+def test_a_stream_that_ends_in_the_same_turn_is_one_write(plane: Plane) -> None:
+    _client, wire, connection = asked(plane, stream=True)
+    connection.data_received(STREAM)
+    assert wire.times == 0
+    plane.sender.send()
+    assert wire.times == 1
+    assert wire.high == 0  # the transport has no queue of its own besides
+    assert wire.written.endswith(b"data: 34567890\n\n\r\n0\r\n\r\n")
+
+
+def test_last_words_are_said_before_the_connection_closes(plane: Plane) -> None:
+    client, wire = Client(plane), Wire()
+    client.connection_made(wire)  # type: ignore[arg-type]
+    client.data_received(b"nonsense\r\n\r\n")
+    assert wire.is_closed
+    assert wire.written.startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_caller_that_asks_ahead_is_not_read_from(plane: Plane) -> None:
@@ -152,10 +203,10 @@ def test_leases_grow_with_the_pace_and_are_asked_for_early() -> None:
     assert grant() == 10 * AHEAD
     assert len(held) == 1
     while not outside.said:
-        assert teller.take(10) is not None
+        assert teller.take(10, 0.0) is not None
     assert outside.said[0].need == 0
     assert grant() > 100 * AHEAD
-    assert teller.take(10 * AHEAD) is not None
+    assert teller.take(10 * AHEAD, 0.0) is not None
 
 
 def test_who_is_short_does_not_ask_early() -> None:
@@ -165,5 +216,5 @@ def test_who_is_short_does_not_ask_early() -> None:
     teller.hold(10, 10, lambda got, _code: held.append(got))
     outside.said.clear()
     teller.granted(messages.Granted(*teller.purse, new_id("lse"), 30, 600.0, ""))
-    assert [teller.take(10) is None for _each in range(3)] == [False, False, True]
+    assert [teller.take(10, 0.0) is None for _each in range(3)] == [False, False, True]
     assert not outside.said

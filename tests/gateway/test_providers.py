@@ -18,6 +18,7 @@ from apps.gateway.messages import ProviderRow, ReplicaRow
 from apps.gateway.plane import upstream
 from apps.gateway.plane.engines import Engine as PlaneEngine
 from apps.gateway.plane.providers import Provider
+from apps.gateway.plane.sender import Sender
 from apps.inference.models import Endpoint, Replica
 from tests.factories.tls import make_certificate
 from tests.gateway import engine as engines
@@ -226,7 +227,8 @@ def test_tls_is_spoken_to_whom_one_knows(tmp_path: Path, monkeypatch: pytest.Mon
             "rep_1", f"https://{host}:{port}/v1", KEY, 1, False, False, "", ProviderRow("m", [*networks])
         )
         user = _User()
-        upstream.connect(asyncio.get_running_loop(), PlaneEngine(row, bytes(16)), user)  # type: ignore[arg-type]
+        sender = Sender(asyncio.get_running_loop())
+        upstream.connect(sender, PlaneEngine(row, bytes(16)), user)  # type: ignore[arg-type]
         return await asyncio.wait_for(user.found, 60)
 
     async def play() -> list[bool]:

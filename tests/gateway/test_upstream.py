@@ -38,11 +38,28 @@ class Wire:
     def write(self, _data: bytes) -> None:
         pass
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
     def abort(self) -> None:
         self.is_closed = True
 
     def is_closing(self) -> bool:
         return self.is_closed
+
+
+class Sender:
+    """Sends at once."""
+
+    def put(self, _peer: Any, transport: Any, data: bytes) -> None:
+        transport.write(data)
+
+
+def connected(engine: Engine) -> Connection:
+    """A connection that is there."""
+    connection = Connection(engine, Sender())  # type: ignore[arg-type]
+    connection.connection_made(Wire())  # type: ignore[arg-type]
+    return connection
 
 
 @dataclass
@@ -75,8 +92,8 @@ class User:
 
 def told(engine: Engine, pieces: list[bytes]) -> tuple[Any, ...]:
     """What a user hears of an answer in these pieces, and whether the connection rests for the next."""
-    connection, user, wire = Connection(engine), User(), Wire()
-    connection.connection_made(wire)  # type: ignore[arg-type]
+    connection, user = connected(engine), User()
+    wire: Any = connection._transport
     connection.ask(user, b"")
     for piece in pieces:
         if not wire.is_closed and not user.has_ended:
@@ -102,8 +119,7 @@ def test_an_answer_is_the_same_wherever_it_is_cut_and_the_second_time() -> None:
 
 
 def test_chunks_that_come_one_by_one_are_passed_on_one_by_one() -> None:
-    connection, user = Connection(an_engine()), User()
-    connection.connection_made(Wire())  # type: ignore[arg-type]
+    connection, user = connected(an_engine()), User()
     connection.ask(user, b"")
     head, _mark, body = STREAM.partition(b"\r\n\r\n")
     connection.data_received(head + b"\r\n\r\n")
@@ -127,10 +143,9 @@ def test_what_is_odd_is_odd_the_second_time_too(data: bytes) -> None:
 
 def test_a_connection_that_rests_is_used_again() -> None:
     engine, user = an_engine(), User()
-    connection = Connection(engine)
-    connection.connection_made(Wire())  # type: ignore[arg-type]
+    connection = connected(engine)
     connection.ask(user, b"")
     connection.data_received(WHOLE)
     assert user.has_ended
-    connect(None, engine, user)  # type: ignore[arg-type] - no loop is needed for one that rests
+    connect(None, engine, user)  # type: ignore[arg-type] - nothing is sent to one that rests
     assert user.connection is connection

@@ -9,6 +9,7 @@ from apps.gateway.plane import wire
 from apps.gateway.plane.exchange import Exchange
 from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.refusals import refusal
+from apps.gateway.plane.sender import send_at_once
 
 BODY_SECONDS = 120.0
 IDLE_SECONDS = 75.0
@@ -18,8 +19,8 @@ class Client(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        *("_closing", "_exchange", "_parser", "_queue", "_since", "_transport", "is_paused", "last_words"),
-        *("plane", "_is_still"),
+        *("_closing", "_exchange", "_is_still", "_parser", "_queue", "_since", "_transport", "_waits_for"),
+        *("is_paused", "last_words", "plane"),
     )
 
     def __init__(self, plane: Plane):
@@ -32,10 +33,12 @@ class Client(asyncio.Protocol):
         self._is_still = False  # the caller is not read from
         self.is_paused = False  # the caller does not take what is written
         self.last_words = b""
-        self._since = 0.0  # of the silence, or of what is being received; 0 until it is looked at
+        self._waits_for = ""  # at the last look, and since when; 0 when something has ended meanwhile
+        self._since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = made = cast(asyncio.Transport, transport)
+        send_at_once(made)
         self.plane.clients.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -50,8 +53,6 @@ class Client(asyncio.Protocol):
         parser = self._parser
         if parser is None:
             return
-        if self._exchange is None and not parser.waits_for:
-            self._since = 0.0
         try:
             parser.feed(data)
         except Malformed as error:
@@ -73,8 +74,8 @@ class Client(asyncio.Protocol):
 
     def on_head(self, head: Head) -> int:
         is_known = self.plane.tables.key_of(head.authorization) is not None
-        if head.expects and self._exchange is None and self._transport is not None:
-            self._transport.write(wire.CONTINUE)
+        if head.expects and self._exchange is None:
+            self.write(wire.CONTINUE)
         return MOST_BODY if is_known else MOST_BODY_OF_STRANGERS
 
     def on_request(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
@@ -96,7 +97,7 @@ class Client(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(data)
+            self.plane.sender.put(Client, self._transport, data)
 
     def finished(self, *, must_close: bool = False) -> None:
         """The answer is written; what waits comes next."""
@@ -119,8 +120,9 @@ class Client(asyncio.Protocol):
         transport = self._transport
         if transport is not None:
             if self.last_words:
-                transport.write(self.last_words)
+                self.write(self.last_words)
                 self.last_words = b""
+            self.plane.sender.send()
             transport.close()
 
     @property
@@ -149,7 +151,8 @@ class Client(asyncio.Protocol):
             return
         waits_for = self._parser.waits_for if self._parser is not None else ""
         patience = {"head": self.plane.head_seconds, "body": BODY_SECONDS}.get(waits_for, IDLE_SECONDS)
-        self._since = self._since or now
+        if waits_for != self._waits_for or not self._since:
+            self._waits_for, self._since = waits_for, now
         if now - self._since <= patience:
             return
         if waits_for:

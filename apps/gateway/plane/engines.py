@@ -132,7 +132,8 @@ class Route:
     """An endpoint while the worker runs."""
 
     __slots__ = (
-        "_pick", "_weighty", "engines", "external", "first", "queue", "row", "seen_at", "tokens", "turns",
+        "_looked", "_pick", "_weighty", "asked", "engines", "external", "first", "queue", "row", "seen_at",
+        "tokens", "turns",
     )  # fmt: skip
 
     def __init__(self, row: RouteRow):
@@ -144,8 +145,8 @@ class Route:
         self._pick: Policy = _least_outstanding
         self.queue: deque[Callable[[], None]] = deque()
         self.turns = count()
-        self.tokens = 0
-        self.seen_at = 0.0
+        self.tokens = self.asked = self._looked = 0
+        self.seen_at = 0.0  # when somebody last had something of it, as far as was looked
 
     def become(self, row: RouteRow, engines: list[Engine], region: str) -> None:
         """What it is from now on, for a gateway in that region."""
@@ -159,6 +160,11 @@ class Route:
             waiting, self.queue = self.queue, deque()
             for one in waiting:
                 one()
+
+    def look(self, now: float) -> None:
+        """Has anybody asked since the last look, or does anybody wait?"""
+        if self.asked != self._looked or self.outstanding or self.queue:
+            self._looked, self.seen_at = self.asked, now
 
     @property
     def outstanding(self) -> int:

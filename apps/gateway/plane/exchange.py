@@ -74,7 +74,7 @@ class Exchange(Serving):
     def _infer(self, kind: asks.Kind) -> None:
         assert self.key is not None
         try:
-            ask = self.ask = asks.read_ask(self._body, kind)
+            ask = self.ask = asks.read_ask(self._body)
         except asks.Unreadable as unreadable:
             self.refuse(unreadable.refusal)
             return
@@ -91,8 +91,9 @@ class Exchange(Serving):
             self.refuse(refusal("no_price"))
             return
         self._kind, self._way, self.route, self._price = kind, way, way.route, way.price
+        way.route.asked += 1
         plane.exchanges.add(self)
-        if plane.limiter.passes(self.key):
+        if plane.limiter.passes(self.key, self._began):
             self._hold()
         else:
             plane.limiter.check(self.key, self._limited)
@@ -128,7 +129,7 @@ class Exchange(Serving):
         prompt = bound * max(into, cached) + ROUNDING
         most = prompt + min(ask.most(self._kind) or context, context) * answers * out
         self._most, self._rest = most, (prompt, out * answers)
-        held = teller.take(most)
+        held = teller.take(most, self._began)
         if held is not None:
             self._held = held
             self._send_on()
@@ -161,15 +162,15 @@ class Exchange(Serving):
             self.review()
         if self._waits and now - self._waits > WAKE_SECONDS:
             self.cut(refusal("no_engine"), flights.TIMEOUT)
-        elif self.engine is None and not self._waits and time.perf_counter() - self._began > MONEY_SECONDS:
-            self.cut(refusal("billing_away"), flights.TIMEOUT)
-        elif self.relay is None and self.engine is not None and now - self._said_at > FIRST_BYTE_SECONDS:
-            self.cut(refusal("engine_slow"), flights.TIMEOUT)
-        elif self.relay is not None and not self.client.is_paused:
-            # Bytes set it to zero; so it is the time since the first look without any.
-            if self._said_at and now - self._said_at > BETWEEN_SECONDS:
+        elif self.engine is None and not self._waits:
+            if now - self._began > MONEY_SECONDS:
+                self.cut(refusal("billing_away"), flights.TIMEOUT)
+        elif self.engine is not None and not (self.relay and self.client.is_paused):
+            # Whatever happens sets it to zero; so it is the time since the first look at the silence.
+            self._silent_since = self._silent_since or now
+            patience = BETWEEN_SECONDS if self.relay else FIRST_BYTE_SECONDS
+            if now - self._silent_since > patience:
                 self.cut(refusal("engine_slow"), flights.TIMEOUT)
-            self._said_at = self._said_at or now
 
     def review(self) -> None:
         """The tables have changed: may this go on?"""

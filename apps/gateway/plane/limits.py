@@ -79,10 +79,10 @@ class Limiter:
         self._leases: dict[str, _Lease] = {}
         self._owed: dict[Key, int] = {}  # tokens that Redis has not been told of
 
-    def passes(self, key: Key) -> bool:
+    def passes(self, key: Key, now: float) -> bool:
         """Whether the next request of the key is counted already; else `check` has to ask."""
         lease = self._leases.get(key.row.id)
-        return lease is not None and lease.take() and self._redis.is_there
+        return lease is not None and lease.take(now) and self._redis.is_there
 
     def check(self, key: Key, decided: Decided) -> None:
         """Count one request of the key."""
@@ -183,8 +183,8 @@ class _Lease:
     def __init__(self) -> None:
         self.left, self.ends_at, self.asked_at, self.is_hot = 0, 0.0, 0.0, False
 
-    def take(self) -> bool:
-        if self.left and time.monotonic() < self.ends_at:
+    def take(self, now: float) -> bool:
+        if self.left and now < self.ends_at:
             self.left -= 1
             return True
         self.left = 0

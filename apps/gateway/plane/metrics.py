@@ -1,6 +1,8 @@
 """What a worker counts; plain sums that the steward adds up and shows."""
 
 from bisect import bisect_left
+from collections import Counter
+from functools import partial
 
 from apps.gateway.flights import OUTCOMES
 
@@ -8,25 +10,29 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 MOST_LABELS = 2000
 _OTHER = "other"
 _NAMES = (*map(str, BUCKETS), "+Inf")
+_bucket = partial(bisect_left, BUCKETS)
 
 
 class Histogram:
-    """How many were how long."""
+    """How many were how long: `observe` notes seconds, which are sorted when somebody wants to know."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("_counts", "_seen", "_total", "observe")
 
     def __init__(self) -> None:
-        self.counts = [0] * len(_NAMES)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
+        self._counts = [0] * len(_NAMES)
+        self._total = 0.0
+        self._seen: list[float] = []
+        self.observe = self._seen.append
 
     def told(self, name: str, label: str) -> dict[str, float]:
-        rows = zip(_NAMES, self.counts, strict=True)
+        """Everything so far, as it travels."""
+        self._total += sum(self._seen)
+        for bucket, count in Counter(map(_bucket, self._seen)).items():
+            self._counts[bucket] += count
+        self._seen.clear()
+        rows = zip(_NAMES, self._counts, strict=True)
         found = {f"{name}_bucket|{label},{bucket}": float(count) for bucket, count in rows if count}
-        return found | {f"{name}_sum|{label}": self.total} if found else {}
+        return found | {f"{name}_sum|{label}": self._total} if found else {}
 
 
 class Meter:

@@ -15,6 +15,7 @@ from apps.gateway.plane.link import Link
 from apps.gateway.plane.metrics import Metrics
 from apps.gateway.plane.redis import Redis
 from apps.gateway.plane.refusals import Refusal
+from apps.gateway.plane.sender import Sender
 from apps.gateway.plane.tables import Key, Tables
 from apps.gateway.plane.tellers import Purse, Teller
 
@@ -99,6 +100,7 @@ class Plane:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, redis: Redis, spool: Spool, link: Link):
         self.loop, self.redis, self.spool, self.link = loop, redis, spool, link
+        self.sender = Sender(loop)
         self.tables = Tables()
         self.limiter = Limiter(redis)
         self.metrics = Metrics()
@@ -133,7 +135,3 @@ class Plane:
             teller.tidy(now, idle_seconds=idle_seconds)
             if teller.is_idle:
                 del self.tellers[teller.purse]
-
-    @staticmethod
-    def now_us() -> int:
-        return time.time_ns() // 1000

@@ -5,14 +5,13 @@ from typing import Protocol
 import msgspec
 
 from apps.gateway import usage
-from apps.gateway.flights import Slot
+from apps.gateway.flights import TAIL_MOST, Slot
 from apps.gateway.plane import wire
 from apps.gateway.plane.plane import Caller
 from apps.gateway.plane.refusals import Refusal, refusal
 
 MOST_ANSWER = 64 * 1024 * 1024
 MOST_EVENT = 1024 * 1024
-_SAID = 288
 # What an engine says that does not know the address, and llama.cpp when it was started for something else.
 _UNKNOWN, _LACKS = frozenset({404, 405}), 501
 _USAGE, _TIMINGS = usage.USAGE, usage.TIMINGS
@@ -63,7 +62,7 @@ class Whole:
             self._exchange.client.write(wire.refuse(refused, headers))
             return 0, 0, 0
         self._exchange.client.write(wire.answer(status, body, kind=kind, headers=headers))
-        return usage.counts_of(usage.snippet(body))
+        return usage.counts_in(body)
 
     def counts(self) -> usage.Counts | None:
         """What the caller has got of it: nothing."""
@@ -153,9 +152,9 @@ class Stream:
             at = data.rfind(_TIMINGS)
         if at >= 0:
             if not self._said:
-                told = usage.counts_of(usage.snippet(data))
+                told = usage.counts_in(data)
                 self._exchange.shrink(told[0] + told[1] if told is not None else 0)
-            self._said = data[at : at + _SAID]
+            self._said = data[at : at + TAIL_MOST]
             self._slot.said(self._said)
         else:
             self.pieces += usage.pieces_in(data)
@@ -194,7 +193,7 @@ class Stream:
 
     def counts(self) -> usage.Counts | None:
         """What the caller has got: as the engine said last, else as many tokens as pieces."""
-        said = usage.counts_of(usage.snippet(self._said)) if self._said else None
+        said = usage.counts_in(self._said) if self._said else None
         if said is not None:
             return said
         return (0, 0, self.pieces) if self.pieces else None

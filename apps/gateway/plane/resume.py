@@ -93,7 +93,7 @@ class Resumed:
         event.pop("timings", None) if "usage" in event else None
         for name in ("usage", "timings"):
             if isinstance(event.get(name), dict):
-                event["usage"] = self._counted(usage.counts_of(_snippet(name, event[name])) or (0, 0, 0))
+                event["usage"] = self._counted(usage.counts_in(_snippet(name, event[name])) or (0, 0, 0))
         event.pop("timings", None)
         return b"data: %b\n\n" % msgspec.json.encode(event)
 

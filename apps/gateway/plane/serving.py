@@ -16,7 +16,8 @@ from apps.gateway.plane.theirs import Theirs, TheirStream, TheirWhole
 from apps.gateway.plane.upstream import Connection, connect
 
 MOST_TRIES = 4
-_perf = time.perf_counter
+_clock = time.monotonic
+_now_ns = time.time_ns
 _NOBODY: frozenset[str] = frozenset()
 # The engine is well and cannot do this: embeddings of a chat model, say.
 _LACKS = 501
@@ -27,7 +28,7 @@ class Serving:
 
     __slots__ = (
         "_began", "_body", "_connection", "_heard", "_held", "_kind", "_most", "_price", "_rest", "_retried",
-        "_said_at", "_slot", "_status", "_tried", "_type", "_waits", "_way", "ask", "client", "engine",
+        "_silent_since", "_slot", "_status", "_tried", "_type", "_waits", "_way", "ask", "client", "engine",
         "first_body", "head", "headers", "is_chunked", "is_over", "is_stream", "key", "path", "plane",
         "receipt", "relay", "request_id", "resumed", "route",
     )  # fmt: skip
@@ -47,7 +48,7 @@ class Serving:
 
     def __init__(self, plane: Plane, client: Caller, head: Head, body: bytes):
         self.plane, self.client, self.head, self._body = plane, client, head, body
-        self._began = _perf()
+        self._began = _clock()
         self._held: Held = NOTHING
         self._slot: flights.Slot | None = None
         self._connection: Connection | None = None
@@ -57,8 +58,7 @@ class Serving:
         self.key: Key | None = None
         self._tried = _NOBODY
         self.headers = b""
-        self._heard = 0.0
-        self._waits = 0.0
+        self._heard = self._waits = self._silent_since = 0.0
         self.is_over = self._retried = self.is_stream = False
         self.is_chunked = not head.is_old
 
@@ -77,28 +77,27 @@ class Serving:
         if self.is_over:
             return
         route, plane = self.route, self.plane
-        engine = route.pick(self._tried, self._affinity(), plane.tables.region)
+        affinity = self._affinity() if route.row.policy == "prefix_affinity" else b""
+        engine = route.pick(self._tried, affinity, plane.tables.region)
         if engine is None:
             self._without_engine()
             return
-        self._waits = 0.0
+        self._waits = self._silent_since = 0.0
         self.engine = engine
         engine.outstanding += 1
         engine.breaker.begin()
-        lease = self._held.lease_key
+        lease = self._held.lease
+        lease_key = flights.NOBODY if lease is None else lease.key
         if self._slot is None:
             self._slot = plane.spool.open(
-                self.request_id, self._way.facts(is_embedding=self._kind == "embedding"),
-                stream=self.is_stream, started_us=plane.now_us(), replica=engine.key, lease=lease,
+                self.request_id, self._way.facts[self._kind == "embedding"],
+                stream=self.is_stream, started_us=_now_ns() // 1000, replica=engine.key, lease=lease_key,
             )  # fmt: skip
         else:
-            self._slot.engine(engine.key, lease, self.resumed.before if self.resumed else 0)
-        self._said_at = plane.loop.time()
-        connect(plane.loop, engine, self)
+            self._slot.engine(engine.key, lease_key, self.resumed.before if self.resumed else 0)
+        connect(plane.sender, engine, self)
 
     def _affinity(self) -> bytes:
-        if self.route.row.policy != "prefix_affinity":
-            return b""
         return self.head.session or self._body[:512]
 
     def _without_engine(self) -> None:
@@ -110,7 +109,7 @@ class Serving:
         elif len(route.queue) >= route.row.queue_limit:
             self._give_up(refusal("queue_full"))
         else:
-            self._waits = self._waits or plane.loop.time()
+            self._waits = self._waits or _clock()
             route.queue.append(self._dispatch)
             plane.send(messages.Wake(route.row.endpoint_id))
 
@@ -162,9 +161,9 @@ class Serving:
             self._engine_failed()
             return
         self._status, self._type = status, kind
-        self._said_at = self.plane.loop.time()
+        self._silent_since = 0.0
         if not self._heard:
-            self._heard = _perf()
+            self._heard = _clock()
             engine.took(self._heard - self._began)
         engine.breaker.succeed()
         if self.is_stream and status == 200 and b"event-stream" in kind:
@@ -186,14 +185,14 @@ class Serving:
 
     def note_first(self) -> int:
         """The caller of a stream is sent its first byte now; answers the µs that it has waited."""
-        self._heard = _perf()
+        self._heard = _clock()
         return int((self._heard - self._began) * 1_000_000)
 
     def on_data(self, data: bytes) -> None:
         relay = self.relay
         if self.is_over or relay is None:
             return
-        self._said_at = 0.0
+        self._silent_since = 0.0
         if self.resumed is not None:
             data = self.resumed.translated(data)
             if not data:
@@ -223,8 +222,8 @@ class Serving:
             # A connection that rested too long: the request has not been seen, the engine is not at fault.
             self._retried = True
             assert self.engine is not None
-            self._said_at = self.plane.loop.time()
-            connect(self.plane.loop, self.engine, self)
+            self._silent_since = 0.0
+            connect(self.plane.sender, self.engine, self)
         else:
             self._engine_failed()
 
@@ -330,40 +329,39 @@ class Serving:
         if counts is None:
             plane.metrics.add("unmetered", self.route.row.slug)
             counts = (0, 0, 0)
-        into, cached, out = counts
-        if self.resumed is not None:
-            into, cached, out = self.resumed.whole(counts)
-        whole = (0, 0, 0, into + cached) if self._kind == "embedding" else (into, cached, out, 0)
-        slot.close(outcome, whole, plane.now_us())
+        into, cached, out = counts if self.resumed is None else self.resumed.whole(counts)
+        attos = self._price.attos
+        if self._kind == "embedding":
+            cost, whole = (into + cached) * attos[3], (0, 0, 0, into + cached)
+        else:
+            cost, whole = into * attos[0] + cached * attos[1] + out * attos[2], (into, cached, out, 0)
+        slot.close(outcome, whole, _now_ns() // 1000)
         self._slot = None
-        prices = self._price.attos
-        cost = whole[0] * prices[0] + whole[1] * prices[1] + whole[2] * prices[2] + whole[3] * prices[3]
-        self._release(min(cost + ROUNDING, self._held.amount))
+        self._release(cost + ROUNDING)
         tokens = into + cached + out
         if tokens:
             plane.limiter.spend(key, tokens)
             self.route.tokens += tokens
-        self._measure(outcome, whole)
+        self._measure(outcome, into + cached, out)
         self._over()
 
-    def _measure(self, outcome: int, whole: tuple[int, int, int, int]) -> None:
-        meter, now = self.plane.metrics.meter_of(self.route.row.slug), _perf()
+    def _measure(self, outcome: int, into: int, out: int) -> None:
+        meter = self.plane.metrics.meter_of(self.route.row.slug)
+        began, heard, now = self._began, self._heard, _clock()
         meter.outcomes[outcome] += 1
-        meter.input += whole[0] + whole[1] + whole[3]
-        meter.output += whole[2]
-        if self._heard:
-            meter.first_byte.observe(self._heard - self._began)
-            if whole[2] > 1 and self.is_stream:
-                meter.between.observe((now - self._heard) / (whole[2] - 1))
-        meter.duration.observe(now - self._began)
+        meter.input += into
+        meter.output += out
+        if heard:
+            meter.first_byte.observe(heard - began)
+            if out > 1 and self.is_stream:
+                meter.between.observe((now - heard) / (out - 1))
+        meter.duration.observe(now - began)
 
     def _over(self) -> None:
         self.is_over = True
         self.relay = None  # which knows this request: neither is to wait for the garbage collector
         self._leave_engine()
         self.plane.exchanges.discard(self)
-        if self.key is not None and hasattr(self, "route"):
-            self.route.seen_at = time.time()
 
     # Back-pressure.
 
@@ -377,8 +375,9 @@ class Serving:
 
     def _release(self, spent: int) -> None:
         held, self._held = self._held, NOTHING
-        if held.lease is not None:
-            held.lease.settle(held.amount, spent)
+        lease = held.lease
+        if lease is not None:
+            lease.settle(held.amount, spent)
 
     def shrink(self, prompt: int) -> None:
         """The engine has told how long the prompt is: no more is held than the answer can still cost."""

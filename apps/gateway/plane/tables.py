@@ -20,27 +20,21 @@ MOST_SEEN = 10_000
 
 
 class Way:
-    """What a key's requests for a model come to: the endpoint, the price, what the spool notes of them."""
+    """What a key's requests for a model come to: the endpoint, the price, and what the spool notes of them,
+    for texts and for embeddings."""
 
-    __slots__ = ("_facts", "_who", "price", "route", "version")
+    __slots__ = ("facts", "price", "route", "version")
 
     def __init__(self, who: messages.KeyRow, route: Route, price: messages.PriceRow | None, version: int):
-        self._who, self.route, self.price, self.version = who, route, price, version
-        self._facts: dict[bool, bytes] = {}
+        self.route, self.price, self.version = route, price, version
+        self.facts = [_facts(who, route.row, price, embeds) for embeds in (False, True)] if price else []
 
-    def facts(self, *, is_embedding: bool) -> bytes:
-        """The spool's note, made once."""
-        known = self._facts.get(is_embedding)
-        return known if known is not None else self._make_facts(is_embedding)
 
-    def _make_facts(self, is_embedding: bool) -> bytes:
-        row, who, price = self.route.row, self._who, self.price
-        assert price is not None
-        made = self._facts[is_embedding] = _facts_encoder.encode(Facts(
-            who.id, who.team_id, who.workspace_id, row.endpoint_id, row.slug, row.digest, row.is_metered,
-            price.currency or who.currency, price.prices, price.version_ids, is_embedding,
-        ))  # fmt: skip
-        return made
+def _facts(who: messages.KeyRow, row: messages.RouteRow, price: messages.PriceRow, embeds: bool) -> bytes:
+    return _facts_encoder.encode(Facts(
+        who.id, who.team_id, who.workspace_id, row.endpoint_id, row.slug, row.digest, row.is_metered,
+        price.currency or who.currency, price.prices, price.version_ids, embeds,
+    ))  # fmt: skip
 
 
 class Key:

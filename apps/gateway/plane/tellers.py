@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from apps.core.uuids import decode
 from apps.gateway import messages
-from apps.gateway.flights import NOBODY
 from apps.gateway.messages import AnyMessage
 
 # A lease is to last for so many requests like the one that needs it, and for so long at the pace at which
@@ -42,10 +41,11 @@ class Lease:
         self.ends_at = now + seconds
 
     def settle(self, held: int, spent: int) -> None:
-        """A request is over; it held this and cost that."""
+        """A request is over; it held this and cost that, but never more than it held."""
         self.outstanding -= held
         self.requests -= 1
-        self.left += held - spent
+        if spent < held:
+            self.left += held - spent
 
 
 class Held:
@@ -55,6 +55,10 @@ class Held:
 
     def __init__(self, lease: Lease | None, amount: int):
         self.lease, self.amount = lease, amount
+        if lease is not None:
+            lease.left -= amount
+            lease.outstanding += amount
+            lease.requests += 1
 
     def shrink(self, amount: int) -> None:
         """Less will do: the rest can be held by another request."""
@@ -63,10 +67,6 @@ class Held:
             self.amount = amount
             lease.outstanding -= spare
             lease.left += spare
-
-    @property
-    def lease_key(self) -> bytes:
-        return self.lease.key if self.lease is not None else NOBODY
 
 
 NOTHING = Held(None, 0)
@@ -107,25 +107,24 @@ class Teller:
 
     def hold(self, most: int, least: int, answered: Answered) -> None:
         """Hold `most`; when that cannot be had, anything from `least` on is better than nothing."""
-        held = self.take(most)
+        held = self.take(most, time.monotonic())
         if held is not None:
             answered(held, "")
             return
         self._waiting.append((most, least, answered))
         self._ask()
 
-    def take(self, amount: int) -> Held | None:
+    def take(self, amount: int, now: float) -> Held | None:
         """Hold so much at once, if that can be done and nobody waits."""
-        lease = self._with(amount)
-        if lease is None or self._waiting:
+        lease = None if self._waiting else self._with(amount, now)
+        if lease is None:
             return None
-        held = _take(lease, amount)
+        held = Held(lease, amount)
         if lease.left * EARLY < lease.amount and not (self._asking or self._is_short):
             self._want(0, amount)
         return held
 
-    def _with(self, amount: int) -> Lease | None:
-        now = time.monotonic()
+    def _with(self, amount: int, now: float) -> Lease | None:
         for lease in reversed(self.leases):
             if lease.left >= amount and lease.ends_at > now:
                 lease.used_at = now
@@ -172,7 +171,7 @@ class Teller:
         with less gets what is left, the others are refused."""
         while self._waiting:
             most, least, answered = self._waiting[0]
-            lease, amount = self._with(most), most
+            lease, amount = self._with(most, time.monotonic()), most
             if lease is None and short:
                 lease = max(self.leases, key=lambda one: one.left, default=None)
                 amount = lease.left if lease is not None else 0
@@ -184,7 +183,7 @@ class Teller:
             if lease is None:
                 answered(None, short)
             else:
-                answered(_take(lease, amount), "")
+                answered(Held(lease, amount), "")
 
     def tidy(self, now: float, *, idle_seconds: float) -> None:
         """Keep what is used, give back what is not."""
@@ -210,10 +209,3 @@ class Teller:
             kept[lease.id] = lease.outstanding
         self.leases = [lease for lease in self.leases if lease.requests]
         return kept
-
-
-def _take(lease: Lease, amount: int) -> Held:
-    lease.left -= amount
-    lease.outstanding += amount
-    lease.requests += 1
-    return Held(lease, amount)

@@ -8,6 +8,7 @@ import httptools
 
 from apps.gateway.http import split_length
 from apps.gateway.plane.engines import MOST_IDLE, Engine
+from apps.gateway.plane.sender import Sender, send_at_once
 
 CONNECT_SECONDS = 5.0
 # Engines put the second into their heads, so these do not stay the same for long.
@@ -48,12 +49,12 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_body", "_done", "_framed", "_keeps", "_kind", "_parser", "_status", "_transport"),
+        *("_body", "_done", "_framed", "_keeps", "_kind", "_parser", "_sender", "_status", "_transport"),
         *("_until_close", "_user", "engine", "is_fresh", "is_silent"),
     )
 
-    def __init__(self, engine: Engine):
-        self.engine = engine
+    def __init__(self, engine: Engine, sender: Sender):
+        self.engine, self._sender = engine, sender
         self.is_fresh = True
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -65,14 +66,16 @@ class Connection(asyncio.Protocol):
         self.is_silent = False  # not a byte of the answer has come
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = made = cast(asyncio.Transport, transport)
+        if not self.engine.tls:
+            send_at_once(made)
 
     def ask(self, user: User, data: bytes) -> None:
         """Send a request; its answer goes to the user."""
         self._user = user
         self.is_silent = True
         assert self._transport is not None
-        self._transport.write(data)
+        self._sender.put(self.engine, self._transport, data)
 
     def pause(self) -> None:
         if self._transport is not None:
@@ -138,18 +141,15 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def _finish(self) -> None:
-        if self._user is None:
+        user, engine = self._user, self.engine
+        if user is None:
             return
-        user, self._user = self._user, None
-        self.is_fresh = False
-        engine = self.engine
-        keep = self._keeps and not engine.is_retired and len(engine.idle) < MOST_IDLE
-        if keep:
+        self._user, self.is_fresh = None, False
+        if self._keeps and not engine.is_retired and len(engine.idle) < MOST_IDLE:
             engine.idle.append(self)
         else:
             self.close()
-        if user is not None:
-            user.on_end()
+        user.on_end()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
@@ -193,14 +193,14 @@ class Connection(asyncio.Protocol):
         self._keeps = self._parser.should_keep_alive()  # llhttp has forgotten it a moment later
 
 
-def connect(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None:
+def connect(sender: Sender, engine: Engine, user: User) -> None:
     """A connection for the user: one that rests, or a new one."""
     while engine.idle:
         connection = engine.idle.pop()
         if connection._transport is not None and not connection._transport.is_closing():
             user.on_connected(connection)
             return
-    task = loop.create_task(_open(loop, engine, user))
+    task = sender.loop.create_task(_open(sender, engine, user))
     _opening.add(task)
     task.add_done_callback(_opening.discard)
 
@@ -208,11 +208,11 @@ def connect(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None
 _opening: set[asyncio.Task[None]] = set()
 
 
-async def _open(loop: asyncio.AbstractEventLoop, engine: Engine, user: User) -> None:
+async def _open(sender: Sender, engine: Engine, user: User) -> None:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            transport, connection = await loop.create_connection(
-                lambda: Connection(engine), engine.host, engine.port, ssl=_tls if engine.tls else None
+            transport, connection = await sender.loop.create_connection(
+                lambda: Connection(engine, sender), engine.host, engine.port, ssl=_tls if engine.tls else None
             )
     except (OSError, TimeoutError):
         user.on_unreachable(engine)
