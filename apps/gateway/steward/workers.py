@@ -99,7 +99,7 @@ def _spawn(orders: Orders, *files: int) -> "subprocess.Popen[bytes]":
         "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "apps.gateway.plane"],
+        [sys.executable, "-O", "-m", "apps.gateway.plane"],
         stdin=subprocess.PIPE,
         env=environment,
         pass_fds=files,
