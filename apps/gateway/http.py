@@ -17,6 +17,9 @@ MOST_BODY_OF_STRANGERS = 64 * 1024
 MOST_KNOWN, MOST_KNOWN_HEAD = 4096, 2048
 
 
+_LENGTH = b"\r\n\r\n"  # stands for the length in a head that is remembered: nothing else in one can
+
+
 class Malformed(Exception):
     """The bytes are no request that we take; the connection cannot be used any further."""
 
@@ -35,16 +38,13 @@ def split_length(data: bytes) -> tuple[bytes, int, int] | None:
     end = data.find(b"\r\n\r\n", 0, MOST_KNOWN_HEAD)
     if end < 0:
         return None
-    at = data.find(b"\r\nContent-Length: ", 0, end)
-    if at < 0:
-        at = data.find(b"\r\ncontent-length: ", 0, end)
-        if at < 0:
-            return None
-    stop = data.find(b"\r\n", at + 18)
-    digits = data[at + 18 : stop]
-    if len(digits) > 9 or not digits.isdigit():
+    before, name, rest = data[:end].partition(b"\r\nContent-Length: ")
+    if not name:
+        before, name, rest = before.partition(b"\r\ncontent-length: ")
+    digits, _line, after = rest.partition(b"\r\n")
+    if not digits.isdigit() or len(digits) > 9:
         return None
-    return data[: at + 18] + data[stop:end], int(digits), end + 4
+    return before + _LENGTH + after, int(digits), end + 4
 
 
 class Head:
@@ -80,7 +80,8 @@ class Sink(Protocol):
     """Who gets what the parser finds."""
 
     def on_head(self, head: Head) -> int:
-        """The head is complete; answers how long the body may be."""
+        """The head is complete; answers how long the body may be. Not asked again when the head is known and
+        the body has come with it and is one that everybody may send."""
 
     def on_request(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
         """A whole request, in the order in which they came."""
@@ -142,8 +143,7 @@ class RequestParser:
         if head is None or len(data) != begin + length:
             return False
         head.length = length
-        most = self._sink.on_head(head)
-        if length > most:
+        if length > MOST_BODY_OF_STRANGERS and length > (most := self._sink.on_head(head)):
             raise _too_large(most)
         self._sink.on_request(head, data[begin:], keep_alive=True)
         return True

@@ -85,9 +85,6 @@ class Client(asyncio.Protocol):
                 self._is_still = True
                 self._transport.pause_reading()
             return
-        self._begin(head, body, keep_alive)
-
-    def _begin(self, head: Head, body: bytes, keep_alive: bool) -> None:
         if not keep_alive:
             self._closing = True
         self._exchange = exchange = Exchange(self.plane, self, head, body)
@@ -114,7 +111,8 @@ class Client(asyncio.Protocol):
 
     def _next(self) -> None:
         if self._exchange is None and self._queue and self._transport is not None:
-            self._begin(*self._queue.popleft())
+            head, body, keep_alive = self._queue.popleft()
+            self.on_request(head, body, keep_alive=keep_alive)
 
     def _close(self) -> None:
         transport = self._transport

@@ -33,7 +33,8 @@ class Exchange(Serving):
     # Who asks, and for what.
 
     def begin(self) -> None:
-        path = self.head.target
+        head = self.head
+        path = head.target
         kind = _KINDS.get(path)
         if kind is None:
             path = path.partition(b"?")[0]
@@ -41,7 +42,7 @@ class Exchange(Serving):
         self.path = path
         if kind is None:
             pages.serve(self)
-        elif self.head.method != b"POST":
+        elif head.method != b"POST":
             self.refuse(refusal("method_not_allowed").with_headers(b"allow: POST\r\n"))
         elif self.identify() is not None:
             self._infer(kind)
@@ -83,15 +84,16 @@ class Exchange(Serving):
         if way is None:
             self.refuse(refusal("model_not_found", f"There is no model `{ask.model[:80]}` for this key."))
             return
-        if way.route.row.only_embeds and kind != "embedding":
+        route = way.route
+        if route.row.only_embeds and kind != "embedding":
             # Its engines would answer that they are broken, and their circuits would open for everybody.
             self.refuse(refusal("not_supported", "This model answers /v1/embeddings only."))
             return
-        if way.price is None:
+        if not way.is_priced:
             self.refuse(refusal("no_price"))
             return
-        self._kind, self._way, self.route, self._price = kind, way, way.route, way.price
-        way.route.asked += 1
+        self._kind, self._way, self.route = kind, way, route
+        route.asked += 1
         plane.exchanges.add(self)
         if plane.limiter.passes(self.key, self._began):
             self._hold()
@@ -110,31 +112,31 @@ class Exchange(Serving):
     # What it may cost.
 
     def _hold(self) -> None:
-        ask, context = self.ask, self.route.row.context_length
-        into, cached, out, embedding = self._price.attos
-        if not (into or cached or out or embedding):
+        way, kind, body = self._way, self._kind, self._body
+        if way.is_free:
             self._send_on()
             return
         assert self.key is not None
-        teller = self.plane.teller_of(self.key)
-        if self._kind == "embedding":
-            most = (len(self._body) + asks.input_bound(b"", context)) * embedding + ROUNDING
+        teller, context = self.plane.teller_of(self.key), self.route.row.context_length
+        if kind == "embedding":
+            most = (len(body) + asks.input_bound(b"", context)) * way.attos[3] + ROUNDING
             self._most, self._rest = most, (0, 1)
             teller.hold(most, most, self._paid)
             return
-        answers = asks.answers_of(ask, self._kind)
-        bound = asks.input_bound(self._body, context) if answers == 1 else len(self._body) + 64 * answers
+        ask = self.ask
+        answers = asks.answers_of(ask, kind)
+        bound = asks.input_bound(body, context) if answers == 1 else len(body) + 64 * answers
         if self.route.external:
-            bound = max(bound, len(self._body) + asks.TEMPLATE)  # the context of others is their own
-        prompt = bound * max(into, cached) + ROUNDING
-        most = prompt + min(ask.most(self._kind) or context, context) * answers * out
-        self._most, self._rest = most, (prompt, out * answers)
+            bound = max(bound, len(body) + asks.TEMPLATE)  # the context of others is their own
+        prompt, each = bound * way.dearest + ROUNDING, answers * way.attos[2]
+        most = prompt + min(ask.most(kind) or context, context) * each
+        self._most, self._rest = most, (prompt, each)
         held = teller.take(most, self._began)
         if held is not None:
             self._held = held
             self._send_on()
         else:
-            teller.hold(most, min(most, prompt + out * answers), self._paid)
+            teller.hold(most, min(most, prompt + each), self._paid)
 
     def _paid(self, held: Held | None, code: str) -> None:
         if held is None:

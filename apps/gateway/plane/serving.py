@@ -27,7 +27,7 @@ class Serving:
     """The half of a request that faces the engines; `exchange` has the half that faces the caller."""
 
     __slots__ = (
-        "_began", "_body", "_connection", "_heard", "_held", "_kind", "_most", "_price", "_rest", "_retried",
+        "_began", "_body", "_connection", "_heard", "_held", "_kind", "_most", "_rest", "_retried",
         "_silent_since", "_slot", "_status", "_tried", "_type", "_waits", "_way", "ask", "client", "engine",
         "first_body", "head", "headers", "is_chunked", "is_over", "is_stream", "key", "path", "plane",
         "receipt", "relay", "request_id", "resumed", "route",
@@ -41,7 +41,6 @@ class Serving:
     request_id: bytes
     first_body: bytes
     _kind: asks.Kind
-    _price: messages.PriceRow
     _way: Way
     _most: int
     _rest: tuple[int, int]
@@ -330,7 +329,7 @@ class Serving:
             plane.metrics.add("unmetered", self.route.row.slug)
             counts = (0, 0, 0)
         into, cached, out = counts if self.resumed is None else self.resumed.whole(counts)
-        attos = self._price.attos
+        attos = self._way.attos
         if self._kind == "embedding":
             cost, whole = (into + cached) * attos[3], (0, 0, 0, into + cached)
         else:
@@ -384,8 +383,8 @@ class Serving:
         held = self._held
         if held.lease is None or not prompt or asks.answers_of(self.ask, self._kind) != 1:
             return  # free, or several answers, of whose prompts this is one
-        (bound, each), (into, cached, _out, _embedding) = self._rest, self._price.attos
+        bound, each = self._rest
         rest = max(self.route.row.context_length - prompt, 0) * each
         if self.engine is not None and self.engine.provider is not None:
             rest = held.amount  # its context is its own
-        held.shrink(prompt * max(into, cached) + ROUNDING + min(held.amount - bound, rest))
+        held.shrink(prompt * self._way.dearest + ROUNDING + min(held.amount - bound, rest))

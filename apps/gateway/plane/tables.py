@@ -23,11 +23,14 @@ class Way:
     """What a key's requests for a model come to: the endpoint, the price, and what the spool notes of them,
     for texts and for embeddings."""
 
-    __slots__ = ("facts", "price", "route", "version")
+    __slots__ = ("attos", "dearest", "facts", "is_free", "is_priced", "route", "version")
 
     def __init__(self, who: messages.KeyRow, route: Route, price: messages.PriceRow | None, version: int):
-        self.route, self.price, self.version = route, price, version
-        self.facts = [_facts(who, route.row, price, embeds) for embeds in (False, True)] if price else []
+        self.route, self.version = route, version
+        self.is_priced, price = price is not None, price or FREE
+        self.attos = price.attos
+        self.dearest, self.is_free = max(price.attos[:2]), not any(price.attos)  # of a prompt, for the rest
+        self.facts = [_facts(who, route.row, price, embeds) for embeds in (False, True)]
 
 
 def _facts(who: messages.KeyRow, row: messages.RouteRow, price: messages.PriceRow, embeds: bool) -> bytes:

@@ -107,15 +107,16 @@ class Connection(asyncio.Protocol):
     def _begin(self, user: User, data: bytes) -> None:
         """The first bytes of an answer, very often all of it."""
         parts = split_length(data)
-        is_whole = parts is not None and len(data) == parts[1] + parts[2]
-        if parts is None or not is_whole:
+        if parts is None or len(data) != parts[1] + parts[2]:
             self._parse(data)
             return
+        head, _length, begin = parts
         answers = self.engine.answers
-        known = answers.get(parts[0])
+        known = answers.get(head)
         if known is not None:
-            user.on_answer(*known)
-            user.on_data(data[parts[2] :])
+            status, kind = known
+            user.on_answer(status, kind)
+            user.on_data(data[begin:])
             self._keeps = True
             self._finish()
             return
@@ -123,7 +124,7 @@ class Connection(asyncio.Protocol):
         if self._keeps and self._status == 200 and self._framed:
             if len(answers) >= MOST_ANSWERS:
                 answers.clear()
-            answers[parts[0]] = self._status, self._kind
+            answers[head] = self._status, self._kind
 
     def _parse(self, data: bytes) -> None:
         self._done = False
