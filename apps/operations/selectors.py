@@ -37,32 +37,11 @@ def list_events(*, actor: Actor) -> QuerySet[Event]:
     return Event.objects.visible_to(actor).order_by("-seq")
 
 
-def events_after(
-    *, actor: Actor, seq: int, team_id: str | None = None, subject: str | None = None, limit: int = 200
-) -> list[Event]:
-    """Events that follow `seq`, in order and without gaps: `seq` of the last one is the next cursor.
-
-    An event is held back while an older transaction that could still write a smaller number is open.
-    """
-    found = settled().visible_to(actor).filter(seq__gt=seq)
-    if team_id is not None:
-        found = found.filter(team_id=team_id)
-    if subject is not None:
-        found = found.filter(subject=subject)
-    return list(found.order_by("seq")[:limit])
-
-
-def latest_seq() -> int:
-    """Where a reader that wants only what comes from now on starts."""
-    last = settled().order_by("-seq").values_list("seq", flat=True).first()
-    return int(last or 0)
-
-
 def settled() -> EventQuerySet:
     """Events before which nothing can still appear, and those of this very transaction."""
     horizon = RawSQL("SELECT (pg_snapshot_xmin(pg_current_snapshot()))::text::bigint", ())
     mine = RawSQL("SELECT (pg_current_xact_id_if_assigned())::text::bigint", ())
-    return Event.objects.filter(Q(txid__lt=horizon) | Q(txid=mine))
+    return Event.objects.filter(Q(txid__lt=horizon) | Q(writer=mine))
 
 
 def here() -> Position:
@@ -74,8 +53,8 @@ def here() -> Position:
 
 
 def behind(position: Position) -> EventQuerySet:
-    """What comes after the position, in reading order: transaction first, so that an event which commits late
-    is passed over by nobody."""
+    """What comes after the position, by place: an event that commits late is passed over by nobody, and one
+    that another led to comes after it."""
     after = RawSQL(
         "(operations_event.txid, operations_event.seq) > (%s, %s)",
         (position.txid, position.seq),

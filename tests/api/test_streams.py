@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from apps.core.actor import SYSTEM
 from apps.operations.models import Event
@@ -22,6 +22,10 @@ from tests.factories.teams import TeamFactory, actor_of, key_of
 
 EVENTS = "/api/user/v1/events"
 PATIENCE = 60.0
+HAPPEN = (
+    "INSERT INTO operations_event (txid, id, type, subject, data)"
+    " VALUES (pg_current_xact_id()::text::bigint, gen_random_uuid(), 'test.happened', %s, '{}')"
+)
 
 
 @pytest.fixture
@@ -80,18 +84,34 @@ def test_an_event_that_commits_late_is_not_passed_over() -> None:
             happen(team, "older transaction")
             with other.cursor() as cursor:
                 cursor.execute("BEGIN")
-                cursor.execute(
-                    "INSERT INTO operations_event (txid, id, type, subject, team_id, data)"
-                    " VALUES (pg_current_xact_id()::text::bigint, gen_random_uuid(), 'test.happened', 'late',"
-                    " NULL, '{}')"
-                )
+                cursor.execute(HAPPEN, ["late"])
             happen(team, "older transaction again")
-        seen = wait_for(start, 2)
-        assert subjects(seen) == ["older transaction", "older transaction again"]
+        seen = wait_for(start, 1)
+        assert subjects(seen)[0] == "older transaction"
+        assert "late" not in subjects(seen)
         with other.cursor() as cursor:
             cursor.execute("COMMIT")
-        last = Position(seen[-1].txid, seen[-1].seq)
-        assert subjects(wait_for(last, 1)) == ["late"]
+        rest = wait_for(seen[-1].position, 3 - len(seen))
+        assert {*subjects(rest)} == {"late", "older transaction again"} - {*subjects(seen)}
+    finally:
+        other.close()
+
+
+@pytest.mark.serial
+@pytest.mark.django_db(transaction=True)
+def test_what_an_event_led_to_comes_after_it() -> None:
+    """A transaction may have its number, wait for one with a higher number, and go on from what that did."""
+    team = TeamFactory()
+    start = here()
+    other = connections.create_connection("default")
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_current_xact_id()")
+            with other.cursor() as cursor:
+                cursor.execute(HAPPEN, ["cause"])
+            happen(team, "effect")
+        assert subjects(wait_for(start, 2)) == ["cause", "effect"]
     finally:
         other.close()
 

@@ -27,8 +27,14 @@ class EventQuerySet(TenantQuerySet):
 
 
 class Event(models.Model):
-    """One thing that happened. `txid` stands first: it must be taken before `seq` (see `settled`)."""
+    """One thing that happened.
 
+    `txid` and `seq` are its place in the outbox: what happened because of another event stands behind it.
+    `txid` is no less than the number of the transaction that wrote it, so nothing can still appear before a
+    place that all open transactions have passed (see `settled`).
+    """
+
+    writer = models.BigIntegerField(null=True, editable=False)  # the transaction
     txid = models.BigIntegerField(db_default=CurrentTransaction(), editable=False)
     seq = models.BigAutoField(primary_key=True)
     id = IdField("evt", editable=False)

@@ -10,10 +10,14 @@ from apps.core import statements
 from apps.core.ids import decode, new_uuid
 from apps.operations.specs import Happening
 
+# A transaction may take its number and then wait for another with a higher one, and go on from what that has
+# done. So its events stand behind every transaction that had ended when they happened, whatever its number.
 _INSERT = (
-    "INSERT INTO operations_event (txid, id, type, subject, team_id, region_id, workspace_id, at, data)"
-    " SELECT (pg_current_xact_id())::text::bigint, id, type, subject, team_id, region_id, workspace_id,"
-    " clock_timestamp(), data::jsonb"
+    "INSERT INTO operations_event"
+    " (writer, txid, id, type, subject, team_id, region_id, workspace_id, at, data)"
+    " SELECT (pg_current_xact_id())::text::bigint, greatest((pg_current_xact_id())::text::bigint,"
+    " (pg_snapshot_xmax(pg_current_snapshot()))::text::bigint - 1), id, type, subject, team_id, region_id,"
+    " workspace_id, clock_timestamp(), data::jsonb"
     " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[])"
     " AS t(id, type, subject, team_id, region_id, workspace_id, data)"
 )

@@ -91,14 +91,14 @@ def test_forgotten_operations_end():
     assert operation.error_code == "deadline_exceeded"
 
 
-def test_events_come_in_order_after_a_cursor():
+def test_events_come_in_order_after_a_position():
     team = new_id("team")
-    start = selectors.latest_seq()
+    start = selectors.here()
     for number in range(3):
         services.emit(type="thing.moved", subject="x", team_id=team, data={"n": number})
-    events = selectors.events_after(actor=SYSTEM, seq=start, team_id=team)
+    events = list(selectors.behind(start).filter(team_id=team))
     assert [event.data["n"] for event in events] == [0, 1, 2]
-    assert selectors.events_after(actor=SYSTEM, seq=events[1].seq, team_id=team) == [events[2]]
+    assert list(selectors.behind(events[1].position)) == [events[2]]
 
 
 def test_an_event_is_not_changed():
