@@ -55,7 +55,9 @@ class Stage:
         return EndpointSpec(**{**wanted, "scale": ScaleRules(**(scale or {})), **fields})
 
     def launch(self, *, public: bool = False, **fields: Any) -> Endpoint:
-        """Ask for an endpoint; nothing has been made of it yet."""
+        """Ask for an endpoint; nothing has been made of it yet. Everybody's serves the provider's model."""
+        if public and self.version.team_id is not None:
+            self.version = make_version(None)
         owner = (
             {"team": None, "workspace": None} if public else {"team": self.team, "workspace": self.workspace}
         )

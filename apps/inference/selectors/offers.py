@@ -36,11 +36,13 @@ class Offer:
     parallel: int
 
 
-def find(*, actor: Actor, region: Region, recipe: Recipe) -> Offer:
+def find(*, actor: Actor, region: Region, recipe: Recipe, is_public: bool) -> Offer:
     """Look the wish up; raises Invalid for what does not exist, BadEndpoint for what does not go together."""
     version = registry.servable(actor).filter(pk=_known(recipe.version)).first()
     if version is None:
         raise Invalid(_("There is no such version of a model that can be served."), field="version")
+    if is_public and version.team_id is not None:
+        raise BadEndpoint(_("A team's model is served to that team only."), field="version")
     hardware = Hardware.objects.filter(slug=recipe.hardware, is_active=True).first()
     if hardware is None:
         raise Invalid(_("There is no such hardware."), field="hardware")

@@ -42,7 +42,7 @@ def create_endpoint(
     if team is not None and spec.prices:
         raise BadEndpoint(_("A team pays for its replicas, not for its tokens."), field="prices")
     region = offers.region_called(spec.region)
-    offer = offers.find(actor=actor, region=region, recipe=spec.recipe)
+    offer = offers.find(actor=actor, region=region, recipe=spec.recipe, is_public=team is None)
     with transaction.atomic():
         endpoint = _draft(actor, team, workspace, spec, region)
         _price(endpoint, offer)

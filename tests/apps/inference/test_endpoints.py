@@ -106,11 +106,22 @@ def test_who_may_not_launch_is_refused_and_leaves_nothing(stage):
     assert not Endpoint.objects.exists()
 
 
+def test_what_everybody_may_call_serves_the_providers_models_only(stage):
+    of_team, asked = stage.recipe(), stage.spec()
+    with pytest.raises(BadEndpoint) as refused:
+        made.making.create_endpoint(actor=SYSTEM, team=None, workspace=None, spec=asked)
+    assert refused.value.field == "version"
+    endpoint = stage.ready(public=True)
+    with pytest.raises(BadEndpoint):
+        rollouts.update_endpoint(actor=SYSTEM, endpoint_id=str(endpoint.pk), recipe=of_team)
+    with pytest.raises(BadEndpoint):
+        rollouts.set_canary(actor=SYSTEM, endpoint_id=str(endpoint.pk), recipe=of_team, weight=10)
+
+
 def test_names_are_taken_once_per_team_and_once_for_all_by_the_provider(stage, tmp_path):
     stage.launch(slug="chat")
     with pytest.raises(NameTaken):
         stage.launch(slug="chat")
-    stage.version = make_version(None)
     stage.launch(slug="chat", public=True)
     with pytest.raises(NameTaken):
         stage.launch(slug="chat", public=True)
@@ -158,7 +169,7 @@ def test_another_teams_model_and_endpoint_are_nobodys_business(stage, tmp_path):
 
 def test_a_version_that_is_revoked_while_it_is_chosen_is_not_served(stage):
     endpoint = stage.ready()
-    offer = offers.find(actor=stage.actor, region=stage.region, recipe=stage.recipe())
+    offer = offers.find(actor=stage.actor, region=stage.region, recipe=stage.recipe(), is_public=False)
     ModelVersion.objects.filter(pk=stage.version.pk).update(state="revoked")
     with pytest.raises(Invalid) as refused, transaction.atomic():
         made.making.revise(endpoint=endpoint, offer=offer, by="test")
