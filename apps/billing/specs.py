@@ -29,8 +29,6 @@ RESERVE_TTL = timedelta(minutes=60)
 HOLD_TTL = timedelta(minutes=15)
 # A gateway renews its leases long before this; what a dead one left is given back after it.
 LEASE_TTL = timedelta(minutes=10)
-# What a team is told is mailed while it is news; who can be reached only later finds it in the panel.
-MAIL_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from apps.core.permissions import Role
 from apps.invoicing.errors import NoEntity
 from apps.invoicing.models import BillingProfile, LegalEntity, TaxRate
 from apps.invoicing.specs import TaxRule
-from apps.teams.models import Membership, Team
+from apps.teams.models import Team
+from apps.teams.selectors.rows import addresses_of
 
 
 def entities(actor: Actor) -> "QuerySet[Any]":
@@ -46,8 +47,7 @@ def profile_of(*, actor: Actor, team: Team) -> BillingProfile:
 def addresses(team_id: str) -> list[str]:
     """Where the team's letters about money go: the address it has given, or else those who pay for it."""
     given = BillingProfile.objects.filter(team_id=team_id).exclude(email="").values_list("email", flat=True)
-    people = Membership.objects.filter(team_id=team_id, role__in=(Role.TEAM_ADMIN, Role.TEAM_BILLING))
-    return list(given) or sorted(people.filter(user__is_active=True).values_list("user__email", flat=True))
+    return list(given) or addresses_of(team_id, Role.TEAM_ADMIN, Role.TEAM_BILLING)
 
 
 def tax_rates(actor: Actor) -> "QuerySet[Any]":

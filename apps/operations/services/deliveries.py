@@ -4,30 +4,24 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-import structlog
-from django.core.mail import EmailMessage
-from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 
 from apps.core.actor import SYSTEM, Actor
-from apps.core.clock import db_now
 from apps.core.leases import LeaseLost, in_time
+from apps.core.mailing import MAIL_WITHIN, Letter, mail_each
 from apps.core.permissions import Permission, Role
-from apps.operations.models import Webhook, WebhookQuerySet
+from apps.operations.models import Webhook
 from apps.operations.specs import Position
 from apps.operations.states import Pause
-from apps.teams.models import Membership
-
-log = structlog.get_logger(__name__)
+from apps.teams.selectors.rows import addresses_of
 
 LEASE = timedelta(minutes=1)
 GIVE_UP = timedelta(days=3)
 MOST_TRIES = 20  # kept for the page
 SLOW = 1.0  # seconds
 _WAITS = (5, 30, 120, 600, 1800, 3600)  # seconds before the next attempt; the last one goes on
-MAIL_WITHIN, MAILS = timedelta(days=7), 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,35 +97,19 @@ def let_go(webhook: Webhook, position: Position, **values: Any) -> None:
 def mail_given_up(*, actor: Actor = SYSTEM) -> int:
     """Write to the admins of teams whose webhooks were given up, once each; how many webhooks that were."""
     actor.require(Permission.WEBHOOK_MANAGE)
-    fresh = _untold().filter(state_at__gt=in_time(-MAIL_WITHIN)).order_by("pk")
-    return sum(_mail(pk) for pk in fresh.values_list("pk", flat=True)[:MAILS])
+    given_up = Webhook.objects.filter(told_at=None, paused_because__in=(Pause.GONE, Pause.FAILING))
+    waiting = given_up.filter(state_at__gt=in_time(-MAIL_WITHIN)).order_by("pk")
+    return mail_each(waiting.select_related("team"), write=_letter, note=_note_told)
 
 
-def _untold() -> WebhookQuerySet:
-    found: WebhookQuerySet = Webhook.objects.filter(
-        told_at=None, paused_because__in=(Pause.GONE, Pause.FAILING)
-    )
-    return found
-
-
-@transaction.atomic
-def _mail(pk: str) -> bool:
-    """Mail it and note that. Should the process die in between, the repeat carries the same id."""
-    rows = _untold().select_for_update(of=("self",), skip_locked=True).select_related("team")
-    webhook: Webhook | None = rows.filter(pk=pk).first()
-    if webhook is None:
-        return False
-    people = Membership.objects.filter(team_id=webhook.team_id, role=Role.TEAM_ADMIN, user__is_active=True)
+def _letter(webhook: Webhook) -> Letter:
     words = {"name": webhook.name, "team": webhook.team.name, "why": webhook.get_paused_because_display()}
     subject = _("[hostedai] The webhook “%(name)s” of %(team)s is paused") % words
     body = _("%(why)s. What happens meanwhile waits for 30 days: mend the receiver, then resume it.") % words
-    to = sorted(people.values_list("user__email", flat=True))
-    name = f"<webhook-{webhook.pk}-{webhook.generation}@hostedai>"
-    try:
-        EmailMessage(subject, body, None, to, headers={"Message-ID": name}).send()
-    except OSError as error:  # SMTPException is one
-        log.warning("not_mailed", message=name, error=str(error))
-        return False
-    webhook.told_at = db_now()
-    webhook.save(update_fields=["told_at"])
-    return True
+    name = f"webhook-{webhook.pk}-{webhook.state_at.timestamp():.0f}"
+    return Letter(name, addresses_of(webhook.team_id, Role.TEAM_ADMIN), subject, body)
+
+
+def _note_told(webhook: Webhook, _letter: Letter) -> None:
+    """Of this pause: it may have been resumed meanwhile, and given up again."""
+    Webhook.objects.filter(pk=webhook.pk, state_at=webhook.state_at).update(told_at=Now())

@@ -104,6 +104,12 @@ def member(actor: Actor, member_id: str) -> Membership:
     return found
 
 
+def addresses_of(team_id: str, *roles: Role) -> list[str]:
+    """Where mail goes to whoever has one of the roles in the team; nowhere when they have all left."""
+    people = Membership.objects.filter(team_id=team_id, role__in=roles, user__is_active=True)
+    return sorted(people.values_list("user__email", flat=True))
+
+
 def open_invitations(actor: Actor, team: Team) -> QuerySet[Invitation]:
     rows: QuerySet[Invitation] = (
         Invitation.objects.visible_to(actor).filter(team=team).pending(db_now()).select_related("team")

@@ -310,7 +310,7 @@ def test_an_invoice_is_mailed_by_one_and_can_be_paid_meanwhile(paid, mailoutbox)
     other = connection.copy()
     try:
         with other.cursor() as cursor:
-            name = f"hostedai.invoice_mail.{invoice_of(paid).pk}"
+            name = f"hostedai.mail.invoicing.invoice.{invoice_of(paid).pk}"
             cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
             assert mailing.mail_invoices(actor=SYSTEM) == 0
             cursor.execute("SELECT pg_advisory_unlock_all()")

@@ -249,6 +249,25 @@ def test_one_that_is_given_up_is_paused_and_its_admins_are_mailed_once(team, rec
     assert numbers(receiver)[-1] == 1
 
 
+def test_one_that_is_given_up_again_while_that_is_mailed_is_mailed_again(team, receiver, monkeypatch):
+    member_of(team)
+    hook = make(team, receiver).webhook
+    services.give_up(actor=SYSTEM, webhook_id=hook.pk, why=Pause.FAILING)
+    send = mail.EmailMessage.send
+
+    def meanwhile(self):
+        services.resume_webhook(actor=actor_of(team), webhook_id=hook.pk)
+        services.give_up(actor=SYSTEM, webhook_id=hook.pk, why=Pause.GONE)
+        Webhook.objects.update(state_at=in_time(timedelta(hours=1)))
+        return send(self)
+
+    monkeypatch.setattr(mail.EmailMessage, "send", meanwhile)
+    assert services.mail_given_up() == 1
+    monkeypatch.undo()
+    assert [services.mail_given_up(), services.mail_given_up()] == [1, 0]
+    assert len({one.extra_headers["Message-ID"] for one in mail.outbox}) == 2
+
+
 def test_what_nobody_was_mailed_for_a_week_is_news_no_more(team, receiver):
     hook = make(team, receiver).webhook
     services.give_up(actor=SYSTEM, webhook_id=hook.pk, why=Pause.GONE)
