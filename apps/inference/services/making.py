@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -71,27 +72,38 @@ def create_endpoint(
 def _draft(
     actor: Actor, team: Team | None, workspace: Workspace | None, spec: EndpointSpec, region: Region
 ) -> Endpoint:
-    now = db_now()
-    return Endpoint(
+    return new_endpoint(
+        actor=actor,
+        region=region,
+        slug=spec.slug,
+        name=spec.name,
         team=team,
         team_name=team.name if team else "",
         workspace=workspace,
-        region=region,
-        slug=spec.slug,
-        name=spec.name.strip() or spec.slug,
         visibility=Visibility.TEAM if team else Visibility.PUBLIC,
         metering=Metering.TIME if team else Metering.TOKENS,
         wanted=max(spec.scale.least, 1),
         policy=spec.policy,
         queue_limit=spec.queue_limit,
         drain_seconds=spec.drain_seconds,
+        **scale_fields(spec.scale),
+    )
+
+
+def new_endpoint(*, actor: Actor, region: Region, slug: str, name: str, **values: Any) -> Endpoint:
+    """The row of an endpoint that begins now, not yet saved."""
+    now = db_now()
+    return Endpoint(
+        region=region,
+        slug=slug,
+        name=name.strip() or slug,
         created_by_id=actor.user_id,
         created_by_label=actor.label[:200],
         created_at=now,
         state_at=now,
         active_at=now,
         due_at=now,
-        **scale_fields(spec.scale),
+        **values,
     )
 
 

@@ -23,7 +23,7 @@ from apps.inference.selectors import offers
 from apps.inference.services.endpoints import be_there, lock
 from apps.inference.services.lifecycle import lock_endpoint
 from apps.inference.services.lifecycle import note_provider as note
-from apps.inference.services.making import price_tokens, save_new
+from apps.inference.services.making import new_endpoint, price_tokens, save_new
 from apps.inference.services.news import RECONCILE, of_endpoint, of_replica
 from apps.inference.services.replicas import let_go
 from apps.inference.specs import ProvidedSpec, ProviderChange, ProviderSpec, check_key, check_provider
@@ -37,22 +37,16 @@ MOST = 16  # of one endpoint
 def create_provided(*, actor: Actor, spec: ProvidedSpec, provider: ProviderSpec) -> Endpoint:
     """Put what a provider serves behind a name: public, charged by token, with no engine of our own."""
     actor.require(Permission.ENDPOINT_CREATE)
-    now = db_now()
-    endpoint = Endpoint(
+    endpoint = new_endpoint(
+        actor=actor,
         region=offers.region_called(spec.region),
         slug=spec.slug,
-        name=spec.name.strip() or spec.slug,
+        name=spec.name,
         model_name=provider.model[:120],
         modality=spec.modality,
         context_length=spec.context_length,
         visibility=Visibility.PUBLIC,
         metering=Metering.TOKENS,
-        created_by_id=actor.user_id,
-        created_by_label=actor.label[:200],
-        created_at=now,
-        state_at=now,
-        active_at=now,
-        due_at=now,
     )
     save_new(endpoint)
     audit.record(actor=actor, action="endpoint.created", target=endpoint, model=provider.model)
