@@ -73,7 +73,7 @@ def _draft(
     actor: Actor, team: Team | None, workspace: Workspace | None, spec: EndpointSpec, region: Region
 ) -> Endpoint:
     return new_endpoint(
-        actor=actor,
+        by=actor,
         region=region,
         slug=spec.slug,
         name=spec.name,
@@ -90,15 +90,15 @@ def _draft(
     )
 
 
-def new_endpoint(*, actor: Actor, region: Region, slug: str, name: str, **values: Any) -> Endpoint:
+def new_endpoint(*, by: Actor, region: Region, slug: str, name: str, **values: Any) -> Endpoint:
     """The row of an endpoint that begins now, not yet saved."""
     now = db_now()
     return Endpoint(
         region=region,
         slug=slug,
         name=name.strip() or slug,
-        created_by_id=actor.user_id,
-        created_by_label=actor.label[:200],
+        created_by_id=by.user_id,
+        created_by_label=by.label[:200],
         created_at=now,
         state_at=now,
         active_at=now,

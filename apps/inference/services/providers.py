@@ -38,7 +38,7 @@ def create_provided(*, actor: Actor, spec: ProvidedSpec, provider: ProviderSpec)
     """Put what a provider serves behind a name: public, charged by token, with no engine of our own."""
     actor.require(Permission.ENDPOINT_CREATE)
     endpoint = new_endpoint(
-        actor=actor,
+        by=actor,
         region=offers.region_called(spec.region),
         slug=spec.slug,
         name=spec.name,
