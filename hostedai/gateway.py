@@ -18,6 +18,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PIECE = 64 * 1024
 CONNECT_SECONDS = 5.0
+# A longer body is announced first: a gateway that will not have it says so before any of it is sent, and its
+# words are not lost with the connection.
+ANNOUNCED = 64 * 1024
 _PASSED = frozenset(
     {b"accept", b"authorization", b"content-type", b"user-agent", b"x-hostedai-resume", b"x-hostedai-session"}
 )
@@ -38,8 +41,9 @@ class Gateway:
         except (OSError, TimeoutError):
             await _refuse(send)
             return
-        answering = asyncio.create_task(_answer(reader, send))
-        asking = asyncio.create_task(_ask(scope, receive, writer))
+        response = _Response()
+        answering = asyncio.create_task(_answer(reader, response, send))
+        asking = asyncio.create_task(_ask(scope, receive, writer, response))
         try:
             # Asking ends when the caller has gone, and then the answer is for nobody.
             await asyncio.wait({answering, asking}, return_when=asyncio.FIRST_COMPLETED)
@@ -51,10 +55,15 @@ class Gateway:
             writer.transport.abort()
 
 
-async def _ask(scope: dict[str, Any], receive: Receive, writer: asyncio.StreamWriter) -> None:
+async def _ask(
+    scope: dict[str, Any], receive: Receive, writer: asyncio.StreamWriter, response: "_Response"
+) -> None:
     """Pass the request on; returns when the caller has gone."""
     sizes = [value for name, value in scope["headers"] if name == b"content-length"]
-    writer.write(_head(scope, sizes))
+    announced = not sizes or not sizes[0].isdigit() or int(sizes[0]) > ANNOUNCED
+    writer.write(_head(scope, sizes) + (b"expect: 100-continue\r\n\r\n" if announced else b"\r\n"))
+    if announced:
+        await response.is_awaited.wait()
     is_whole = False
     while (message := await receive())["type"] != "http.disconnect":
         if is_whole:
@@ -82,7 +91,7 @@ def _head(scope: dict[str, Any], sizes: list[bytes]) -> bytes:
     lines.append(b"content-length: " + sizes[0] if sizes else b"transfer-encoding: chunked")
     client = scope.get("client") or ("",)
     lines.append(f"x-hostedai-peer: {peer_token(settings.SECRET_KEY)} {client[0]}".encode())
-    return b"\r\n".join([*lines, b"", b""])
+    return b"\r\n".join([*lines, b""])
 
 
 class _Response:
@@ -92,6 +101,7 @@ class _Response:
         self.headers: list[tuple[bytes, bytes]] = []
         self.body: list[bytes] = []
         self.is_begun = self.is_complete = False
+        self.is_awaited = asyncio.Event()  # the body may come
         self.parser = httptools.HttpResponseParser(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -111,14 +121,19 @@ class _Response:
         self.is_complete = self.is_begun
 
 
-async def _answer(reader: asyncio.StreamReader, send: Send) -> None:
+async def _answer(reader: asyncio.StreamReader, response: _Response, send: Send) -> None:
     """Pass the answer back; an answer that breaks off breaks off here too."""
-    response, started = _Response(), False
+    started = False
     while not response.is_complete:
-        data = await reader.read(PIECE)
+        try:
+            data = await reader.read(PIECE)
+        except ConnectionError:
+            break
         if not data:
             break
         response.parser.feed_data(data)
+        if not response.is_begun:
+            response.is_awaited.set()
         if response.is_begun and not started:
             started = True
             status = response.parser.get_status_code()

@@ -1,5 +1,6 @@
 """Engines that fail, sleep, or are one of several: callers notice as little as can be."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -98,6 +99,27 @@ def test_a_broken_engine_is_left_alone_and_told_of(running: Gateway, engine: Eng
     assert f'replica="{replica.pk}"}} 1' in until(
         lambda: running.figures() if f'replica="{replica.pk}"}} 1' in running.figures() else "", "the figures"
     )
+
+
+def test_an_engine_that_calls_a_request_its_failure_stays_in_use(running: Gateway, engine: Engine):
+    """llama.cpp answers 500 for what is wrong with a request; nobody may close a shared endpoint that way."""
+
+    def plan(words: str) -> Plan:
+        said = {"error": {"code": 500, "message": words, "type": "server_error"}}
+        return Plan(status=500, body=json.dumps(said).encode())
+
+    stage = make_stage(running, engine.url).ready()
+    engine.plan = plan("input (3002 tokens) is too large to process. increase the physical batch size")
+    for stream in (False, True) * 3:  # more than open a circuit
+        refused = stage.post(stream=stream)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    engine.plan = plan("image input is not supported")
+    assert stage.post().json()["error"]["message"] == "image input is not supported"
+    engine.plan = plan("Compute error.")
+    assert stage.post().status_code == 502
+    engine.plan = Plan()
+    assert stage.post().status_code == 200
+    assert {(row.outcome, row.output) for row in stage.settled(8)} == {("refused", 0), ("completed", 5)}
 
 
 def test_a_replica_that_leaves_is_asked_last(running: Gateway, engine: Engine):

@@ -63,6 +63,10 @@ def test_a_stream_passes_through_the_portal(running: Gateway, engine: Engine):
     passed(running, caller)
     assert caller.sent[0]["status"] == 200
     assert caller.text.endswith("data: [DONE]\n\n")
+    looking = Caller(b"", outside.secret)
+    looking.scope |= {"method": "GET", "path": "/v1/models", "raw_path": b"/v1/models"}
+    passed(running, looking)
+    assert [one["id"] for one in json.loads(looking.text)["data"]] == [stage.slug]
     assert caller.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
     assert b"cookie" not in engine.heads[-1].lower()
     stage.settled(2)
@@ -85,6 +89,27 @@ def test_a_caller_that_leaves_the_portal_stops_the_engine(running: Gateway, engi
     until(lambda: engine.aborted, "the engine to be stopped")
     (row,) = stage.settled()
     assert (row.outcome, row.output) == ("client_gone", 3)
+
+
+def test_a_body_that_is_too_large_is_refused_through_the_portal_too(running: Gateway, engine: Engine):
+    """The gateway answers and hangs up while the body is still on its way."""
+    stage = make_stage(running, engine.url).ready()
+    for is_sized in (True, False):
+        body = json.dumps(stage.asking(messages=[{"role": "user", "content": "x" * 9_000_000}])).encode()
+        caller = Caller(body, stage.secret)
+        if is_sized:
+            caller.scope["headers"].append((b"content-length", str(len(body)).encode()))
+        passed(running, caller)
+        assert caller.sent[0]["status"] in ({413} if is_sized else {413, 503})
+    stranger = Caller(body, "hai_live_wrong")
+    stranger.scope["headers"].append((b"content-length", str(len(body)).encode()))
+    passed(running, stranger)
+    assert stranger.sent[0]["status"] == 413
+    large = json.dumps(stage.asking(messages=[{"role": "user", "content": "x" * 3_000_000}])).encode()
+    caller = Caller(large, stage.secret)
+    passed(running, caller)
+    assert caller.sent[0]["status"] == 200
+    stage.settled()
 
 
 def test_without_a_gateway_the_portal_says_so():

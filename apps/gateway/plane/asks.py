@@ -66,6 +66,8 @@ def read_ask(body: bytes) -> Ask:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else None
+        if field is None and "missing" in str(error):
+            field = str(error).split("`")[1]
         raise Unreadable(refusal("invalid", f"The body is wrong: {error}.", param=field)) from None
     except _UNREADABLE:
         raise Unreadable(refusal("malformed")) from None

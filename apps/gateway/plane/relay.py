@@ -15,6 +15,10 @@ MOST_EVENT = 1024 * 1024
 # What an engine says that does not know the address, and llama.cpp when it was started for something else.
 _UNKNOWN, _LACKS = frozenset({404, 405}), 501
 _USAGE, _TIMINGS = usage.USAGE, usage.TIMINGS
+# As vLLM and llama.cpp say that a prompt does not fit; clients look for OpenAI's code.
+_TOO_LONG = ("maximum context length", "exceeds the available context size", "is too large to process")
+# llama.cpp's only 500 that is about itself.
+_ITS_OWN = "Compute error."
 
 
 class Answering(Protocol):
@@ -57,12 +61,22 @@ class Whole:
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         if status >= 400:
-            lacks = status == _LACKS or (status in _UNKNOWN and self._exchange.path == b"/v1/responses")
-            refused = refusal("not_supported") if lacks else _reshaped(status, body)
+            path = self._exchange.path
+            lacks = status == _LACKS or (status in _UNKNOWN and path == b"/v1/responses")
+            refused = _lacking(path) if lacks else _reshaped(status, body)
             self._exchange.client.write(wire.refuse(refused, headers))
             return 0, 0, 0
         self._exchange.client.write(wire.answer(status, body, kind=kind, headers=headers))
         return usage.counts_in(body)
+
+    def refuses(self) -> bool:
+        """Is a 500 about the request? llama.cpp refuses so what it finds out late: an input that is too long,
+        a picture, tools without a name. It is well, and the next engine would say the same."""
+        try:
+            said = _errors.decode(b"".join(self._parts)).error
+        except _UNREADABLE:
+            return False
+        return isinstance(said, _Detail) and said.is_llamas and said.message != _ITS_OWN
 
     def counts(self) -> usage.Counts | None:
         """What the caller has got of it: nothing."""
@@ -72,6 +86,11 @@ class Whole:
 class _Detail(msgspec.Struct):
     message: str = ""
     code: str | int | None = None
+    type: str | None = None
+
+    @property
+    def is_llamas(self) -> bool:
+        return self.code == 500 and self.type == "server_error"
 
 
 class _EngineError(msgspec.Struct):
@@ -83,6 +102,11 @@ class _EngineError(msgspec.Struct):
 
 
 _errors = msgspec.json.Decoder(_EngineError)
+_UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError)
+
+
+def _lacking(path: bytes) -> Refusal:
+    return refusal("not_supported", f"This model does not answer {path.decode()}.")
 
 
 def _reshaped(status: int, body: bytes) -> Refusal:
@@ -92,10 +116,11 @@ def _reshaped(status: int, body: bytes) -> Refusal:
         said = _errors.decode(body)
         nested = said.error.message if isinstance(said.error, _Detail) else said.error
         words = nested or said.message or said.detail or ""
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+    except _UNREADABLE:
         pass
     words = words[:1000] or "The engine refused the request."
-    return Refusal(status, "invalid_request_error", "engine_refused", words)
+    code = "context_length_exceeded" if any(sign in words for sign in _TOO_LONG) else "engine_refused"
+    return Refusal(400 if status == 500 else status, "invalid_request_error", code, words)
 
 
 class Stream:

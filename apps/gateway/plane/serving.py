@@ -21,6 +21,8 @@ _now_ns = time.time_ns
 _NOBODY: frozenset[str] = frozenset()
 # The engine is well and cannot do this: embeddings of a chat model, say.
 _LACKS = 501
+# It is ill, or it is llama.cpp and means the request: its words tell.
+_DOUBTFUL = 500
 
 
 class Serving:
@@ -151,16 +153,18 @@ class Serving:
     # What comes back.
 
     def on_answer(self, status: int, kind: bytes) -> None:
-        engine, connection = self.engine, self._connection
+        engine = self.engine
         assert engine is not None
-        if (status >= 500 and status != _LACKS) or status in engine.trouble:
-            if connection is not None:
-                connection.leave()
-            self._connection = None
+        is_doubtful = status == _DOUBTFUL and engine.provider is None and self.relay is None
+        if (status >= 500 and status != _LACKS and not is_doubtful) or status in engine.trouble:
+            self._drop_connection()
             self._engine_failed()
             return
         self._status, self._type = status, kind
         self._silent_since = 0.0
+        if is_doubtful:
+            self.relay = Whole(self)
+            return
         if not self._heard:
             self._heard = _clock()
             engine.took(self._heard - self._began)
@@ -205,6 +209,12 @@ class Serving:
         relay = self.relay
         if self.is_over or relay is None:
             return
+        if self._status == _DOUBTFUL and isinstance(relay, Whole):
+            if not relay.refuses():
+                self._engine_failed()
+                return
+            assert self.engine is not None
+            self.engine.breaker.succeed()
         counts = relay.end(self._status, self._type, self._answer_headers())
         outcome = flights.COMPLETED if self._status < 400 else flights.REFUSED
         self._settle(outcome, counts)
