@@ -219,6 +219,8 @@ class RequestParser:
         is_plain = keep_alive and not (self._chunked or head.expects or head.is_old)
         self._last = head if is_plain else None
         self._reset()
+        if not keep_alive:
+            self._fed = 1  # whatever else comes is not known by its head: llhttp refuses it
         self._sink.on_request(head, whole, keep_alive=keep_alive)
 
     # Headers that mean something here, found by the length of their name first.

@@ -54,6 +54,13 @@ def test_mutations_are_refused_or_understood() -> None:
         check(bytes(data), [chance.randrange(len(data) + 1) for _cut in range(3)])
 
 
+def test_nothing_is_taken_after_the_last_request_known_or_not() -> None:
+    known = SEEDS[1]
+    assert len(parse([known, known]).requests) == 2
+    seen = parse([known.replace(b"Host: a", b"Host: a\r\nConnection: close"), known])
+    assert (len(seen.requests), seen.refused) == (1, True)
+
+
 def test_what_smuggles_is_refused() -> None:
     for seed in (*SEEDS[5:10], *SEEDS[11:20]):
         assert parse([seed]).refused, seed
