@@ -70,6 +70,7 @@ class User:
     body: bytes = b""
     has_ended: bool = False
     connection: Connection | None = None
+    was_silent: bool | None = None
 
     def on_connected(self, connection: Connection) -> None:
         self.connection = connection
@@ -87,7 +88,7 @@ class User:
         self.has_ended = True
 
     def on_lost(self, _connection: Connection, *, was_silent: bool) -> None:
-        raise AssertionError
+        self.was_silent = was_silent
 
 
 def told(engine: Engine, pieces: list[bytes]) -> tuple[Any, ...]:
@@ -149,3 +150,19 @@ def test_a_connection_that_rests_is_used_again() -> None:
     assert user.has_ended
     connect(None, engine, user)  # type: ignore[arg-type] - nothing is sent to one that rests
     assert user.connection is connection
+
+
+def test_hints_before_an_answer_are_no_answer() -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    first = told(an_engine(), [WHOLE])
+    assert told(an_engine(), [hint + WHOLE]) == told(an_engine(), [hint, WHOLE]) == first
+
+
+def test_a_connection_that_ends_in_silence_has_answered_nothing() -> None:
+    connection, user = connected(an_engine()), User()
+    connection.ask(user, b"")
+    connection.data_received(b"HTTP/1.1 204 No Content\r\n\r\n")  # said without a length, and yet whole
+    assert user.has_ended
+    connection.ask(user := User(), b"")
+    connection.connection_lost(None)
+    assert (user.has_ended, user.was_silent) == (False, True)

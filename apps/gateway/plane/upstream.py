@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         if user is None:
             if self in self.engine.idle:
                 self.engine.idle.remove(self)
-        elif self._until_close and _error is None:
+        elif self._until_close and not self.is_silent and _error is None:
             user.on_end()
         else:
             user.on_lost(self, was_silent=self.is_silent)
@@ -181,17 +181,18 @@ class Connection(asyncio.Protocol):
             self._framed = True
 
     def on_headers_complete(self) -> None:
-        if self._user is not None:
+        status = self._status = self._parser.get_status_code()
+        if self._user is not None and status >= 200:  # before an answer there may be hints
             self._until_close = not self._framed
-            self._status = self._parser.get_status_code()
-            self._user.on_answer(self._status, self._kind)
+            self._user.on_answer(status, self._kind)
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        self._done = True
-        self._keeps = self._parser.should_keep_alive()  # llhttp has forgotten it a moment later
+        if self._status >= 200:
+            self._done = True
+            self._keeps = self._parser.should_keep_alive()  # llhttp has forgotten it a moment later
 
 
 def connect(sender: Sender, engine: Engine, user: User) -> None:
