@@ -1,7 +1,7 @@
 """What the steward (Django, one per host) and its workers (no Django, one per core) tell one another.
 
-Frames are four bytes of length and MessagePack. Money is whole attos (10^-18) of the currency: exact,
-and quick to add. Ids are as everywhere: `team_01k…`.
+Frames are four bytes of length and JSON. Money is whole attos (10^-18) of the currency: exact, quick to
+add, and soon more than the 64 bits that MessagePack has for a number. Ids are as everywhere: `team_01k…`.
 """
 
 import msgspec
@@ -230,8 +230,8 @@ AnyMessage = (
     | Stats
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(AnyMessage)
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyMessage)
 
 
 def pack(message: AnyMessage) -> bytes:

@@ -9,6 +9,8 @@ import msgspec
 USAGE = b'"usage":{'
 TIMINGS = b'"timings":{'
 _LONGEST = 4096
+# The spool has four bytes for a count; no engine says more in earnest.
+MOST = 2**32 - 1
 
 
 class _Details(msgspec.Struct):
@@ -41,7 +43,7 @@ _timings = msgspec.json.Decoder(_Timings)
 
 
 def counts_in(data: bytes) -> Counts | None:
-    """What the last usage in the bytes says; None when there is none or it cannot be read."""
+    """What the last usage in the bytes says; None when there is none that can be read and believed."""
     try:
         at = data.rfind(USAGE)
         if at >= 0:
@@ -52,23 +54,34 @@ def counts_in(data: bytes) -> Counts | None:
             details = usage.prompt_tokens_details or usage.input_tokens_details
             cached = (details.cached_tokens or 0) if details is not None else 0
             out = usage.completion_tokens or usage.output_tokens or 0
-            if 0 <= cached <= whole and out >= 0:
-                return whole - cached, cached, out
-            return _bent(whole, cached, out)
+            return _believed(whole, cached, out)
         at = data.rfind(TIMINGS)
         if at >= 0:
             timings = _timings.decode(_object(data, at + len(TIMINGS) - 1))
-            return max(timings.prompt_n, 0), max(timings.cache_n, 0), max(timings.predicted_n, 0)
+            cached = timings.cache_n
+            return _believed(timings.prompt_n + cached, cached, timings.predicted_n)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
         return None
     return None
 
 
-def _bent(whole: int, cached: int, out: int) -> Counts:
-    """Numbers that cannot be, as near as can be."""
-    whole = max(whole, 0)
-    cached = min(max(cached, 0), whole)
-    return whole - cached, cached, max(out, 0)
+def _believed(whole: int, cached: int, out: int) -> Counts | None:
+    """The numbers, or the nearest to them that can be; None when nothing near can."""
+    if whole > MOST or out > MOST:
+        return None
+    if whole < 0 or out < 0 or not 0 <= cached <= whole:
+        whole, out = max(whole, 0), max(out, 0)
+        cached = min(max(cached, 0), whole)
+    return whole - cached, cached, out
+
+
+def spelled(counts: Counts) -> bytes:
+    """The counts as an engine says them."""
+    into, cached, out = counts
+    return (
+        b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}'
+        % (into + cached, out, cached)
+    )
 
 
 def _object(data: bytes, begin: int) -> bytes:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 
 from apps.core.uuids import new_id
 from apps.gateway import messages
-from apps.gateway.flights import Spool
+from apps.gateway.flights import CLOSED, Flight, Spool
+from apps.gateway.http import MOST_BODY
+from apps.gateway.plane import asks
 from apps.gateway.plane.client import Client
 from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.tellers import AHEAD, Teller
@@ -20,6 +23,15 @@ from tests.gateway.test_upstream import STREAM, WHOLE
 
 SECRET = b"hai_live_secret"
 TEAM, WORKSPACE, KEY = new_id("team"), new_id("wks"), new_id("key")
+
+
+REPLICA = messages.ReplicaRow(new_id("rep"), "http://127.0.0.1:1", "", 1, False, False, "")
+ROUTE = messages.RouteRow(
+    new_id("end"), TEAM, ["m"], "m", is_public=False, is_metered=False, only_embeds=False,
+    policy="least_outstanding", digest="", context_length=4096, queue_limit=1, can_wake=False,
+    created_at=0, replicas=[REPLICA],
+)  # fmt: skip
+LONG_AGO = -1000.0
 
 
 class Wire:
@@ -82,13 +94,8 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
         hashlib.sha256(SECRET).digest(), KEY, TEAM, WORKSPACE, refusal="", models=None, networks=[],
         expires_at=None, requests=(-1,) * 4, tokens=(-1,) * 4, book="", currency="EUR",
     )  # fmt: skip
-    replica = messages.ReplicaRow(new_id("rep"), "http://127.0.0.1:1", "", 1, False, False, "")
     made.tables.take_keys(messages.Keys([row], []))
-    made.tables.take_routes(messages.Routes([messages.RouteRow(
-        new_id("end"), TEAM, ["m"], "m", is_public=False, is_metered=False, only_embeds=False,
-        policy="least_outstanding", digest="", context_length=4096, queue_limit=1, can_wake=False,
-        created_at=0, replicas=[replica],
-    )]))  # fmt: skip
+    made.tables.take_routes(messages.Routes([ROUTE]))
     (engine,) = made.tables.engines.values()
     connection = Connection(engine, made.sender)
     connection.connection_made(Wire())  # type: ignore[arg-type]
@@ -107,10 +114,28 @@ def asked(plane: Plane, **body: Any) -> tuple[Client, Wire, Connection]:
     """A caller that has asked, and the engine's connection that has been told."""
     (engine,) = plane.tables.engines.values()
     connection = engine.idle[-1]
+    client, wire = caller(plane, request(**body))
+    return client, wire, connection
+
+
+def caller(plane: Plane, said: bytes) -> tuple[Client, Wire]:
+    """A caller that has said this, and what has been answered at once."""
     client, wire = Client(plane), Wire()
     client.connection_made(wire)  # type: ignore[arg-type]
-    client.data_received(request(**body))
-    return client, wire, connection
+    client.data_received(said)
+    plane.sender.send()
+    return client, wire
+
+
+def answer(body: bytes, *headers: bytes) -> bytes:
+    head = b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers])
+    return head + b"\r\n\r\n" + body
+
+
+def closed(plane: Plane) -> list[Flight]:
+    """What the spool holds of requests that are over."""
+    (segment,) = plane.spool.segments
+    return [Flight._make(one) for one in segment.read(segment.having(CLOSED))]
 
 
 def test_a_slow_caller_holds_its_engine_back(plane: Plane) -> None:
@@ -218,3 +243,112 @@ def test_who_is_short_does_not_ask_early() -> None:
     teller.granted(messages.Granted(*teller.purse, new_id("lse"), 30, 600.0, ""))
     assert [teller.take(10, 0.0) is None for _each in range(3)] == [False, False, True]
     assert not outside.said
+
+
+def test_any_amount_of_money_can_be_asked_for_and_lent() -> None:
+    said = [
+        messages.Want(TEAM, "", "", 10**20, 10**24),
+        messages.Granted(TEAM, "", "", new_id("lse"), 10**24, 600.0, ""),
+        messages.Prices({"b": {"m": messages.PriceRow("IDR", (10**21, 0, 0, 0), ("1",) * 4, (None,) * 4)}}),
+        messages.Keys([], [bytes(range(256))]),
+    ]
+    assert messages.Frames().feed(b"".join(map(messages.pack, said))) == said
+
+
+def test_a_probe_that_is_given_up_leaves_the_engine_to_the_next(plane: Plane) -> None:
+    (engine,) = plane.tables.engines.values()
+    for _failure in range(5):
+        engine.breaker.fail()
+    engine.breaker.opened_at = LONG_AGO
+    client, _wire, _connection = asked(plane)
+    assert not engine.takes()
+    client.connection_lost(None)
+    assert engine.takes()
+
+
+def test_who_has_gone_waits_for_no_engine(plane: Plane) -> None:
+    asleep = msgspec.structs.replace(ROUTE, can_wake=True, replicas=[])
+    plane.tables.take_routes(messages.Routes([asleep]))
+    (route,) = plane.tables.routes.values()
+    client, _wire = caller(plane, request())
+    assert len(route.queue) == 1
+    client.connection_lost(None)
+    assert not route.queue
+    _client, wire = caller(plane, request())
+    assert not wire.written
+    assert len(route.queue) == 1
+
+
+def test_who_waits_goes_on_when_a_circuit_is_tried_again(plane: Plane) -> None:
+    plane.tables.take_routes(messages.Routes([msgspec.structs.replace(ROUTE, can_wake=True)]))
+    (route,), (engine,) = plane.tables.routes.values(), plane.tables.engines.values()
+    for _failure in range(5):
+        engine.breaker.fail()
+    caller(plane, request())
+    route.look(0.0)
+    assert len(route.queue) == 1
+    engine.breaker.opened_at = LONG_AGO
+    route.look(0.0)
+    assert (len(route.queue), engine.outstanding) == (0, 1)
+
+
+@pytest.mark.parametrize("said", ["1e12", "10000000000", "9" * 30, '"many"'])
+def test_a_count_that_nobody_believes_is_none(plane: Plane, said: str) -> None:
+    _client, wire, connection = asked(plane)
+    body = b'{"usage":{"prompt_tokens":7,"completion_tokens":%b}}' % said.encode()
+    connection.data_received(answer(body))
+    plane.sender.send()
+    assert wire.written.endswith(body)
+    assert not plane.exchanges
+    (flight,) = closed(plane)
+    assert flight[8:12] == (0, 0, 0, 0)
+
+
+def test_usage_is_read_however_much_an_engine_says_of_it(plane: Plane) -> None:
+    _client, wire, connection = asked(plane, stream=True, stream_options={"include_usage": True})
+    said = {"prompt_tokens": 70, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 30}}
+    more = {"cost_details": {f"part_{number}": 0.25 for number in range(30)}}
+    event = b"data: " + msgspec.json.encode({"choices": [], "usage": said | more}) + b"\n\n"
+    connection.data_received(answer(event + b"data: [DONE]\n\n", b"Content-Type: text/event-stream"))
+    plane.sender.send()
+    assert event in wire.written
+    (flight,) = closed(plane)
+    assert (flight.input, flight.cached, flight.output) == (40, 30, 5)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"model":"m","max_tokens":1,"n_predict":9}', b'"param":"n_predict"'),
+        (b'{"model":"m","n":1,"n_cmpl":9}', b'"param":"n_cmpl"'),
+        (b'{"model":"m","prompt":["\xff"]}', b'"malformed"'),
+        (b'{"model":"m","messages":"\xff","stream":true,"stream_options":{}}', b'"malformed"'),
+    ],
+)
+def test_a_body_that_engines_would_read_otherwise_is_refused(plane: Plane, body: bytes, code: bytes) -> None:
+    head, _blank, _body = request().partition(b"Content-Length")
+    _client, wire = caller(plane, b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+    assert wire.written.startswith(b"HTTP/1.1 400 ")
+    assert code in wire.written
+
+
+def test_numbers_stay_as_they_were_spelled() -> None:
+    body = b'{"model":"m","top_p":0.10,"seed":123456789012345678901234567890,"x":1e999,"n":1}'
+    assert asks.changed(body, {"n": 2}) == body.replace(b"1e999", b"1E+999").replace(b'"n":1', b'"n":2')
+
+
+def test_the_most_that_any_engine_may_heed_is_held() -> None:
+    twice = asks.read_ask(b'{"model":"m","max_tokens":9,"max_completion_tokens":50,"max_output_tokens":3}')
+    assert (twice.most("chat"), twice.most("response")) == (50, 50)
+    assert asks.read_ask(b'{"model":"m","max_completion_tokens":5}').most("response") is None
+    assert asks.read_ask(b'{"model":"m","max_completion_tokens":5}').most("chat") == 5
+    lowered = msgspec.json.decode(asks.limit_tokens(b"{}", twice, "response", 2))
+    assert lowered == {"max_output_tokens": 2, "max_completion_tokens": 2}
+
+
+def test_nobody_is_told_to_go_on_with_a_body_that_is_too_long(plane: Plane) -> None:
+    head = request().partition(b"Content-Length")[0] + b"Expect: 100-continue\r\nContent-Length: "
+    _client, wire = caller(plane, head + b"%d\r\n\r\n" % MOST_BODY)
+    assert wire.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+    _client, wire = caller(plane, head + b"%d\r\n\r\n" % (MOST_BODY + 1))
+    assert wire.written.startswith(b"HTTP/1.1 413 ")

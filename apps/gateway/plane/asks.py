@@ -1,5 +1,6 @@
 """What a caller asks for: the few fields of a body that the gateway reads, and the few it changes."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,7 +23,8 @@ class StreamOptions(msgspec.Struct):
 
 class Ask(msgspec.Struct):
     """A body's fields that decide; `max_tokens` is the older name of `max_completion_tokens`, the Responses
-    API says `max_output_tokens`."""
+    API says `max_output_tokens`. llama.cpp has names of its own that outdo them and `n`: these are not taken.
+    """
 
     model: str
     stream: bool | None = None
@@ -33,6 +35,8 @@ class Ask(msgspec.Struct):
     n: Count | None = None
     best_of: Count | None = None
     temperature: float | None = None
+    n_predict: None = None
+    n_cmpl: None = None
     tools: msgspec.Raw = msgspec.Raw(b"null")
     prompt: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -41,14 +45,17 @@ class Ask(msgspec.Struct):
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def most(self, kind: Kind) -> int | None:
-        """How many tokens the caller wants at most; None when it did not say."""
+        """How many tokens the caller wants at most; None when it did not say. When it has said so twice,
+        engines differ in what they heed."""
         if kind == "response":
-            return self.max_output_tokens
-        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+            return self.max_output_tokens and max(self.max_output_tokens, self.max_completion_tokens or 0)
+        return max(self.max_tokens or 0, self.max_completion_tokens or 0) or None
 
 
 _decoder = msgspec.json.Decoder(Ask)
-_anything = msgspec.json.Decoder()
+# Numbers stay as they were spelled.
+_anything = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -63,6 +70,8 @@ class Unreadable(Exception):
 def read_ask(body: bytes) -> Ask:
     """The body's fields; raises Unreadable."""
     try:
+        if not body.isascii():
+            body.decode()  # what is not read here is passed over unseen
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
         field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else None
@@ -78,7 +87,7 @@ def answers_of(ask: Ask, kind: Kind) -> int:
     each = 1 if ask.n is None and ask.best_of is None else max(ask.n or 1, ask.best_of or 1)
     if kind != "completion" or bytes(ask.prompt).lstrip()[:1] != b"[":
         return each
-    prompts = _anything.decode(ask.prompt)
+    prompts = read_whole(bytes(ask.prompt))
     several = len(prompts) if prompts and not isinstance(prompts[0], int) else 1
     return each * max(several, 1)
 
@@ -102,9 +111,7 @@ def ask_for_usage(body: bytes, ask: Ask) -> bytes:
 
 def limit_tokens(body: bytes, ask: Ask, kind: Kind, most: int) -> bytes:
     """The body with at most so many tokens asked for, under whichever names it used."""
-    if kind == "response":
-        return changed(body, {"max_output_tokens": most})
-    fields: dict[str, Any] = {"max_tokens": most}
+    fields = {"max_output_tokens" if kind == "response" else "max_tokens": most}
     if ask.max_completion_tokens is not None:
         fields["max_completion_tokens"] = most
     return changed(body, fields)
@@ -112,6 +119,16 @@ def limit_tokens(body: bytes, ask: Ask, kind: Kind, most: int) -> bytes:
 
 def changed(body: bytes, fields: dict[str, Any]) -> bytes:
     """The body with these fields; the rest is as it was."""
-    whole = _anything.decode(body)
+    whole = read_whole(body)
     whole.update(fields)
-    return msgspec.json.encode(whole)
+    return write_whole(whole)
+
+
+def read_whole(body: bytes) -> Any:
+    """All of a body, to change it."""
+    return _anything.decode(body)
+
+
+def write_whole(whole: Any) -> bytes:
+    """The body that was changed."""
+    return _encoder.encode(whole)

@@ -74,9 +74,10 @@ class Client(asyncio.Protocol):
 
     def on_head(self, head: Head) -> int:
         is_known = self.plane.tables.key_of(head.authorization) is not None
-        if head.expects and self._exchange is None:
+        most = MOST_BODY if is_known else MOST_BODY_OF_STRANGERS
+        if head.expects and head.length <= most and self._exchange is None:
             self.write(wire.CONTINUE)
-        return MOST_BODY if is_known else MOST_BODY_OF_STRANGERS
+        return most
 
     def on_request(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
         if self._exchange is not None:

@@ -58,6 +58,10 @@ class Breaker:
             self._last.clear()
         self._last.append(True)
 
+    def leave(self) -> None:
+        """A request has gone before there was an answer: another may find out."""
+        self._probing = False
+
     def fail(self) -> None:
         self._failed += 1
         self._last.append(False)
@@ -156,13 +160,18 @@ class Route:
         self._weighty = engines if len(engines) == 1 else [one for one in engines if one.row.weight > 0]
         self.first = _preferred(self._weighty, region)
         self._pick = _POLICIES.get(row.policy, _least_outstanding)
-        if self.queue and any(engine.takes() for engine in engines):
+        self._serve_queue()
+
+    def _serve_queue(self) -> None:
+        """Whoever waits goes on when an engine takes requests."""
+        if self.queue and any(engine.takes() for engine in self.engines):
             waiting, self.queue = self.queue, deque()
             for one in waiting:
                 one()
 
     def look(self, now: float) -> None:
         """Has anybody asked since the last look, or does anybody wait?"""
+        self._serve_queue()
         if self.asked != self._looked or self.outstanding or self.queue:
             self._looked, self.seen_at = self.asked, now
 

@@ -11,6 +11,7 @@ import msgspec
 
 from apps.drivers.egress import may_reach, networks_of
 from apps.gateway.messages import ProviderRow
+from apps.gateway.plane import asks
 
 _json = msgspec.json.Decoder()
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -33,7 +34,7 @@ class Provider:
 
     def asked(self, body: bytes, path: bytes, most: int) -> bytes:
         """The request as it is told; it may answer with so many tokens at most."""
-        whole = _json.decode(body)
+        whole = asks.read_whole(body)
         whole["model"] = self._model
         whole.pop("timings_per_token", None)
         if whole.pop("stream_options", None) is not None and path != _RESPONSES:
@@ -43,7 +44,7 @@ class Provider:
             whole[name] = min(whole[name], most)
         if not given and path != b"/v1/embeddings":
             whole["max_output_tokens" if path == _RESPONSES else "max_tokens"] = most
-        return msgspec.json.encode(whole)
+        return asks.write_whole(whole)
 
     def told(self, data: bytes, name: str) -> bytes:
         """What it has said, under our name for the model."""

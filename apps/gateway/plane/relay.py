@@ -179,8 +179,11 @@ class Stream:
             if not self._said:
                 told = usage.counts_in(data)
                 self._exchange.shrink(told[0] + told[1] if told is not None else 0)
-            self._said = data[at : at + TAIL_MOST]
-            self._slot.said(self._said)
+            said = data[at : at + TAIL_MOST]
+            if len(said) == TAIL_MOST and (whole := usage.counts_in(data[at:])) is not None:
+                said = usage.spelled(whole)  # some say a great deal more of it
+            self._said = said
+            self._slot.said(said)
         else:
             self.pieces += usage.pieces_in(data)
             self._slot.passed(self.pieces)

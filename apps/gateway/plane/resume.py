@@ -11,6 +11,7 @@ import msgspec
 
 from apps.gateway import usage
 from apps.gateway.http import Head
+from apps.gateway.plane import asks
 from apps.gateway.plane.asks import Ask
 from apps.gateway.plane.relay import Stream
 
@@ -162,7 +163,7 @@ def _is_greeting(event: Any) -> bool:
 
 def _continued(exchange: Resumable, text: str, told: int) -> bytes | None:
     """The request for the rest of the answer; None when nothing is left to be said."""
-    body = _json.decode(exchange.first_body)
+    body = asks.read_whole(exchange.first_body)
     for name in ("max_tokens", "max_completion_tokens"):
         if isinstance(body.get(name), int):
             body[name] -= told
@@ -175,4 +176,4 @@ def _continued(exchange: Resumable, text: str, told: int) -> bytes | None:
     else:
         body["messages"].append({"role": "assistant", "content": text})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
-    return msgspec.json.encode(body)
+    return asks.write_whole(body)

@@ -270,6 +270,14 @@ class Serving:
         if connection is not None:
             connection.leave()
 
+    def _stop_waiting(self) -> None:
+        """The answer is wanted no more: not of the engine, and not of one that wakes."""
+        self._drop_connection()
+        if self.engine is not None:
+            self.engine.breaker.leave()
+        elif self._waits:
+            self.route.queue.remove(self._dispatch)
+
     # How it ends.
 
     def stream_head(self) -> bytes:
@@ -313,7 +321,7 @@ class Serving:
         """End it now: the key, the team or the model may not any more, or it takes too long."""
         if self.is_over:
             return
-        self._drop_connection()
+        self._stop_waiting()
         self._leave_engine()
         self._give_up(refused, outcome, must_close=True)
 
@@ -321,7 +329,7 @@ class Serving:
         """The caller has gone: stop the engine, settle what was passed on."""
         if self.is_over:
             return
-        self._drop_connection()
+        self._stop_waiting()
         relay = self.relay
         if self._slot is not None:
             has_all = isinstance(relay, Stream) and relay.is_done  # many leave at the last event
