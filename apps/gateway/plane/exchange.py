@@ -156,6 +156,16 @@ class Exchange(Serving):
             self.headers += b"x-hostedai-max-tokens: %d\r\n" % most
         self._send_on()
 
+    # Whether the caller takes what is said.
+
+    def pause(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
     # Looked at every second, and when the tables have changed.
 
     def look(self, now: float) -> None:

@@ -380,16 +380,6 @@ class Serving:
         self._leave_engine()
         self.plane.exchanges.discard(self)
 
-    # Back-pressure.
-
-    def pause(self) -> None:
-        if self._connection is not None:
-            self._connection.pause()
-
-    def resume(self) -> None:
-        if self._connection is not None:
-            self._connection.resume()
-
     def _release(self, spent: int) -> None:
         held, self._held = self._held, NOTHING
         lease = held.lease
