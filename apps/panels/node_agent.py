@@ -12,7 +12,7 @@ from apps.nodes.models import Node, NodeAgent, NodeSample
 from apps.nodes.selectors import list_samples
 from apps.operations.selectors import operations_of
 from apps.panels import operations, words
-from apps.panels.kit import Chart, Column, Empty, Facts, Html, Series, Steps, Table, cells
+from apps.panels.kit import Chart, Column, Empty, Facts, Html, Note, Series, Steps, Table, cells
 
 RANGES: dict[str, tuple[Any, timedelta]] = {
     "1h": (_("1 h"), timedelta(hours=1)),
@@ -37,18 +37,20 @@ def steps_of(view: Any, node: Node) -> Steps | None:
 
 
 def enrolment(view: Any, node: Node) -> list[Any]:
-    """The timeline while the node is coming in, in a region that others may ask for."""
+    """The timeline of its coming in, in a part of the page that others may ask for."""
     return [Html("nodes/enrol_steps.html", {"steps": steps_of(view, node)})]
 
 
 def live_enrolment(view: Any, node: Node) -> Html:
-    """The same on a page of its own address, kept up to date by the node's."""
+    """The same on a page of another address, kept up to date by the node's; there it stays for good."""
     about = {"steps": steps_of(view, node), "node": node, "query": view.place.query}
-    return Html("nodes/enrol_live.html", {**about, "url": view.url("node", pk=node.pk)})
+    return Html("nodes/enrol_live.html", {**about, "url": f"{view.url('node', pk=node.pk)}?tab=agent"})
 
 
-def facts(agent: NodeAgent) -> Facts:
+def facts(agent: NodeAgent | None) -> Facts | Note:
     """Who speaks for the host, and since when it was last heard."""
+    if agent is None or agent.last_heard_at is None:
+        return Note(_("No agent reports this host."), "info")
     known = agent.facts
     notice = agent.notice and f"{agent.notice['action']} {agent.notice['at'] or ''}".strip()
     rows = [

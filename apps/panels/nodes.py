@@ -15,12 +15,12 @@ from apps.core.permissions import Permission
 from apps.gpupools.models import GpuDevice
 from apps.gpupools.selectors.cards import with_cards, with_holds
 from apps.nodes import services
-from apps.nodes.models import Node
-from apps.nodes.selectors import find_agent, list_nodes, occupants_of
+from apps.nodes.models import Node, NodeAgent
+from apps.nodes.selectors import list_nodes, occupants_of
 from apps.nodes.specs import Occupant
 from apps.nodes.states import MACHINE, Health, State
 from apps.operations.selectors import operations_of
-from apps.panels import gpus, node_agent, words
+from apps.panels import gpus, node_agent, operations, words
 from apps.panels.found import find
 from apps.panels.kit import (
     Action,
@@ -45,6 +45,7 @@ from apps.panels.kit import (
 )
 
 P = Permission
+EVENTS_SHOWN = 60
 ENTERING = (State.ENROLLING, State.TESTING, State.INITIALIZING)
 
 
@@ -261,7 +262,7 @@ class NodePage(Detail):
         return self.place.narrow(list_nodes(actor=self.actor))
 
     def refine(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return with_cards(rows)
+        return with_cards(rows.select_related("agent"))
 
     def crumbs(self) -> list[tuple[str, str]]:
         return [(str(_("Nodes")), self.url("nodes"))]
@@ -277,12 +278,22 @@ class NodePage(Detail):
     def top(self) -> list[Any]:
         one, notes = self.object, []
         if one.health != Health.HEALTHY:
-            notes.append(Note(_("It was not seen for a while; nothing new is placed on it."), "warn"))
+            notes.append(Note(self._silence(), "warn"))
         if one.problem:
             notes.append(Note(one.problem, "warn"))
         if one.note:
             notes.append(Note(one.note, "info"))
         return notes
+
+    @property
+    def agent(self) -> NodeAgent | None:
+        """What its agent said last, if it ever had one."""
+        return getattr(self.object, "agent", None)
+
+    def _silence(self) -> Any:
+        if self.agent and self.agent.is_stopped:
+            return _("Its agent was stopped there; nothing new is placed on it until it is started again.")
+        return _("It was not seen for a while; nothing new is placed on it.")
 
     def main_overview(self) -> list[Any]:
         one = self.object
@@ -328,10 +339,7 @@ class NodePage(Detail):
         return node_agent.charts(self, self.object)
 
     def aside_agent(self) -> list[Any]:
-        agent = find_agent(actor=self.actor, node_id=self.object.pk)
-        if agent.last_heard_at is None:
-            return [Note(_("No agent reports this host."), "info")]
-        return [node_agent.facts(agent)]
+        return [node_agent.facts(self.agent), *node_agent.enrolment(self, self.object)]
 
     def main_events(self) -> list[Any]:
         found = operations_of(actor=self.actor, target_id=self.object.pk)[:30]
@@ -344,7 +352,10 @@ class NodePage(Detail):
             )
             for one in found
         ]
-        return [Events(_("Operations"), items, _("Nothing has been done to this node yet."))]
+        return [
+            Events(_("Operations"), items, _("Nothing has been done to this node yet.")),
+            operations.what_happened(self, str(self.object.pk), EVENTS_SHOWN),
+        ]
 
 
 def _kpi(label: Any, used: int, total: int) -> Kpi:

@@ -16,8 +16,10 @@ from apps.panels.kit import (
     Column,
     Detail,
     Empty,
+    Events,
     Facts,
     Filter,
+    Happened,
     Note,
     Resource,
     SavedView,
@@ -218,6 +220,25 @@ class EventList(Resource):
         Column("seq", _("Number"), lambda one: one.seq, num=True, priority=3, sort="seq"),
         moment("at", _("When"), "at", num=True, sort="seq"),
     )
+
+
+_TONES = {
+    **dict.fromkeys(("ready", "healthy"), "ok"),
+    **dict.fromkeys(("degraded", "unhealthy", "suspect"), "warn"),
+    **dict.fromkeys(("failed", "preempted", "unreachable"), "bad"),
+}
+
+
+def what_happened(view: Any, subject: str, most: int) -> Events:
+    """The newest events of one thing as a timeline."""
+    rows = Event.objects.visible_to(view.actor).filter(subject=subject).order_by("-seq")[:most]
+    lines = [
+        Happened(
+            words.event(one.type), one.at, reason_of(one.data), _TONES.get(one.type.rpartition(".")[2], "")
+        )
+        for one in rows
+    ]
+    return Events(_("What happened"), lines)
 
 
 def short(subject: str) -> str:

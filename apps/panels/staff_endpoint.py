@@ -14,10 +14,9 @@ from apps.core.permissions import Permission
 from apps.inference.models import Replica
 from apps.inference.selectors.traffic import traffic
 from apps.inference.states import Metering
-from apps.operations.models import Event
-from apps.panels import endpoints, operations, words
+from apps.panels import endpoint_changes, endpoints, operations
 from apps.panels import traffic as charts
-from apps.panels.kit import Column, Empty, Events, Facts, Happened, Kpis, Note, Tab, Table, actions, cells
+from apps.panels.kit import Column, Empty, Facts, Kpis, Note, Tab, Table, actions, cells
 
 EVENTS_SHOWN = 60
 MILLIONS = {
@@ -45,9 +44,19 @@ COLUMNS = (
 )
 
 
-class StaffEndpoint(endpoints.EndpointDetail):
-    tabs: ClassVar[Sequence[Tab]] = (Tab("overview", _("Overview")),)
-    actions = (endpoints.DELETE,)
+class StaffEndpoint(endpoint_changes.Changing):
+    """What a team serves is changed by the team; staff changes the provider's own."""
+
+    tabs: ClassVar[Sequence[Tab]] = (Tab("overview", _("Overview")), endpoint_changes.TAB)
+
+    @property
+    def actions(self) -> Any:  # type: ignore[override]
+        return (*endpoint_changes.ACTIONS, endpoints.DELETE) if self.is_ours else (endpoints.DELETE,)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the provider's own and runs on engines, which one may change."""
+        return self.object.is_platform and not self.object.is_provided
 
     def meta(self) -> list[Any]:
         one = self.object
@@ -58,11 +67,6 @@ class StaffEndpoint(endpoints.EndpointDetail):
         return [Note(self.object.message, "warn")] if self.object.message else []
 
     def main_overview(self) -> list[Any]:
-        events = Event.objects.visible_to(self.actor).filter(subject=self.object.pk).order_by("-seq")
-        lines = [
-            Happened(words.event(one.type), one.at, operations.reason_of(one.data), "")
-            for one in events[:EVENTS_SHOWN]
-        ]
         return [
             *self.progress(),
             *self._traffic(),
@@ -75,8 +79,11 @@ class StaffEndpoint(endpoints.EndpointDetail):
                 view=self,
                 buttons=lambda one: actions.buttons(self, endpoints.OF_REPLICA, one),
             ),
-            Events(_("What happened"), lines),
+            operations.what_happened(self, str(self.object.pk), EVENTS_SHOWN),
         ]
+
+    def main_scale(self) -> list[Any]:
+        return [*super().main_scale(), self.revisions()]
 
     def replica_link(self) -> tuple[Any, str] | None:
         """Where one adds a replica by hand, if one may."""
@@ -108,7 +115,8 @@ class StaffEndpoint(endpoints.EndpointDetail):
                     (_("Created"), cells.exact(one.created_at)),
                     (_("Id"), cells.mono(one.pk)),
                 ],
-            )
+            ),
+            *self.trying(),
         ]
 
     def _price(self) -> list[tuple[Any, Any]]:

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
 from apps.inference import reconcilers
 from apps.inference.models import Endpoint
+from apps.registry.services import share_model
+from apps.registry.states import Visibility
 from tests.api.world import Caller, staff_caller, team_caller
 from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
+from tests.factories.teams import TeamFactory
 from tests.factories.users import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +122,35 @@ def test_staff_see_where_replicas_are(stage: Stage, admin: Any) -> None:
     assert replica.secret not in json.dumps(one)
 
 
+def test_staff_change_what_everybody_may_call(stage: Stage, admin: Any) -> None:
+    teams, stage.version = make_version(stage.team), make_version()
+    endpoint = stage.ready(public=True, slug="ours")
+    here = f"/api/admin/v1/endpoints/{endpoint.pk}"
+    assert admin("post", f"{here}/scale", {"least": 1, "most": 3})["scale"]["most"] == 3
+    recipe = {"version": str(make_version(model=stage.version.model).pk), "hardware": stage.hardware.slug}
+    refused = admin("post", f"{here}/deploy", {**recipe, "version": str(teams.pk)}, 422)
+    assert [one["field"] for one in refused["errors"]] == ["version"]
+    admin("post", f"{here}/canary", {**recipe, "weight": 20}, 202)
+    work_off(endpoint, seconds=10)
+    assert admin("post", f"{here}/weigh", {"weight": 40})["canary_weight"] == 40
+    assert admin("post", f"{here}/drop", {})["canary_weight"] == 0
+    admin("post", f"{here}/deploy", recipe, 202)
+    work_off(endpoint, passes=30, seconds=10)
+    shown = admin("get", here)
+    assert (shown["revision"]["version_id"], shown["team"]) == (recipe["version"], "")
+    admin("post", f"{here}/rollback", {}, 202)
+
+
+def test_staff_put_no_foreign_model_behind_a_teams_endpoint(stage: Stage, admin: Any) -> None:
+    endpoint, others = stage.ready(), make_version(TeamFactory())
+    recipe = {"version": str(others.pk), "hardware": stage.hardware.slug}
+    here = f"/api/admin/v1/endpoints/{endpoint.pk}"
+    refused = admin("post", f"{here}/deploy", recipe, 422)
+    assert [one["field"] for one in refused["errors"]] == ["version"]
+    share_model(actor=SYSTEM, model=others.model, visibility=Visibility.TEAMS, teams=[str(stage.team.slug)])
+    admin("post", f"{here}/deploy", recipe, 202)
+
+
 def test_staff_add_a_provider_and_take_it_away(stage: Stage, admin: Any) -> None:
     stage.version = make_version()
     endpoint = stage.ready(public=True, slug="ours")
@@ -158,6 +191,8 @@ def test_staff_serve_a_model_from_a_provider_alone(stage: Stage, admin: Any) -> 
     assert (made["state"], made["revision"], made["metering"]) == ("deploying", None, "tokens")
     assert made["model_name"] == "theirs"
     assert "sk-their-secret" not in json.dumps(made)
+    changed = admin("post", f"{base}/{made['id']}/scale", {"most": 2}, 409)
+    assert changed["code"] == "wrong_state"
     assert admin("post", f"{base}/provided", wish, 409)["code"] == "name_taken"
     admin("post", f"{base}/provided", {**wish, "name": "Not A Name"}, 422)
     (replica,) = admin("get", "/api/admin/v1/replicas")["items"]

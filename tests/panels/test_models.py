@@ -178,10 +178,23 @@ def test_staff_publishes_deprecates_and_revokes(store: Any, team: Team, staff: C
     assert shared.status_code == 302
     assert list(selectors.servable(actor_of(team))) == [version]
     here = f"/admin/model-versions/{version.pk}"
+    launch = f'href="/admin/endpoints/new?version={version.pk}"'
+    assert launch in staff.get(here).content.decode()
+    assert launch in staff.get(f"/admin/models/{model.pk}").content.decode()
     staff.post(here, {"do": f"deprecate:{version.pk}", "confirmed": "1"})
     assert ModelVersion.objects.get().state == "deprecated"
+    assert launch not in staff.get(here).content.decode()
     staff.post(here, {"do": f"revoke:{version.pk}", "confirmed": "1"})
     assert ModelVersion.objects.get().state == "revoked"
+
+
+def test_a_teams_model_is_launched_by_the_team(
+    store: Any, team: Team, browser: Client, staff: Client
+) -> None:
+    version = make_version(make_model(team))
+    launch = f"endpoints/new?version={version.pk}"
+    assert at(team, launch) in browser.get(at(team, f"models/{version.model_id}")).content.decode()
+    assert launch not in staff.get(f"/admin/models/{version.model_id}").content.decode()
 
 
 def test_viewers_look_and_do_not_touch(store: Any, team: Team) -> None:

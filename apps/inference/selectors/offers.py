@@ -36,13 +36,10 @@ class Offer:
     parallel: int
 
 
-def find(*, actor: Actor, region: Region, recipe: Recipe, is_public: bool) -> Offer:
-    """Look the wish up; raises Invalid for what does not exist, BadEndpoint for what does not go together."""
-    version = registry.servable(actor).filter(pk=_known(recipe.version)).first()
-    if version is None:
-        raise Invalid(_("There is no such version of a model that can be served."), field="version")
-    if is_public and version.team_id is not None:
-        raise BadEndpoint(_("A team's model is served to that team only."), field="version")
+def find(*, actor: Actor, region: Region, recipe: Recipe, team_id: str | None) -> Offer:
+    """Look the wish up, for an endpoint of this team or, without one, for everybody; raises Invalid for what
+    does not exist, BadEndpoint for what does not go together."""
+    version = _version(actor, recipe, team_id)
     hardware = Hardware.objects.filter(slug=recipe.hardware, is_active=True).first()
     if hardware is None:
         raise Invalid(_("There is no such hardware."), field="hardware")
@@ -59,6 +56,16 @@ def find(*, actor: Actor, region: Region, recipe: Recipe, is_public: bool) -> Of
         )
     context = recipe.context_length or min(own, USUAL_CONTEXT)
     return Offer(region, version, hardware, context, recipe.parallel)
+
+
+def _version(actor: Actor, recipe: Recipe, team_id: str | None) -> ModelVersion:
+    asked = _known(recipe.version)
+    version: ModelVersion | None = registry.servable_for(actor, team_id).filter(pk=asked).first()
+    if version is not None:
+        return version
+    if registry.servable(actor).filter(pk=asked).exists():
+        raise BadEndpoint(_("A team's model is served to that team only."), field="version")
+    raise Invalid(_("There is no such version of a model that can be served."), field="version")
 
 
 def region_called(slug: str) -> Region:

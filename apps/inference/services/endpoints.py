@@ -31,6 +31,7 @@ def set_scale(*, actor: Actor, endpoint_id: str, scale: ScaleRules) -> Endpoint:
     """Change how it grows and shrinks; from now on."""
     endpoint = lock(actor=actor, endpoint_id=endpoint_id, permission=Permission.ENDPOINT_UPDATE)
     be_there(endpoint)
+    be_engines(endpoint)
     rules = scale_fields(scale)
     wanted = min(max(endpoint.wanted, scale.least), scale.most)
     write(endpoint, **rules, wanted=wanted, low_since=None)
@@ -163,6 +164,12 @@ def open_operation(*, actor: Actor, endpoint: Endpoint, plan: OperationPlan) -> 
 def be_there(endpoint: Endpoint) -> None:
     if endpoint.desired == Desired.GONE:
         raise WrongState(_("It is being deleted."))
+
+
+def be_engines(endpoint: Endpoint) -> None:
+    """Raise where external providers alone answer: there is nothing to scale, and nothing to roll out."""
+    if endpoint.is_provided:
+        raise WrongState(_("External providers answer for %(name)s.") % {"name": endpoint.slug})
 
 
 def be_idle(endpoint: Endpoint) -> None:

@@ -43,7 +43,9 @@ def create_endpoint(
     if team is not None and spec.prices:
         raise BadEndpoint(_("A team pays for its replicas, not for its tokens."), field="prices")
     region = offers.region_called(spec.region)
-    offer = offers.find(actor=actor, region=region, recipe=spec.recipe, is_public=team is None)
+    offer = offers.find(
+        actor=actor, region=region, recipe=spec.recipe, team_id=str(team.pk) if team else None
+    )
     with transaction.atomic():
         endpoint = _draft(actor, team, workspace, spec, region)
         _price(endpoint, offer)

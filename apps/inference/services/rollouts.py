@@ -14,7 +14,7 @@ from apps.core.permissions import Permission
 from apps.inference.errors import WrongState
 from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import offers
-from apps.inference.services.endpoints import be_idle, begin, lock, overtake, write
+from apps.inference.services.endpoints import be_engines, be_idle, begin, lock, overtake, write
 from apps.inference.services.making import revise
 from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, UPDATE, Recipe
@@ -27,8 +27,8 @@ def update_endpoint(*, actor: Actor, endpoint_id: str, recipe: Recipe) -> Endpoi
     """Serve something else, or on something else: new replicas take over before old ones go."""
     endpoint = lock(actor=actor, endpoint_id=endpoint_id, permission=Permission.ENDPOINT_UPDATE)
     be_idle(endpoint)
-    is_public = endpoint.team_id is None
-    offer = offers.find(actor=actor, region=endpoint.region, recipe=recipe, is_public=is_public)
+    be_engines(endpoint)
+    offer = offers.find(actor=actor, region=endpoint.region, recipe=recipe, team_id=endpoint.team_id)
     revision = revise(endpoint=endpoint, offer=offer, by=actor.label)
     return _roll(actor, endpoint, revision, "endpoint.updated")
 
@@ -52,8 +52,8 @@ def set_canary(*, actor: Actor, endpoint_id: str, recipe: Recipe, weight: int) -
     if not 1 <= weight <= 99:
         raise Invalid(_("A canary gets 1 to 99 percent of the requests."), field="weight")
     be_idle(endpoint)
-    is_public = endpoint.team_id is None
-    offer = offers.find(actor=actor, region=endpoint.region, recipe=recipe, is_public=is_public)
+    be_engines(endpoint)
+    offer = offers.find(actor=actor, region=endpoint.region, recipe=recipe, team_id=endpoint.team_id)
     canary = revise(endpoint=endpoint, offer=offer, by=actor.label)
     changes = {"canary": canary, "canary_weight": weight}
     return begin(actor=actor, endpoint=endpoint, plan=UPDATE, action="endpoint.canary_set", **changes)

@@ -46,8 +46,9 @@ class EndpointPage(StaffEndpoint):
 
     @cached_property
     def shown_tabs(self) -> list[Tab]:
-        found = super().shown_tabs
-        return found[:1] if self.object.is_provided else found
+        hidden = {"logs"} if self.object.is_provided else set()
+        hidden |= set() if self.is_ours else {"scale"}
+        return [one for one in super().shown_tabs if one.name not in hidden]
 
     def main_logs(self) -> list[Any]:
         return [engine_log.block(self)]

@@ -149,7 +149,7 @@ class PublicLaunch(PublicPage):
         return {"version": self.request.GET.get("version", "")}
 
     def choices(self) -> dict[str, list[tuple[str, str]]]:
-        own = registry.servable(self.actor).filter(team=None)
+        own = registry.servable_for(self.actor, None)
         return {
             "version": [(str(one.pk), _called(one)) for one in own],
             "region": [(one.slug, one.name) for one in offers.regions_with_engines()],

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels import limits
 from apps.panels.admin import (
     clusters,
+    endpoint_forms,
     endpoints,
     gateway,
     home,
@@ -57,6 +58,10 @@ urlpatterns: list[URLPattern] = [
     path("endpoints/provided", serving.ProvidedNew.as_view(), name="provided-new"),
     path("endpoints/<str:pk>", endpoints.EndpointPage.as_view(), name="endpoint"),
     path("endpoints/<str:pk>/log", endpoints.EngineLogText.as_view(), name="endpoint-log"),
+    path("endpoints/<str:pk>/scale", endpoint_forms.Scale.as_view(), name="endpoint-scale"),
+    path("endpoints/<str:pk>/deploy", endpoint_forms.Deploy.as_view(), name="endpoint-deploy"),
+    path("endpoints/<str:pk>/canary", endpoint_forms.Canary.as_view(), name="endpoint-canary"),
+    path("endpoints/<str:pk>/canary/share", endpoint_forms.Weigh.as_view(), name="endpoint-weigh"),
     path("endpoints/<str:pk>/provider", providers.ProviderNew.as_view(), name="provider-new"),
     path("providers/<str:pk>", providers.ProviderEdit.as_view(), name="provider"),
     path("replicas", endpoints.ReplicaList.as_view(), name="replicas"),

@@ -200,7 +200,6 @@ def _why(node: Any) -> str:
 
 
 ATTENTION = (
-    Column("name", _("Node"), lambda node: node.name, main=True, to="node"),
+    Column("name", _("Node"), lambda node: cells.two_lines(node.name, _why(node)), main=True, to="node"),
     Column("state", _("State"), nodes.state_of),
-    Column("why", _("Why"), _why),
 )

@@ -1,6 +1,8 @@
 """Lists, details and forms of models; the panels' own modules say what differs."""
 
+from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.db.models import QuerySet
@@ -15,12 +17,14 @@ from apps.panels.kit import (
     Detail,
     Facts,
     FormPage,
+    Link,
     Note,
     Resource,
     Section,
     Tab,
     Table,
     cells,
+    shell,
 )
 from apps.panels.registry import shared
 from apps.registry import selectors, services
@@ -28,6 +32,7 @@ from apps.registry.models import Model, ModelVersion
 from apps.registry.specs import HubSource, ModelSpec
 from apps.registry.states import MOVING, Modality, State, Visibility
 
+LAUNCH = Link(_("Launch"), "endpoint-new", Permission.ENDPOINT_CREATE, icon="rocket")
 FILE_COLUMNS = (
     Column("path", _("File"), lambda one: cells.mono(one["path"]), main=True),
     Column("size", _("Size"), lambda one: cells.size(one["size"]), num=True),
@@ -59,7 +64,25 @@ class ModelList(Resource):
         return shared.models_of(self.actor, self.place)
 
 
-class ModelPage(Detail):
+class _Launchable(Detail):
+    """A page about a version that can be put behind an endpoint: that is what one does next."""
+
+    def frame(self) -> dict[str, Any]:
+        found = super().frame()
+        version = self.launched
+        ways = shell.links(self, (LAUNCH,)) if version and shared.may_serve(self, version) else []
+        if not version or not ways:
+            return found
+        launch = {**ways[0], "url": f"{ways[0]['url']}?{urlencode({'version': version.pk})}"}
+        return {**found, "links": [launch, *({**one, "primary": False} for one in found["links"])]}
+
+    @property
+    def launched(self) -> ModelVersion | None:
+        """The version that a launch from here would serve."""
+        raise NotImplementedError
+
+
+class ModelPage(_Launchable):
     permission = Permission.MODEL_READ
     model = Model
     nav = "models"
@@ -90,7 +113,7 @@ class ModelPage(Detail):
             return [Note(_("A demonstration: it shows that serving works and is wrong otherwise."), "warn")]
         return []
 
-    @property
+    @cached_property
     def shown(self) -> ModelVersion | None:
         """The version that stands for the model."""
         if self.object.newest_pk is None:
@@ -100,6 +123,10 @@ class ModelPage(Detail):
             model_id=str(self.object.pk),
             version_id=str(self.object.newest_pk),
         )
+
+    @property
+    def launched(self) -> ModelVersion | None:
+        return self.shown
 
     def main_overview(self) -> list[Any]:
         version = self.shown
@@ -125,7 +152,7 @@ class ModelPage(Detail):
         return [Table(_("Versions"), shared.VERSION_COLUMNS, list(found[:200]), view=self)]
 
 
-class VersionPage(Detail):
+class VersionPage(_Launchable):
     permission = Permission.MODEL_READ
     model = ModelVersion
     nav = "models"
@@ -143,6 +170,11 @@ class VersionPage(Detail):
     def crumbs(self) -> list[tuple[str, str]]:
         model = self.object.model
         return [(str(_("Models")), self.url("models")), (model.name, self.url("model", pk=model.pk))]
+
+    @property
+    def launched(self) -> ModelVersion | None:
+        version: ModelVersion = self.object
+        return version
 
     def heading(self) -> Any:
         return str(self.object)

@@ -39,6 +39,12 @@ def is_own(view: Any, row: Any) -> bool:
     return row.team_id is not None and row.team_id == getattr(view.place.team, "pk", None)
 
 
+def may_serve(view: Any, version: ModelVersion) -> bool:
+    """Whether an endpoint that is made here may serve it: staff serves the provider's own to everybody."""
+    is_ready = version.state == State.SERVABLE and version.model.deleted_at is None
+    return is_ready and (view.place.panel != "admin" or version.team_id is None)
+
+
 # ------------------------------------------------------------ columns
 
 

@@ -13,13 +13,13 @@ from apps.billing.errors import NoPrice
 from apps.billing.models import PriceVersion
 from apps.billing.selectors import prices
 from apps.billing.specs import Quote
-from apps.core.errors import DomainError, Invalid
 from apps.core.permissions import Permission
 from apps.inference.models import Hardware
 from apps.inference.selectors import offers
 from apps.inference.services import making
 from apps.inference.specs import MOST_PARALLEL, EndpointSpec, Recipe, ScaleRules
 from apps.panels import snippets
+from apps.panels.endpoint_forms import refusal
 from apps.panels.kit import FormPage, cells
 from apps.panels.user.costs import cost_of
 from apps.regions.models import Region
@@ -209,16 +209,3 @@ def _spec(data: dict[str, Any]) -> EndpointSpec:
         )
     except ValidationError as wrong:
         raise refusal(wrong) from wrong
-
-
-def refusal(wrong: ValidationError) -> DomainError:
-    """The first of pydantic's complaints as a refusal at its field."""
-    first = wrong.errors()[0]
-    field = str(first["loc"][-1]) if first["loc"] else None
-    if field == "slug":
-        text = _now("A name has up to 63 lower-case letters, digits, dots and dashes.")
-    elif field in (None, "scale"):
-        field, text = "most", _now("The most replicas must be at least as many as the least.")
-    else:
-        text = str(first["msg"])
-    return Invalid(text, field=field)

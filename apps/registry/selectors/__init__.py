@@ -11,6 +11,7 @@ from apps.registry.selectors.reading import (
     list_versions,
     resolve,
     servable,
+    servable_for,
     version_of,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "resolve",
     "root",
     "servable",
+    "servable_for",
     "shape_of",
     "smallest_gpus",
     "uri_of",

@@ -9,11 +9,12 @@ from apps.registry.models import (
     Model,
     ModelAlias,
     ModelQuerySet,
+    ModelShare,
     ModelVersion,
     ModelVersionQuerySet,
     VersionFile,
 )
-from apps.registry.states import SERVED, State
+from apps.registry.states import SERVED, State, Visibility
 
 # What a card shows of a model's version.
 SHOWN = (
@@ -69,6 +70,16 @@ def servable(actor: Actor) -> ModelVersionQuerySet:
     """What the actor may put behind a new endpoint, by model and newest first."""
     visible: ModelVersionQuerySet = ModelVersion.objects.visible_to(actor)
     return visible.servable().select_related("model", "model__team").order_by("model__name", "-number")
+
+
+def servable_for(actor: Actor, team_id: str | None) -> ModelVersionQuerySet:
+    """The same for an endpoint of this team: its own, the provider's and what is shared with it; without a
+    team, for everybody: the provider's alone."""
+    may = Q(team=None)
+    if team_id is not None:
+        shared = ModelShare.objects.filter(team_id=team_id).values("model_id")
+        may |= Q(team_id=team_id) | Q(model__in=shared, model__visibility=Visibility.TEAMS)
+    return servable(actor).filter(may)
 
 
 def version_of(*, actor: Actor, model_id: str, version_id: str) -> ModelVersion:

@@ -169,7 +169,9 @@ def test_another_teams_model_and_endpoint_are_nobodys_business(stage, tmp_path):
 
 def test_a_version_that_is_revoked_while_it_is_chosen_is_not_served(stage):
     endpoint = stage.ready()
-    offer = offers.find(actor=stage.actor, region=stage.region, recipe=stage.recipe(), is_public=False)
+    offer = offers.find(
+        actor=stage.actor, region=stage.region, recipe=stage.recipe(), team_id=str(stage.team.pk)
+    )
     ModelVersion.objects.filter(pk=stage.version.pk).update(state="revoked")
     with pytest.raises(Invalid) as refused, transaction.atomic():
         made.making.revise(endpoint=endpoint, offer=offer, by="test")

@@ -1,5 +1,7 @@
 """The supply's pages in the three panels."""
 
+import html
+import re
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from apps.core.ids import new_id
 from apps.core.permissions import Role
 from apps.gpupools.models import GpuDevice, GpuPool
 from apps.gpupools.services.reservations import reserve
-from apps.nodes.models import Node, ResourceGroup
+from apps.nodes.models import Node, NodeAgent, ResourceGroup
+from apps.nodes.states import Health, State
 from apps.operations.models import Operation
 from apps.operations.services import emit
 from apps.panels import subjects
@@ -276,6 +279,16 @@ def test_a_host_is_added_and_its_steps_are_watched(supply: Supply) -> None:
         shown = look(operator, address)
         assert "hai_enrol_" not in shown
     assert 'id="enrol-steps"' in look(operator, f"{nodes}/{node.pk}")
+    watched = re.search(r'hx-get="([^"]+)"[^>]*hx-select="#enrol-steps"', page)
+    assert watched
+    Node.objects.filter(pk=node.pk).update(state=State.TESTING)
+    Node.objects.filter(pk=node.pk).update(state=State.INITIALIZING)
+    Node.objects.filter(pk=node.pk).update(state=State.READY, health=Health.UNREACHABLE)
+    arrived = look(operator, html.unescape(watched[1]))
+    assert "Token shown, credential made" in arrived.split('id="enrol-steps"')[1]
+    NodeAgent.objects.create(node=node, is_stopped=True)
+    assert "Its agent was stopped there" in look(operator, f"{nodes}/{node.pk}")
+    assert "What happened" in look(operator, f"{nodes}/{node.pk}?tab=events")
     assert "hai_enrol_" in operator.post(f"{nodes}/{node.pk}/invite", {}).content.decode()
     assert operator.post(f"{nodes}/new", {"name": "gpu-77"}).status_code == 422
     viewer = browser_of(region_staff(Role.REGION_VIEWER, supply.region))

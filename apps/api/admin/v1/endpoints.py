@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, PlatformViewSet
+from apps.api.endpoint_changes import EndpointChanges, change_calls
 from apps.api.endpoints import (
     READ,
     REFUSALS,
@@ -128,10 +129,9 @@ def _prices(given: dict[str, Any]) -> dict[str, Any]:
     return {"currency": prices.pop("currency", ""), "prices": prices}
 
 
-class EndpointViewSet(PlatformViewSet):
+class EndpointViewSet(EndpointChanges, PlatformViewSet):
     """Endpoints of all teams, and the provider's own."""
 
-    id_prefix = "end"
     filters = StaffEndpointFilters
     calls = {
         "list": Call(READ, StaffEndpointOut, summary="List endpoints"),
@@ -144,6 +144,7 @@ class EndpointViewSet(PlatformViewSet):
             Permission.ENDPOINT_CREATE, StaffEndpointOut, ProvidedIn, 202, "Serve a model from a provider"
         ),
         "destroy": Call(Permission.ENDPOINT_DELETE, StaffEndpointOut, None, 202, "Delete an endpoint"),
+        **change_calls(StaffEndpointOut),
     }  # fmt: skip
 
     def list(self, request: Request) -> Response:
@@ -152,14 +153,14 @@ class EndpointViewSet(PlatformViewSet):
 
     def retrieve(self, request: Request, id: str) -> Response:
         """Deleted ones are still there to be looked at."""
-        return self.answer(reading.get_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id)))
+        return self.shown(id)
 
     def create(self, request: Request) -> Response:
         """The provider's own: everybody may call it, and pays by token."""
         given = self.body()
         spec = spec_of(given).model_copy(update=_prices(given))
         made = making.create_endpoint(actor=self.actor, team=None, workspace=None, spec=spec)
-        return self.retrieve(request, str(made.pk))
+        return self.shown(str(made.pk))
 
     @action(detail=False, methods=["post"])
     def provided(self, request: Request) -> Response:
@@ -168,12 +169,12 @@ class EndpointViewSet(PlatformViewSet):
         prices, provider = _prices(given), ProviderSpec(**_rate(given.pop("provider")))
         spec = ProvidedSpec(slug=given.pop("name"), name=given.pop("title", ""), **given, **prices)
         made = providers.create_provided(actor=self.actor, spec=spec, provider=provider)
-        return self.retrieve(request, str(made.pk))
+        return self.shown(str(made.pk))
 
     def destroy(self, request: Request, id: str) -> Response:
         """For good: open requests are finished, then every engine goes."""
         endpoints.delete_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id))
-        return self.retrieve(request, id)
+        return self.shown(id)
 
 
 class ReplicaViewSet(ReplicaActions, PlatformViewSet):

@@ -1,47 +1,36 @@
 """The team's endpoints: models that answer under a name."""
 
-from typing import Any
-
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import Call, TeamViewSet
+from apps.api.endpoint_changes import EndpointChanges, change_calls
 from apps.api.endpoints import (
     READ,
     REFUSALS,
-    CanaryIn,
     EndpointFilters,
     EndpointOut,
     EngineLogOut,
     HardwareOut,
-    RecipeIn,
     ReplicaActions,
     ReplicaOut,
-    RevisionOut,
-    ScaleIn,
     TeamEndpointIn,
-    WeightIn,
-    recipe_of,
     replica_calls,
     spec_of,
 )
-from apps.api.fields import Nothing
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 from apps.inference.selectors import reading
-from apps.inference.services import endpoints, logs, making, rollouts
-from apps.inference.specs import ScaleRules
+from apps.inference.services import endpoints, logs, making
 from apps.teams.selectors.rows import workspace_named
 
-UPDATE = Permission.ENDPOINT_UPDATE
 DEFAULT_WORKSPACE = "default"
 
 
-class EndpointViewSet(TeamViewSet):
+class EndpointViewSet(EndpointChanges, TeamViewSet):
     """Models behind names. What takes long answers 202; follow its `operation_id`."""
 
-    id_prefix = "end"
     filters = EndpointFilters
     calls = {
         "list": Call(READ, EndpointOut, summary="List endpoints"),
@@ -55,14 +44,7 @@ class EndpointViewSet(TeamViewSet):
             own_errors=REFUSALS,
         ),
         "destroy": Call(Permission.ENDPOINT_DELETE, EndpointOut, None, 202, "Delete an endpoint"),
-        "scale": Call(UPDATE, EndpointOut, ScaleIn, summary="Change how it grows and shrinks"),
-        "deploy": Call(UPDATE, EndpointOut, RecipeIn, 202, "Serve something else"),
-        "rollback": Call(UPDATE, EndpointOut, Nothing, 202, "Go back to what was served before"),
-        "canary": Call(UPDATE, EndpointOut, CanaryIn, 202, "Try something out on a share of the requests"),
-        "weigh": Call(UPDATE, EndpointOut, WeightIn, summary="Give the canary another share"),
-        "promote": Call(UPDATE, EndpointOut, Nothing, 202, "Let the canary take over"),
-        "drop": Call(UPDATE, EndpointOut, Nothing, summary="Take the canary away"),
-        "revisions": Call(READ, RevisionOut, summary="See what it has been made of", many=True),
+        **change_calls(EndpointOut),
     }
 
     def list(self, request: Request) -> Response:
@@ -71,7 +53,7 @@ class EndpointViewSet(TeamViewSet):
 
     def retrieve(self, request: Request, id: str) -> Response:
         """Deleted ones are still there to be looked at."""
-        return self._shown(id)
+        return self.shown(id)
 
     def create(self, request: Request) -> Response:
         """Accepted when there is money for its first replicas and something that can run them."""
@@ -85,66 +67,12 @@ class EndpointViewSet(TeamViewSet):
         made = making.create_endpoint(
             actor=self.actor, team=self.team, workspace=workspace, spec=spec_of(given)
         )
-        return self._shown(str(made.pk))
+        return self.shown(str(made.pk))
 
     def destroy(self, request: Request, id: str) -> Response:
         """For good: open requests are finished, then every engine goes."""
         endpoints.delete_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id))
-        return self._shown(id)
-
-    @action(detail=True, methods=["post"])
-    def scale(self, request: Request, id: str) -> Response:
-        """Holds at once; what is not named takes its usual value."""
-        rules = ScaleRules(**self.body())
-        endpoints.set_scale(actor=self.actor, endpoint_id=self.id_of("end", id), scale=rules)
-        return self._shown(id)
-
-    @action(detail=True, methods=["post"])
-    def deploy(self, request: Request, id: str) -> Response:
-        """A rolling update: new replicas serve before old ones go."""
-        return self._rolled(rollouts.update_endpoint, id, recipe=recipe_of(self.body()))
-
-    @action(detail=True, methods=["post"])
-    def rollback(self, request: Request, id: str) -> Response:
-        """Also rolls; an update that is under way is called off."""
-        self.body()
-        return self._rolled(rollouts.roll_back, id)
-
-    @action(detail=True, methods=["post"])
-    def canary(self, request: Request, id: str) -> Response:
-        """It has replicas of its own."""
-        given = self.body()
-        return self._rolled(rollouts.set_canary, id, recipe=recipe_of(given), weight=given["weight"])
-
-    @action(detail=True, methods=["post"])
-    def weigh(self, request: Request, id: str) -> Response:
-        """Holds within two seconds."""
-        return self._rolled(rollouts.weigh_canary, id, weight=self.body()["weight"])
-
-    @action(detail=True, methods=["post"])
-    def promote(self, request: Request, id: str) -> Response:
-        """What served before can be gone back to."""
-        self.body()
-        return self._rolled(rollouts.promote_canary, id)
-
-    @action(detail=True, methods=["post"])
-    def drop(self, request: Request, id: str) -> Response:
-        """Its replicas finish what is open and go."""
-        self.body()
-        return self._rolled(rollouts.drop_canary, id)
-
-    @action(detail=True)
-    def revisions(self, request: Request, id: str) -> Response:
-        """Newest first."""
-        found = reading.get_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id))
-        return self.page(reading.list_revisions(actor=self.actor, endpoint_id=str(found.pk)))
-
-    def _rolled(self, service: Any, id: str, **asked: Any) -> Response:
-        service(actor=self.actor, endpoint_id=self.id_of("end", id), **asked)
-        return self._shown(id)
-
-    def _shown(self, id: str) -> Response:
-        return self.answer(reading.get_endpoint(actor=self.actor, endpoint_id=self.id_of("end", id)))
+        return self.shown(id)
 
 
 class ReplicaViewSet(ReplicaActions, TeamViewSet):
