@@ -195,6 +195,7 @@ def test_tokens_are_added_up_by_model_key_workspace_and_day(team):
         [whole] = call.get(f"{USER}/token-usage?by={group}&days=1").json()["items"]
         assert (whole["requests"], whole["amount"]) == (3, "21")
     assert call.get(f"{USER}/token-usage?by=colour").status_code == 422
-    assert call.get(f"{USER}/token-usage?days=0").status_code == 422
+    for days in ("0", "367", "0003669999999"):
+        assert call.get(f"{USER}/token-usage?days={days}").status_code == 422
     assert team_caller(TeamFactory()).get(f"{USER}/token-usage").json()["items"] == []
     assert team_caller(team, "billing:read").get(f"{USER}/token-usage").status_code == 403

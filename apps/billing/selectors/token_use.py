@@ -1,4 +1,4 @@
-"""Reading tokens: settled requests added up by model, key, workspace or day. Days are UTC."""
+"""Reading tokens: settled requests, one by one, or added up by model, key, workspace or day. Days are UTC."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from apps.billing.models import TokenRequest
@@ -39,11 +39,21 @@ def requests_of(*, actor: Actor, team_id: str, since: datetime) -> "QuerySet[Any
     return found
 
 
+def latest(rows: "QuerySet[Any]", *, before: str = "", most: int) -> list[TokenRequest]:
+    """The newest of the requests; with the id of one, those older than it."""
+    if before:
+        last = rows.filter(pk=before).values_list("finished_at", flat=True).first()
+        if last is None:
+            return []
+        rows = rows.filter(Q(finished_at__lt=last) | Q(finished_at=last, pk__lt=before))
+    return list(rows.order_by("-finished_at", "-pk")[:most])
+
+
 def by_group(rows: "QuerySet[Any]", group: str) -> list[TokenSum]:
     """Sums by one of the groups; the dearest first, days in order."""
     column = GROUPS[group]
     found = list(_sums(rows, column).order_by(column if group == "day" else "-amount", column))
-    labels = _labels(group, [str(row[column]) for row in found if row[column]])
+    labels = names_of(group, [str(row[column]) for row in found if row[column]])
     return [
         TokenSum(
             str(row[column] or ""), labels.get(str(row[column]), str(row[column] or "–")), row["requests"],
@@ -76,7 +86,8 @@ def _sums(rows: "QuerySet[Any]", *columns: str) -> "QuerySet[Any]":
     return found
 
 
-def _labels(group: str, ids: Sequence[str]) -> dict[str, str]:
+def names_of(group: str, ids: Sequence[str]) -> dict[str, str]:
+    """What keys or workspaces of these ids are called."""
     if group == "key":
         rows = ApiKey.objects.filter(pk__in=ids).values_list("pk", "name", "prefix")
         return {str(pk): f"{name} ({prefix}…)" for pk, name, prefix in rows}

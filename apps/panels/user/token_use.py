@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.http import HttpResponseBase
 from django.utils import timezone
@@ -21,6 +22,7 @@ from apps.panels.kit import (
     Html,
     Kpi,
     Kpis,
+    Link,
     Page,
     PanelView,
     Series,
@@ -34,7 +36,7 @@ GROUPS: dict[str, Any] = {"model": _("Model"), "key": _("Key"), "workspace": _("
 MOST_ROWS = 200
 
 
-class _Span(PanelView):
+class TokenSpan(PanelView):
     """So many days until now, of the team at hand."""
 
     panel = "console"
@@ -59,9 +61,10 @@ class _Span(PanelView):
         return [(str(_("Usage")), self.url("usage"))]
 
 
-class TokenUse(_Span, Page):
+class TokenUse(TokenSpan, Page):
     title = _("Tokens")
     intro = _("Every settled request of the team's keys. Days are UTC.")
+    links = (Link(_("Requests"), "token-requests", Permission.USAGE_READ, icon="list", primary=False),)
 
     @property
     def currency(self) -> str:
@@ -129,7 +132,7 @@ class TokenUse(_Span, Page):
     def _table(self, rows: Sequence[TokenSum]) -> Table:
         number = cells.number
         columns = (
-            Column("label", GROUPS[self.group], lambda row: row.label, main=True),
+            Column("label", GROUPS[self.group], lambda row: row.label, main=True, to=_requests),
             Column("requests", _("Requests"), lambda row: number(row.requests), num=True),
             Column("input", _("In"), lambda row: number(row.input), num=True),
             Column("cached", _("Cached"), lambda row: number(row.cached), num=True, priority=3),
@@ -142,10 +145,17 @@ class TokenUse(_Span, Page):
             _("Requests show up here within seconds after they are answered."),
             icon="message-square",
         )
-        return Table(_("Sums"), columns, rows[:MOST_ROWS], empty)
+        return Table(_("Sums"), columns, rows[:MOST_ROWS], empty, view=self)
 
 
-class TokenUseFile(_Span):
+def _requests(view: TokenUse, row: TokenSum) -> str:
+    """The requests that were added up, where the list can be narrowed to them."""
+    if view.group not in ("model", "key") or not row.key:
+        return ""
+    return f"{view.url('token-requests')}?{urlencode({'days': view.days, view.group: row.key})}"
+
+
+class TokenUseFile(TokenSpan):
     """Every day, model, key and workspace of the span as CSV, exact to the last decimal."""
 
     title = _("Tokens")

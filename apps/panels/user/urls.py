@@ -25,6 +25,7 @@ from apps.panels.user import (
     playground,
     storage,
     team,
+    token_requests,
     token_use,
     webhooks,
 )
@@ -86,6 +87,7 @@ urlpatterns: list[URLPattern] = [
     path("usage", money.Usage.as_view(), name="usage"),
     path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
     path("usage/tokens", token_use.TokenUse.as_view(), name="token-use"),
+    path("usage/requests", token_requests.TokenRequests.as_view(), name="token-requests"),
     path("usage/tokens.csv", token_use.TokenUseFile.as_view(), name="token-use-file"),
     path("billing", billing.Billing.as_view(), name="billing"),
     path("billing/entries", statement.Entries.as_view(), name="ledger"),

@@ -1,6 +1,7 @@
 """Tokens by model, key, workspace and day, in the page and in the file."""
 
 import csv
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -81,3 +82,32 @@ def test_nothing_was_asked_yet_and_others_see_nothing(team: Any) -> None:
     client.force_login(admin_of(TeamFactory()))
     assert client.get(base).status_code == 404
     assert client.get(f"{base}.csv").status_code == 404
+
+
+def test_requests_are_listed_one_by_one(team: Any) -> None:
+    admin = admin_of(team)
+    keys = [key_of(team, "inference:use", name=name).key for name in ("backend", "notebook")]
+    use(team, keys[0], count=51)
+    use(team, keys[1], slug="qwen")
+    client = Client()
+    client.force_login(admin)
+    base = f"/console/{team.slug}/{workspace_of(team).slug}/usage"
+    assert f"{base}/requests?days=30&amp;model=llama" in look(client, f"{base}/tokens")
+    page = look(client, f"{base}/requests")
+    assert page.count("rcp_") >= 50
+    older = re.search(r"before=(rcp_\w+)", page)
+    assert older is not None
+    rest = look(client, f"{base}/requests?before={older[1]}")
+    assert set(re.findall(r"rcp_\w+", rest)) - set(re.findall(r"rcp_\w+", page))
+    assert "before=" not in rest
+    narrowed = look(client, f"{base}/requests?key={keys[1].pk}&outcome=stop")
+    assert len(set(re.findall(r"rcp_\w+", narrowed))) == 1
+    assert "€0.000960" in narrowed
+    assert "No model was asked in this time." in look(client, f"{base}/requests?model=nothing")
+    assert client.get(f"{base}/requests?before=nonsense").status_code == 404
+    stranger = Client()
+    other = TeamFactory()
+    stranger.force_login(admin_of(other))
+    theirs = f"/console/{other.slug}/{workspace_of(other).slug}/usage/requests"
+    assert "rcp_" not in look(stranger, f"{theirs}?before={older[1]}")
+    assert stranger.get(f"{base}/requests").status_code == 404

@@ -50,7 +50,7 @@ class TokenUsageViewSet(TeamViewSet):
         group, days = asked.get("by", "model"), asked.get("days", str(DAYS))
         if group not in token_use.GROUPS:
             raise Invalid("By model, key, workspace or day.", field="by")
-        if not days.isascii() or not days.isdigit() or not 1 <= int(days[:6]) <= MOST_DAYS:
+        if not days.isascii() or not days.isdigit() or len(days) > 3 or not 1 <= int(days) <= MOST_DAYS:
             raise Invalid("Between 1 and 366 days.", field="days")
         first = db_now().astimezone(UTC).date() - timedelta(days=int(days) - 1)
         since = datetime.combine(first, time(), UTC)
