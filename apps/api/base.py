@@ -65,6 +65,7 @@ class ApiViewSet(ViewSet):
     id_prefix: ClassVar[str] = ""
     parents: ClassVar[Mapping[str, str]] = {}  # other ids in the address: variable to prefix
     newest_first: ClassVar[bool] = True
+    called: ClassVar[Mapping[str, str]] = {}  # fields that callers know by another name than we do
     scope_parameters: ClassVar[frozenset[str]] = frozenset()
 
     authentication_classes: Any = (KeyAuthentication, BrowserAuthentication)

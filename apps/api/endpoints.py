@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import django_filters
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,7 +16,7 @@ from apps.core.permissions import Permission
 from apps.inference.models import Endpoint, EngineLog, Hardware, Replica, Revision
 from apps.inference.selectors import reading
 from apps.inference.services import replicas
-from apps.inference.specs import EndpointSpec, Recipe, ScaleRules
+from apps.inference.specs import SLUG_PATTERN, EndpointSpec, Recipe, ScaleRules
 from apps.inference.states import EndpointState, Metering, Policy, ReplicaState, ScaleMetric, Visibility
 
 REFUSALS = (402, 503)
@@ -72,7 +73,11 @@ class ScaleIn(In):
 class EndpointIn(RecipeIn):
     """A new endpoint; `name` is what callers write as `model`."""
 
-    name = serializers.CharField(max_length=63)
+    name = serializers.RegexField(
+        SLUG_PATTERN,
+        max_length=63,
+        error_messages={"invalid": _("A name has up to 63 lower-case letters, digits, dots and dashes.")},
+    )
     title = serializers.CharField(required=False, max_length=80)
     region = serializers.CharField(max_length=40)
     scale = ScaleIn(required=False)

@@ -57,6 +57,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     """Every exception of an API view as a problem; what we did not expect is logged and says nothing."""
     request = context["request"]
     answer = _answer(error)
+    called = getattr(context.get("view"), "called", {})
+    for one in answer.errors:
+        one["field"] = called.get(one["field"], one["field"])
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and answer.code == "internal":
         log.error("api_failed", exc_info=error, path=request.path, method=request.method)
     response = Response(answer.body(request_id(request)), status=answer.status, content_type=PROBLEM)

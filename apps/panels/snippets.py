@@ -1,6 +1,7 @@
 """The same request as code, with the reader's own values."""
 
 import json
+import re
 from collections.abc import Mapping
 
 _CURL = """curl {url} \\
@@ -31,7 +32,7 @@ def of_launch(base: str, said: Mapping[str, object]) -> list[tuple[str, str]]:
 
 def of_request(url: str, said: Mapping[str, object]) -> list[tuple[str, str]]:
     """A POST of something that has a name, by curl and by Python."""
-    name = str(said["name"])
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", str(said["name"]))
     lines = ",\n".join(f"        {json.dumps(key)}: {json.dumps(value)}" for key, value in said.items())
     curl = _CURL.format(url=url, name=name, body=json.dumps(said, indent=2).replace("'", "\\u0027"))
     return [("curl", curl), ("Python", _PYTHON.format(url=url, name=name, lines=lines))]

@@ -25,6 +25,8 @@ def entry() -> None:
 
 def main(words: Sequence[str]) -> int:
     """Run one command; its exit status."""
+    if "--json" in words:  # it may stand anywhere
+        words = ["--json", *(word for word in words if word != "--json")]
     given = parser().parse_args(words)
     try:
         return _run(given)

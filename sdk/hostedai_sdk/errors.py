@@ -31,8 +31,12 @@ class ApiError(HostedaiError):
     def _sentence(self) -> str:
         said = str(self.problem.get("detail") or self.problem.get("title") or f"status {self.status}")
         errors = self.problem.get("errors") or []
-        fields = [f"{one.get('field')}: {one.get('detail')}" for one in errors if one.get("field")]
-        return "; ".join([said, *fields])
+        fields = [
+            f"{one.get('field')}: {one.get('detail')}"
+            for one in errors
+            if one.get("field") and one.get("detail") != said
+        ]
+        return " ".join([said, "; ".join(fields)]).strip()
 
 
 class BadKey(ApiError):

@@ -88,9 +88,11 @@ def test_a_team_reads_what_its_engines_write(stage: Stage, team: Any, admin: Any
 def test_what_is_wrong_is_said_by_field(stage: Stage, team: Any) -> None:
     wish = {"name": "Not Good", "region": stage.region.slug, "version": str(stage.version.pk)}
     wish["hardware"] = stage.hardware.slug
-    assert team("post", BASE, wish, 422)["errors"][0]["field"] == "slug"
+    assert team("post", BASE, wish, 422)["errors"][0]["field"] == "name"
     assert team("post", BASE, {**wish, "name": "x", "colour": "red"}, 422)
     assert not Endpoint.objects.exists()
+    team("post", BASE, {**wish, "name": "good"}, 202)
+    assert team("post", BASE, {**wish, "name": "good"}, 409)["errors"][0]["field"] == "name"
 
 
 def test_older_clients_launch_and_ask_how_it_goes(stage: Stage, admin: Any) -> None:

@@ -145,7 +145,7 @@ def test_the_command_imports_and_lists(store, settings, live_server, key, capsys
         far.files["acme/small"] = folder()
         assert main(["models", "import", "hf:acme/small", "--slug", "small"]) == 0
     assert "servable" in capsys.readouterr().out
-    assert main(["--json", "models", "list"]) == 0
+    assert main(["models", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["newest"]["state"] == "servable"
     assert main(["models", "list"]) == 0
     assert "small" in capsys.readouterr().out

@@ -28,6 +28,7 @@ from apps.registry.models import ModelVersion
 
 MODELS_SHOWN = 60
 USUAL_CONTEXT = offers.USUAL_CONTEXT
+USUAL = {"least": "1", "most": "1", "parallel": "4", "idle_minutes": "0"}
 
 
 class LaunchFields(forms.Form):
@@ -118,8 +119,7 @@ class ModelLaunch(FormPage):
 
     @cached_property
     def chosen(self) -> Chosen:
-        usual = {"least": "1", "most": "1", "parallel": "4", "idle_minutes": "0"}
-        fields = {name: self.asked.get(name, value)[:10] for name, value in usual.items()}
+        fields = {name: self.asked.get(name, value)[:10] for name, value in USUAL.items()}
         named = self.asked.get("slug", "")[:63]
         fields["slug"] = named or (self.version.model.slug if self.version else "")
         hardware = _named(self.hardware, "slug", self.asked.get("hardware"))
@@ -152,11 +152,11 @@ class ModelLaunch(FormPage):
 
     def _need(self, hardware: Hardware) -> dict[str, Any] | None:
         """How much of the memory the model takes with the requests that were asked for."""
-        version, asked = self.chosen.version, self.chosen.fields["parallel"]
+        version = self.chosen.version
         if version is None:
             return None
         memory = hardware.gpu_model.memory_gib if hardware.gpu_model else hardware.memory_mib / 1024
-        batch = min(int(asked), MOST_PARALLEL) if asked.isdecimal() else 1
+        batch = min(max(self._number("parallel"), 1), MOST_PARALLEL)
         context = min(version.context_length or USUAL_CONTEXT, USUAL_CONTEXT)
         found = registry.fit_on(
             version, float(memory), count=max(hardware.gpus, 1), context=context, batch=batch
@@ -171,13 +171,19 @@ class ModelLaunch(FormPage):
     def _cost(self, quote: Quote | None) -> dict[str, Any] | None:
         if quote is None:
             return None
-        count = int(self.chosen.fields["least"]) if self.chosen.fields["least"].isdecimal() else 1
-        hourly = quote.hourly * max(count, 1)
+        count = max(self._number("least"), 1)
+        most = max(self._number("most"), count)
         return {
             "replica": cells.price(quote.hourly, quote.currency),
             "count": count,
-            **cost_of(self.wallet, hourly, quote.currency),
+            "most": cells.price(quote.hourly * most, quote.currency) if most > count else "",
+            **cost_of(self.wallet, quote.hourly * count, quote.currency),
         }
+
+    def _number(self, name: str) -> int:
+        """What stands in the field; the usual value while that is no number."""
+        asked = self.chosen.fields[name]
+        return int(asked) if asked.isdecimal() and asked.isascii() else int(USUAL[name])
 
     def _snippets(self) -> list[tuple[str, str]]:
         one = self.chosen
@@ -188,6 +194,13 @@ class ModelLaunch(FormPage):
             "region": one.region.slug,
             "version": str(one.version.pk),
             "hardware": one.hardware.slug,
+            "workspace": self.workspace.slug,
+            "parallel": self._number("parallel"),
+            "scale": {
+                "least": self._number("least"),
+                "most": self._number("most"),
+                "idle_seconds": self._number("idle_minutes") * 60,
+            },
         }
         base = f"{self.request.scheme}://{self.request.get_host()}"
         return snippets.of_request(f"{base}/api/user/v1/endpoints", said)

@@ -1,5 +1,7 @@
 """Endpoints in the panels: launch with the price first, one page about one endpoint, lists for staff."""
 
+import html
+import json
 import re
 import uuid
 from datetime import timedelta
@@ -18,6 +20,7 @@ from apps.core.permissions import Role
 from apps.inference import reconcilers
 from apps.inference.models import Endpoint, Replica
 from apps.users.services import grant_staff_role
+from tests.api.world import team_caller
 from tests.factories.billing import make_price
 from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
 from tests.factories.teams import admin_of, member_of
@@ -76,6 +79,22 @@ def test_the_price_stands_there_before_the_launch(stage: Stage, browser: Client)
     three = text_of(browser.get(at(stage, "endpoints/new?least=3")))
     assert "€1.80 per hour" in three
     assert "/api/user/v1/endpoints" in three
+
+
+def test_the_code_beside_the_form_asks_for_the_same(stage: Stage, browser: Client) -> None:
+    asked = "slug=same&least=1&most=3&parallel=8&idle_minutes=5"
+    page = text_of(browser.get(at(stage, f"endpoints/new?{asked}")))
+    assert "Up to €1.80 per hour with the most replicas" in page
+    body = re.search(r"-d '(\{.*?\})'", html.unescape(page))
+    assert body
+    caller = team_caller(stage.team)
+    assert caller.post("/api/user/v1/endpoints", json.loads(body[1])).status_code == 202
+    made = Endpoint.objects.get()
+    assert (made.slug, made.min_replicas, made.max_replicas, made.idle_seconds) == ("same", 1, 3, 300)
+    assert made.revision is not None
+    assert made.revision.parallel == 8
+    odd = text_of(browser.get(at(stage, "endpoints/new?slug=$(reboot)")))
+    assert "Idempotency-Key: -reboot--1" in odd
 
 
 def test_a_launch_leads_to_its_page_and_a_second_click_to_the_same(stage: Stage, browser: Client) -> None:

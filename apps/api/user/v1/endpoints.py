@@ -32,6 +32,7 @@ class EndpointViewSet(EndpointChanges, TeamViewSet):
     """Models behind names. What takes long answers 202; follow its `operation_id`."""
 
     filters = EndpointFilters
+    called = {"slug": "name"}
     calls = {
         "list": Call(READ, EndpointOut, summary="List endpoints"),
         "retrieve": Call(READ, EndpointOut, summary="Look at an endpoint"),
