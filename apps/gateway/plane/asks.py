@@ -1,6 +1,6 @@
 """What a caller asks for: the few fields of a body that the gateway reads, and the few it changes."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -56,7 +56,7 @@ _decoder = msgspec.json.Decoder(Ask)
 # Numbers stay as they were spelled.
 _anything = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation)
 
 
 class Unreadable(Exception):
@@ -125,8 +125,11 @@ def changed(body: bytes, fields: dict[str, Any]) -> bytes:
 
 
 def read_whole(body: bytes) -> Any:
-    """All of a body, to change it."""
-    return _anything.decode(body)
+    """All of a body, to change it; raises Unreadable, for some of it nobody has looked at before."""
+    try:
+        return _anything.decode(body)
+    except _UNREADABLE:
+        raise Unreadable(refusal("malformed")) from None
 
 
 def write_whole(whole: Any) -> bytes:

@@ -1,16 +1,21 @@
 """One request on its way in: who asks, for what, how often, and who pays. Callbacks all the way."""
 
 import hmac
+import logging
 import time
 
 from apps.core.proxies import seen_by_proxies
 from apps.gateway import flights
 from apps.gateway.plane import asks, pages
+from apps.gateway.plane.faults import contained
 from apps.gateway.plane.limits import Verdict
-from apps.gateway.plane.refusals import refusal
+from apps.gateway.plane.refusals import Refusal, refusal
+from apps.gateway.plane.relay import Stream
 from apps.gateway.plane.serving import Serving
 from apps.gateway.plane.tables import Key
 from apps.gateway.plane.tellers import ROUNDING, Held
+
+log = logging.getLogger(__name__)
 
 FIRST_BYTE_SECONDS = 300.0
 BETWEEN_SECONDS = 60.0
@@ -32,6 +37,7 @@ class Exchange(Serving):
 
     # Who asks, and for what.
 
+    @contained
     def begin(self) -> None:
         head = self.head
         path = head.target
@@ -74,11 +80,7 @@ class Exchange(Serving):
 
     def _infer(self, kind: asks.Kind) -> None:
         assert self.key is not None
-        try:
-            ask = self.ask = asks.read_ask(self._body)
-        except asks.Unreadable as unreadable:
-            self.refuse(unreadable.refusal)
-            return
+        ask = self.ask = asks.read_ask(self._body)
         plane = self.plane
         way = plane.tables.way_for(self.key, ask.model)
         if way is None:
@@ -100,6 +102,7 @@ class Exchange(Serving):
         else:
             plane.limiter.check(self.key, self._limited)
 
+    @contained
     def _limited(self, verdict: Verdict) -> None:
         if self.is_over:
             return
@@ -138,6 +141,7 @@ class Exchange(Serving):
         else:
             teller.hold(most, min(most, prompt + each), self._paid)
 
+    @contained
     def _paid(self, held: Held | None, code: str) -> None:
         if held is None:
             if not self.is_over:
@@ -166,8 +170,52 @@ class Exchange(Serving):
         if self._connection is not None:
             self._connection.resume()
 
+    # Ended from outside.
+
+    def cut(self, refused: Refusal, outcome: int = flights.CUT) -> None:
+        """End it now: the key, the team or the model may not any more, or it takes too long."""
+        if self.is_over:
+            return
+        self._stop_waiting()
+        self._leave_engine()
+        self._give_up(refused, outcome, must_close=True)
+
+    @contained
+    def abandon(self) -> None:
+        """The caller has gone: stop the engine, settle what was passed on."""
+        if self.is_over:
+            return
+        self._stop_waiting()
+        relay = self.relay
+        if self._slot is not None:
+            has_all = isinstance(relay, Stream) and relay.is_done  # many leave at the last event
+            outcome = flights.COMPLETED if has_all else flights.CLIENT_GONE
+            self._settle(outcome, relay.counts() if relay else (0, 0, 0))
+        else:
+            self._release(0)
+            self._over()
+
+    def end_with(self, refused: Refusal) -> None:
+        """It cannot go on. Whatever else fails of it now, it holds nothing any more."""
+        if self.is_over:
+            return
+        try:
+            if self._slot is None:
+                self.refuse(refused)
+            else:
+                self.cut(refused)
+        except Exception:
+            log.exception("end_broke receipt=%s", self.receipt.decode())
+            self._drop_connection()
+            if self._slot is not None:
+                self._slot.drop()
+            self._release(0)
+            self._over()
+            self.client.finished(must_close=True)
+
     # Looked at every second, and when the tables have changed.
 
+    @contained
     def look(self, now: float) -> None:
         """Has it waited too long, or has its key come to an end?"""
         if self.key is not None and not self.key.is_plain:
@@ -184,6 +232,7 @@ class Exchange(Serving):
             if now - self._silent_since > patience:
                 self.cut(refusal("engine_slow"), flights.TIMEOUT)
 
+    @contained
     def review(self) -> None:
         """The tables have changed: may this go on?"""
         key = self.key

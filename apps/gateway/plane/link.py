@@ -1,11 +1,14 @@
 """The line to the steward: a socket that the worker was born with."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import cast
 
 from apps.gateway.messages import AnyMessage, Frames, pack
+
+log = logging.getLogger(__name__)
 
 Taken = Callable[[AnyMessage], None]
 
@@ -31,7 +34,14 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for message in self._frames.feed(data):
             if self.taken is not None:
-                self.taken(message)
+                self._take(self.taken, message)
+
+    def _take(self, taken: Taken, message: AnyMessage) -> None:
+        """Without this line the worker ends: no message may break it."""
+        try:
+            taken(message)
+        except Exception:
+            log.exception("message_broke %s", type(message).__name__)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None

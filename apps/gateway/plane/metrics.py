@@ -45,6 +45,14 @@ class Meter:
         self.input = self.output = 0
         self.first_byte, self.between, self.duration = Histogram(), Histogram(), Histogram()
 
+    def timed(self, began: float, heard: float, now: float, beats: int) -> None:
+        """When it began, when its first byte came (0: never), when it ended; a stream's number of tokens."""
+        if heard:
+            self.first_byte.observe(heard - began)
+            if beats > 1:
+                self.between.observe((now - heard) / (beats - 1))
+        self.duration.observe(now - began)
+
     def told(self, slug: str) -> dict[str, float]:
         rows = zip(OUTCOMES, self.outcomes, strict=True)
         found = {f"requests|{slug},{name}": float(count) for name, count in rows if count}

@@ -1,12 +1,15 @@
 """One connection to Redis, pipelined: all that is asked in one turn of the loop goes in one write."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import hiredis
+
+log = logging.getLogger(__name__)
 
 Answered = Callable[[Any], None]
 RECONNECT_SECONDS = 0.5
@@ -104,14 +107,14 @@ class Redis:
 
     def answered(self, answer: Any) -> None:
         self._oldest = self._loop.time()
-        self._waiting.popleft()(answer)
+        _tell(self._waiting.popleft(), answer)
 
     def closed(self) -> None:
         self._connection = None
         self._out.clear()
         waiting, self._waiting = self._waiting, deque()
         for one in waiting:
-            one(AWAY)
+            _tell(one, AWAY)
 
 
 class _Connection(asyncio.Protocol):
@@ -149,6 +152,14 @@ def _sign_in(user: str | None, password: str | None) -> list[bytes]:
     if not password:
         return []
     return [command("AUTH", unquote(user), unquote(password)) if user else command("AUTH", unquote(password))]
+
+
+def _tell(answered: Answered, answer: Any) -> None:
+    """Whoever asked gets the answer; what they make of it is not the connection's concern."""
+    try:
+        answered(answer)
+    except Exception:
+        log.exception("answer_broke")
 
 
 def _ignore(_answer: object) -> None:

@@ -49,6 +49,7 @@ _ALL = (
     Refusal(402, _QUOTA, "insufficient_quota", "What is left does not pay for the smallest answer."),
     Refusal(429, _LIMIT, "rate_limited", "Too many requests."),
     Refusal(429, _LIMIT, "tokens_used_up", "The tokens of the day are used up."),
+    Refusal(500, _SERVER, "internal_error", "The gateway has failed at this request."),
     Refusal(502, _SERVER, "engine_failed", "The engine failed to answer.", b"retry-after: 1\r\n"),
     Refusal(503, _SERVER, "no_engine", "No engine of this model is ready.", b"retry-after: 2\r\n"),
     Refusal(

@@ -6,6 +6,7 @@ from apps.gateway import flights, messages
 from apps.gateway.http import Head
 from apps.gateway.plane import asks, resume, wire
 from apps.gateway.plane.engines import Engine, Route
+from apps.gateway.plane.faults import contained
 from apps.gateway.plane.plane import Caller, Plane
 from apps.gateway.plane.providers import Provider
 from apps.gateway.plane.refusals import Refusal, refusal
@@ -39,7 +40,6 @@ class Serving:
     ask: asks.Ask
     path: bytes
     route: Route
-    receipt: bytes
     request_id: bytes
     first_body: bytes
     _kind: asks.Kind
@@ -58,7 +58,7 @@ class Serving:
         self.resumed: resume.Resumed | None = None
         self.key: Key | None = None
         self._tried = _NOBODY
-        self.headers = b""
+        self.headers = self.receipt = b""
         self._heard = self._waits = self._silent_since = 0.0
         self.is_over = self._retried = self.is_stream = False
         self.is_chunked = not head.is_old
@@ -74,6 +74,7 @@ class Serving:
         self.first_body = self._body
         self._dispatch()
 
+    @contained
     def _dispatch(self) -> None:
         if self.is_over:
             return
@@ -114,6 +115,7 @@ class Serving:
             route.queue.append(self._dispatch)
             plane.send(messages.Wake(route.row.endpoint_id))
 
+    @contained
     def on_connected(self, connection: Connection) -> None:
         if self.is_over:
             connection.leave()
@@ -146,6 +148,7 @@ class Serving:
         context = self.route.row.context_length
         return min(self.ask.most(self._kind) or context, context)
 
+    @contained
     def on_unreachable(self, engine: Engine) -> None:
         if not self.is_over and self.engine is engine:
             self._engine_failed()
@@ -204,6 +207,7 @@ class Serving:
             self._drop_connection()
             self._engine_failed()
 
+    @contained
     def on_end(self) -> None:
         self._connection = None
         relay = self.relay
@@ -220,6 +224,7 @@ class Serving:
         self._settle(outcome, counts)
         self.client.finished(must_close=not self.is_chunked and isinstance(relay, Stream))
 
+    @contained
     def on_lost(self, connection: Connection, *, was_silent: bool) -> None:
         if self.is_over:
             return
@@ -317,28 +322,6 @@ class Serving:
             self._slot = None
         self.refuse(refused, must_close=must_close)
 
-    def cut(self, refused: Refusal, outcome: int = flights.CUT) -> None:
-        """End it now: the key, the team or the model may not any more, or it takes too long."""
-        if self.is_over:
-            return
-        self._stop_waiting()
-        self._leave_engine()
-        self._give_up(refused, outcome, must_close=True)
-
-    def abandon(self) -> None:
-        """The caller has gone: stop the engine, settle what was passed on."""
-        if self.is_over:
-            return
-        self._stop_waiting()
-        relay = self.relay
-        if self._slot is not None:
-            has_all = isinstance(relay, Stream) and relay.is_done  # many leave at the last event
-            outcome = flights.COMPLETED if has_all else flights.CLIENT_GONE
-            self._settle(outcome, relay.counts() if relay else (0, 0, 0))
-        else:
-            self._release(0)
-            self._over()
-
     def _settle(self, outcome: int, counts: tuple[int, int, int] | None) -> None:
         plane, slot, key = self.plane, self._slot, self.key
         assert slot is not None
@@ -359,20 +342,12 @@ class Serving:
         if tokens:
             plane.limiter.spend(key, tokens)
             self.route.tokens += tokens
-        self._measure(outcome, into + cached, out)
-        self._over()
-
-    def _measure(self, outcome: int, into: int, out: int) -> None:
-        meter = self.plane.metrics.meter_of(self.route.row.slug)
-        began, heard, now = self._began, self._heard, _clock()
+        meter = plane.metrics.meter_of(self.route.row.slug)
         meter.outcomes[outcome] += 1
-        meter.input += into
+        meter.input += into + cached
         meter.output += out
-        if heard:
-            meter.first_byte.observe(heard - began)
-            if out > 1 and self.is_stream:
-                meter.between.observe((now - heard) / (out - 1))
-        meter.duration.observe(now - began)
+        meter.timed(self._began, self._heard, _clock(), out if self.is_stream else 0)
+        self._over()
 
     def _over(self) -> None:
         self.is_over = True

@@ -1,8 +1,8 @@
 """The worker's process: opens its door, hears the steward, looks around every second, leaves in peace."""
 
 import asyncio
-import contextlib
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -21,6 +21,8 @@ from apps.gateway.plane.link import Link
 from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.redis import Redis, command
 from apps.gateway.plane.tellers import IDLE_SECONDS
+
+log = logging.getLogger(__name__)
 
 LOAD_SECONDS = 30
 BACKLOG = 4096
@@ -149,8 +151,10 @@ class Worker:
     async def _look_for_ever(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            with contextlib.suppress(RuntimeError):  # a set that changes while it is walked: next time
+            try:
                 self.look()
+            except Exception:
+                log.exception("look_broke")
 
     def look(self) -> None:
         plane, now = self.plane, time.monotonic()
