@@ -30,7 +30,7 @@ def requests(found: Traffic, links: Any) -> Chart:
         _("Requests per minute"),
         found.times,
         [Series(_("Requests"), per_minute, "s1", fill=True)],
-        _now("%(n)s requests were answered in this time.") % {"n": found.total.requests},
+        _now("%(n)s requests came in this time.") % {"n": found.total.requests},
         ranges=links,
         empty=NOBODY,
     )
@@ -94,6 +94,5 @@ def _most(value: float | None) -> str:
 
 
 def _broken(total: Figures) -> str:
-    if not total.broken:
-        return ""
-    return _now("%(n)s were broken off") % {"n": cells.number(total.broken)}
+    said = [(total.refused, _now("%(n)s refused")), (total.broken, _now("%(n)s broken off"))]
+    return ", ".join(text % {"n": cells.number(count)} for count, text in said if count)

@@ -39,6 +39,7 @@ class Figures:
     requests: int = 0
     input: int = 0
     output: int = 0
+    refused: int = 0  # by the engine: the request was wrong
     broken: int = 0  # did not come to their end
     median: float | None = None
     p95: float | None = None
@@ -117,6 +118,7 @@ def _bucket(step: timedelta) -> Func:
 
 def _figures(rows: QuerySet[Any], group: str) -> QuerySet[Any]:
     seconds = Extract(F("finished_at") - F("started_at"), "epoch", output_field=FloatField())
+    refused = Q(outcome="refused")
     found: QuerySet[Any] = (
         rows.order_by()
         .values(group)
@@ -124,14 +126,18 @@ def _figures(rows: QuerySet[Any], group: str) -> QuerySet[Any]:
             requests=Count("pk"),
             tokens_in=Sum(F("input") + F("cached") + F("embedding")),
             tokens_out=Sum("output"),
-            broken=Count("pk", filter=~Q(outcome="completed")),
-            median=Percentile(seconds, 0.5),
-            p95=Percentile(seconds, 0.95),
+            refused=Count("pk", filter=refused),
+            broken=Count("pk", filter=~refused & ~Q(outcome="completed")),
+            median=Percentile(seconds, 0.5, filter=~refused),
+            p95=Percentile(seconds, 0.95, filter=~refused),
             first_median=Percentile(F("first_ms") / 1000.0, 0.5),
             first_p95=Percentile(F("first_ms") / 1000.0, 0.95),
         )
     )
     return found
+
+
+_AS_COUNTED = ("refused", "broken", "median", "p95", "first_median", "first_p95")
 
 
 def _said(row: dict[str, Any] | None) -> Figures:
@@ -141,5 +147,5 @@ def _said(row: dict[str, Any] | None) -> Figures:
         requests=row["requests"],
         input=row["tokens_in"],
         output=row["tokens_out"],
-        **{name: row[name] for name in ("broken", "median", "p95", "first_median", "first_p95")},
+        **{name: row[name] for name in _AS_COUNTED},
     )

@@ -40,7 +40,7 @@ def models_of(view: PanelView) -> list[dict[str, Any]]:
     models = []
     for one in found:
         prices = table.get(one.price_slug)
-        cost = {"input": str(prices.input), "output": str(prices.output)} if prices else {}
+        cost = {kind: str(getattr(prices, kind)) for kind in ("input", "cached", "output")} if prices else {}
         models.append({"slug": one.slug, "name": one.name, "currency": team.currency, **cost})
     return models
 

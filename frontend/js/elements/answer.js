@@ -53,18 +53,24 @@ define("ui-answer", class extends HTMLElement {
     if (!piece) return;
     this.first ??= performance.now();
     this.text += piece;
+    this.grow(() => { this.body.textContent = this.text; });
+  }
+
+  /* Who reads the end of the talk goes on reading there. */
+  grow(change) {
     const thread = this.closest("[data-thread]");
-    const follows = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 80;
-    this.body.textContent = this.text;
+    const follows = thread && thread.scrollHeight - thread.scrollTop - thread.clientHeight < 80;
+    change();
     if (follows) thread.scrollTop = thread.scrollHeight;
   }
 
   refuse(message) {
-    this.body.append(make("p", "chat-bad", message || this.chat.dataset.failed));
-    this.body.lastChild.setAttribute("role", "alert");
+    const said = make("p", "chat-bad", message || this.chat.dataset.failed);
+    said.setAttribute("role", "alert");
+    this.grow(() => this.body.append(said));
   }
 
-  note(text) { this.append(make("p", "chat-foot", text)); }
+  note(text) { this.grow(() => this.append(make("p", "chat-foot", text))); }
 
   /* Input and output of this answer, by the prices of the page. */
   account(model) {
@@ -72,8 +78,12 @@ define("ui-answer", class extends HTMLElement {
     const price = JSON.parse(this.chat.querySelector("#playground-models").textContent).find(one => one.slug === model) ?? {};
     const parts = [];
     if (usage) parts.push(this.chat.dataset.tokens.replace("%(n)s", usage.prompt_tokens).replace("%(m)s", usage.completion_tokens));
-    if (usage && price.input) parts.push(money((usage.prompt_tokens * price.input + usage.completion_tokens * price.output) / 1e6, price.currency));
+    if (usage && price.input) {
+      const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
+      const cost = (usage.prompt_tokens - cached) * price.input + cached * price.cached + usage.completion_tokens * price.output;
+      parts.push(money(cost / 1e6, price.currency));
+    } else if (usage) parts.push(this.chat.dataset.hourly);
     if (this.first) parts.push(this.chat.dataset.first.replace("%(n)s", Math.round(this.first - this.began)));
-    this.foot.textContent = parts.join(" · ");
+    this.grow(() => { this.foot.textContent = parts.join(" · "); });
   }
 });

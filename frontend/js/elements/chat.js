@@ -40,7 +40,7 @@ define("ui-chat", class extends HTMLElement {
 
   send() {
     const text = this.prompt.value.trim();
-    if (!text || this.running || !this.models.length) return;
+    if (!text || this.running || !this.models.length || !$$("input", this).every(one => one.reportValidity())) return;
     this.prompt.value = "";
     const turn = { text, answers: new Map(), node: make("section", "chat-turn") };
     turn.node.append(make("p", "chat-q", text));
@@ -92,8 +92,11 @@ define("ui-chat", class extends HTMLElement {
     this.code();
   }
 
+  /* The question that is being written, else the last one that was asked. */
   code() {
-    const asked = { model: this.models[0] ?? "", messages: this.messages(this.models[0]), ...this.chosen };
+    const model = this.models[0] ?? "", draft = this.prompt.value.trim(), said = this.messages(model);
+    const messages = draft ? [...said, { role: "user", content: draft }] : said.slice(0, said.findLastIndex(one => one.role === "user") + 1);
+    const asked = { model, messages, ...this.chosen };
     for (const [name, text] of Object.entries(snippets(this.getAttribute("base"), asked))) $(`[data-code=${name}]`, this).textContent = text;
   }
 });

@@ -123,18 +123,23 @@ def test_a_name_that_cannot_be_is_refused_at_its_field(stage: Stage, browser: Cl
 def test_every_tab_of_an_endpoint_shows_its_own(stage: Stage, browser: Client) -> None:
     endpoint = stage.ready(slug="my-chat")
     now = db_now()
-    TokenRequest.objects.create(
-        request_id=uuid.uuid4(), team_id=stage.team.pk, workspace_id=stage.workspace.pk,
-        endpoint_id=endpoint.pk, slug="my-chat", outcome="ok", stream=True, input=11, cached=0, output=7,
-        embedding=0, input_amount=0, cached_amount=0, output_amount=0, embedding_amount=0, currency="EUR",
-        version_ids=[None] * 4, transaction_id=f"ltx_{str(endpoint.pk)[4:]}", started_at=now, finished_at=now,
-    )  # fmt: skip
+    for outcome in ("completed", "refused", "client_gone"):
+        TokenRequest.objects.create(
+            request_id=uuid.uuid4(), team_id=stage.team.pk, workspace_id=stage.workspace.pk,
+            endpoint_id=endpoint.pk, slug="my-chat", outcome=outcome, stream=True, input=11, cached=0,
+            output=7, embedding=0, input_amount=0, cached_amount=0, output_amount=0, embedding_amount=0,
+            currency="EUR", version_ids=[None] * 4, transaction_id=f"ltx_{str(endpoint.pk)[4:]}",
+            started_at=now - timedelta(seconds=0 if outcome == "refused" else 2), finished_at=now,
+        )  # fmt: skip
     page = at(stage, f"endpoints/{endpoint.pk}")
     overview = text_of(browser.get(page))
     assert "base_url=&quot;http://testserver/v1&quot;" in overview
     assert "1 of 1" in overview
     assert "Requests, last hour" in overview
-    assert "1 requests were answered" in browser.get(f"{page}?tab=traffic").content.decode()
+    assert "1 refused, 1 broken off" in overview
+    traffic = browser.get(f"{page}?tab=traffic").content.decode()
+    assert "3 requests came in this time" in traffic
+    assert "Half of the whole answers came within 2.00 s" in traffic
     (replica,) = replicas(endpoint)
     assert replica.pk[-8:] in text_of(browser.get(f"{page}?tab=replicas"))
     assert "Try a canary" in text_of(browser.get(f"{page}?tab=scale"))

@@ -1,6 +1,7 @@
 """The playground: what it shows, what it passes on, and that no key ever leaves the server."""
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -90,6 +91,7 @@ def test_the_page_offers_what_may_be_asked(team: Any) -> None:
     make_endpoint(team, make_region(), "mine")
     make_endpoint(TeamFactory(), make_region(), "foreign")
     make_price("tokens:mine:output", "2")
+    make_price("tokens:mine:cached", "0.25")
     client = browser_of(admin_of(team))
     here = address(team)
     client.get(here)
@@ -97,6 +99,7 @@ def test_the_page_offers_what_may_be_asked(team: Any) -> None:
         page = client.get(here).content.decode()
     assert len(statements) <= 15
     assert '"slug": "mine"' in page
+    assert re.search(r'"cached": "0\.250*"', page)  # what was cached costs less, in the page's sum too
     assert "foreign" not in page
     assert "hai_live_" not in page
 
