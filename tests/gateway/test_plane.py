@@ -17,6 +17,7 @@ from apps.gateway.http import MOST_BODY
 from apps.gateway.plane import asks
 from apps.gateway.plane.client import Client
 from apps.gateway.plane.plane import Plane
+from apps.gateway.plane.refusals import refusal
 from apps.gateway.plane.tellers import AHEAD, Teller
 from apps.gateway.plane.upstream import Connection
 from tests.gateway.test_upstream import STREAM, WHOLE
@@ -352,3 +353,44 @@ def test_nobody_is_told_to_go_on_with_a_body_that_is_too_long(plane: Plane) -> N
     assert wire.written == b"HTTP/1.1 100 Continue\r\n\r\n"
     _client, wire = caller(plane, head + b"%d\r\n\r\n" % (MOST_BODY + 1))
     assert wire.written.startswith(b"HTTP/1.1 413 ")
+
+
+def test_who_has_asked_every_engine_waits_for_none(plane: Plane) -> None:
+    plane.tables.take_routes(messages.Routes([msgspec.structs.replace(ROUTE, can_wake=True)]))
+    _client, wire, connection = asked(plane)
+    connection.data_received(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\n{}")
+    plane.sender.send()
+    assert b'"engine_failed"' in wire.written
+    assert not plane.exchanges
+
+
+def test_an_answer_that_no_other_engine_goes_on_with_ends_with_an_error(plane: Plane) -> None:
+    other = msgspec.structs.replace(REPLICA, id=new_id("rep"), is_last=True)
+    plane.tables.take_routes(messages.Routes([msgspec.structs.replace(ROUTE, replicas=[REPLICA, other])]))
+    first, second = (plane.tables.engines[one.id] for one in (REPLICA, other))
+    resting = Connection(second, plane.sender)
+    resting.connection_made(Wire())  # type: ignore[arg-type]
+    second.idle.append(resting)
+    connection = first.idle[-1]
+    _client, wire = caller(plane, request(stream=True, temperature=0))
+    event = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.data_received(b"%b%x\r\n%b\n\n\r\n" % (head, len(event) + 2, event))
+    connection.connection_lost(None)
+    resting.data_received(b"HTTP/1.1 400 No\r\nContent-Length: 2\r\n\r\n{}")
+    plane.sender.send()
+    assert wire.written.count(event) == 1
+    assert b'"engine_failed"' in wire.written
+    assert wire.written.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    (flight,) = closed(plane)
+    assert (flight.input, flight.output) == (3, 1)
+    assert not second.breaker.opened_at
+
+
+def test_what_is_malformed_is_not_answered_in_the_place_of_what_waits(plane: Plane) -> None:
+    client, wire, _connection = asked(plane)
+    client.data_received(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n")
+    for exchange in list(plane.exchanges):
+        exchange.cut(refusal("engine_slow"))  # type: ignore[attr-defined]
+    assert wire.written.count(b"HTTP/1.1 ") == 1
+    assert wire.is_closed

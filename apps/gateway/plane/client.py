@@ -67,7 +67,7 @@ class Client(asyncio.Protocol):
         if self._transport is not None:
             self._transport.pause_reading()
             self._is_still = True
-        if self._exchange is None:
+        if self._exchange is None and not self._queue:
             self._close()
 
     # From the parser.
@@ -118,7 +118,7 @@ class Client(asyncio.Protocol):
     def _close(self) -> None:
         transport = self._transport
         if transport is not None:
-            if self.last_words:
+            if self.last_words and not self._queue:  # else they would pass for the answer to what waits
                 self.write(self.last_words)
                 self.last_words = b""
             self.plane.sender.send()

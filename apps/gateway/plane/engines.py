@@ -164,7 +164,7 @@ class Route:
 
     def _serve_queue(self) -> None:
         """Whoever waits goes on when an engine takes requests."""
-        if self.queue and any(engine.takes() for engine in self.engines):
+        if self.queue and self.takes():
             waiting, self.queue = self.queue, deque()
             for one in waiting:
                 one()
@@ -178,6 +178,10 @@ class Route:
     @property
     def outstanding(self) -> int:
         return sum(engine.outstanding for engine in self.engines)
+
+    def takes(self) -> bool:
+        """Whether any of its engines takes a request."""
+        return any(engine.takes() for engine in self.engines)
 
     def pick(self, tried: frozenset[str], affinity: bytes, region: str) -> Engine | None:
         """The engine for the next request, none of those that were tried; None when there is none."""

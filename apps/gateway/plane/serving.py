@@ -79,7 +79,7 @@ class Serving:
         if self.is_over:
             return
         route, plane = self.route, self.plane
-        affinity = self._affinity() if route.row.policy == "prefix_affinity" else b""
+        affinity = (self.head.session or self._body[:512]) if route.row.policy == "prefix_affinity" else b""
         engine = route.pick(self._tried, affinity, plane.tables.region)
         if engine is None:
             self._without_engine()
@@ -99,12 +99,9 @@ class Serving:
             self._slot.engine(engine.key, lease_key, self.resumed.before if self.resumed else 0)
         connect(plane.sender, engine, self)
 
-    def _affinity(self) -> bytes:
-        return self.head.session or self._body[:512]
-
     def _without_engine(self) -> None:
         route, plane = self.route, self.plane
-        if self.resumed is not None or (self._tried and not route.row.can_wake):
+        if self.resumed is not None or (self._tried and (route.takes() or not route.row.can_wake)):
             self._give_up(refusal("engine_failed"))
         elif not route.row.can_wake:
             self._give_up(refusal("no_engine"))
@@ -162,6 +159,10 @@ class Serving:
         if (status >= 500 and status != _LACKS and not is_doubtful) or status in engine.trouble:
             self._drop_connection()
             self._engine_failed()
+            return
+        if self.resumed is not None and status != 200:
+            self._stop_waiting()  # what was begun elsewhere cannot be gone on with here
+            self._give_up(refusal("engine_failed"))
             return
         self._status, self._type = status, kind
         self._silent_since = 0.0
