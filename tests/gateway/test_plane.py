@@ -394,3 +394,13 @@ def test_what_is_malformed_is_not_answered_in_the_place_of_what_waits(plane: Pla
         exchange.cut(refusal("engine_slow"))  # type: ignore[attr-defined]
     assert wire.written.count(b"HTTP/1.1 ") == 1
     assert wire.is_closed
+
+
+def test_events_that_nobody_can_read_are_not_gone_on_with(plane: Plane) -> None:
+    _client, wire, connection = asked(plane, stream=True, temperature=0)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.data_received(head + b'14\r\ndata: {"choices":3}\n\n\r\n')
+    connection.connection_lost(None)
+    plane.sender.send()
+    assert b'"engine_failed"' in wire.written
+    assert not plane.exchanges

@@ -101,7 +101,10 @@ class Client(asyncio.Protocol):
         """The answer is written; what waits comes next."""
         self._exchange = None
         self._since = 0.0
-        if must_close or (self._closing and not self._queue):
+        if must_close:
+            self.last_words = b""  # nothing more is said
+            self._close()
+        elif self._closing and not self._queue:
             self._close()
         elif self._queue:
             # Not at once: many refusals in a row must not pile up on the stack.
@@ -118,7 +121,7 @@ class Client(asyncio.Protocol):
     def _close(self) -> None:
         transport = self._transport
         if transport is not None:
-            if self.last_words and not self._queue:  # else they would pass for the answer to what waits
+            if self.last_words:
                 self.write(self.last_words)
                 self.last_words = b""
             self.plane.sender.send()

@@ -5,6 +5,7 @@ answer and without tools. The new engine is given what the caller has already be
 caller sees one answer and pays for its tokens once.
 """
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -15,8 +16,31 @@ from apps.gateway.plane import asks
 from apps.gateway.plane.asks import Ask
 from apps.gateway.plane.relay import Stream
 
-_json = msgspec.json.Decoder()
 _DONE = b"[DONE]"
+
+
+class _Delta(msgspec.Struct):
+    role: str | None = None
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    """A chat's has a delta, a completion's a text."""
+
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    id: str | None = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+_json = msgspec.json.Decoder()
+_typed = msgspec.json.Decoder(_Event)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Resumable(Protocol):
@@ -48,15 +72,18 @@ def after(exchange: Resumable, stream: Stream) -> "Resumed | None":
     if not stream.keeps:
         return None
     before = exchange.resumed
-    events = list(_events(b"".join(stream.events)))
-    text, told = _text_of(events), stream.counts()
-    if not events or told is None or (before is None and any(_finish_of(one) for one in events)):
+    try:
+        events = [_typed.decode(one) for one in _objects(b"".join(stream.events))]
+    except _UNREADABLE:
+        return None
+    text, told = "".join(map(_piece_of, events)), stream.counts()
+    if not events or told is None or (before is None and any(map(_is_finished, events))):
         return None
     try:
         body = _continued(exchange, text, told[2])
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (*_UNREADABLE, KeyError, AttributeError):
         return None
-    return None if body is None else Resumed(body, told, str(events[0].get("id", "")))
+    return None if body is None else Resumed(body, told, events[0].id or "")
 
 
 class Resumed:
@@ -87,8 +114,11 @@ class Resumed:
         text = raw.removeprefix(b"data: ").strip()
         if text == _DONE or not text.startswith(b"{"):
             return raw + b"\n\n"
-        event = _json.decode(text)
-        if _is_greeting(event):
+        try:
+            event, typed = _json.decode(text), _typed.decode(text)
+        except _UNREADABLE:
+            return raw + b"\n\n"
+        if _is_greeting(typed):
             return b""
         event["id"] = self._id
         event.pop("timings", None) if "usage" in event else None
@@ -126,39 +156,27 @@ def _snippet(name: str, value: Any) -> bytes:
     return b'"%b":%b' % (name.encode(), msgspec.json.encode(value))
 
 
-def _events(data: bytes) -> Any:
+def _objects(data: bytes) -> Iterator[bytes]:
     for raw in data.split(b"\n\n"):
         text = raw.removeprefix(b"data: ").strip()
         if text.startswith(b"{"):
-            yield _json.decode(text)
+            yield text
 
 
-def _piece_of(event: Any) -> str:
-    for choice in event.get("choices", ()):
-        delta = choice.get("delta")
-        found = delta.get("content") if isinstance(delta, dict) else choice.get("text")
-        return found if isinstance(found, str) else ""
+def _piece_of(event: _Event) -> str:
+    for choice in event.choices or ():
+        return (choice.text if choice.delta is None else choice.delta.content) or ""
     return ""
 
 
-def _text_of(events: list[Any]) -> str:
-    return "".join(map(_piece_of, events))
+def _is_finished(event: _Event) -> bool:
+    return any(choice.finish_reason for choice in event.choices or ())
 
 
-def _finish_of(event: Any) -> Any:
-    return any(choice.get("finish_reason") for choice in event.get("choices", ()))
-
-
-def _is_greeting(event: Any) -> bool:
+def _is_greeting(event: _Event) -> bool:
     """The first event of a chat says only who speaks."""
-    choices = event.get("choices") or ()
-    delta = choices[0].get("delta") if choices else None
-    return (
-        isinstance(delta, dict)
-        and delta.get("role") is not None
-        and not delta.get("content")
-        and "usage" not in event
-    )
+    delta = event.choices[0].delta if event.choices else None
+    return delta is not None and delta.role is not None and not (delta.content or bytes(event.usage))
 
 
 def _continued(exchange: Resumable, text: str, told: int) -> bytes | None:
