@@ -42,6 +42,7 @@ class Wire:
         self.written = b""
         self.times = 0
         self.high = -1
+        self.unsent = 0
         self.is_reading = True
         self.is_closed = False
 
@@ -51,6 +52,9 @@ class Wire:
 
     def set_write_buffer_limits(self, high: int) -> None:
         self.high = high
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def pause_reading(self) -> None:
         self.is_reading = False
@@ -212,6 +216,64 @@ def test_a_caller_that_asks_ahead_is_not_read_from(plane: Plane) -> None:
     client, wire, _connection = asked(plane)
     client.data_received(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
     assert not wire.is_reading
+
+
+PAGE = b"GET /v1/nothing HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def turn(plane: Plane) -> None:
+    """One turn of the loop."""
+    plane.loop.call_soon(plane.loop.stop)
+    plane.loop.run_forever()
+
+
+def test_who_asks_many_things_at_once_is_answered_one_a_turn_as_they_are_taken(plane: Plane) -> None:
+    client, wire = caller(plane, PAGE * 9)
+    assert (wire.written.count(b"HTTP/1.1 404 "), wire.is_reading) == (1, False)
+    turn(plane)
+    client.pause_writing()
+    for _each in range(9):
+        turn(plane)
+    assert 1 < wire.written.count(b"HTTP/1.1 404 ") < 4
+    client.resume_writing()
+    for _each in range(9):
+        turn(plane)
+    assert (wire.written.count(b"HTTP/1.1 404 "), wire.is_reading) == (9, True)
+
+
+def test_who_does_not_read_is_not_read_from(plane: Plane) -> None:
+    client, wire = caller(plane, PAGE)
+    client.pause_writing()
+    assert not wire.is_reading
+    client.resume_writing()
+    assert wire.is_reading
+
+
+def test_no_engine_is_kept_for_a_caller_that_does_not_read(plane: Plane) -> None:
+    client, wire, connection = asked(plane, stream=True)
+    connection.data_received(STREAM[:-5])
+    client.pause_writing()
+    (exchange,) = plane.exchanges
+    for second in (1000.0, 1060.0):
+        exchange.look(second)
+    client.resume_writing()  # in time: it starts anew
+    client.pause_writing()
+    for second in (1070.0, 1130.0):
+        exchange.look(second)
+        assert plane.exchanges
+    exchange.look(1131.0)
+    assert not plane.exchanges
+    assert connection.engine.outstanding == 0
+    assert len(closed(plane)) == 1
+    wire.unsent = 20
+    for second in (1200.0, 1260.0):
+        client.look(second)
+    wire.unsent = 10  # something was taken
+    for second in (1261.0, 1321.0):
+        client.look(second)
+    wire.is_closed = False
+    client.look(1322.0)
+    assert wire.is_closed
 
 
 def test_leases_grow_with_the_pace_and_are_asked_for_early() -> None:

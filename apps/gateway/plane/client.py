@@ -13,14 +13,15 @@ from apps.gateway.plane.sender import send_at_once
 
 BODY_SECONDS = 120.0
 IDLE_SECONDS = 75.0
+TAKE_SECONDS = 60.0
 
 
 class Client(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        *("_closing", "_exchange", "_is_still", "_parser", "_queue", "_since", "_transport", "_waits_for"),
-        *("is_paused", "last_words", "plane"),
+        *("_closing", "_exchange", "_has_asked", "_is_still", "_parser", "_queue", "_since", "_transport"),
+        *("_unsent", "_waits_for", "is_paused", "last_words", "plane"),
     )
 
     def __init__(self, plane: Plane):
@@ -29,12 +30,14 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._queue: deque[tuple[Head, bytes, bool]] = deque()
+        self._has_asked = False  # in what is being read
         self._closing = False  # no request is taken after the one under way
         self._is_still = False  # the caller is not read from
         self.is_paused = False  # the caller does not take what is written
         self.last_words = b""
         self._waits_for = ""  # at the last look, and since when; 0 when something has ended meanwhile
         self._since = 0.0
+        self._unsent = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = made = cast(asyncio.Transport, transport)
@@ -53,6 +56,7 @@ class Client(asyncio.Protocol):
         parser = self._parser
         if parser is None:
             return
+        self._has_asked = False
         try:
             parser.feed(data)
         except Malformed as error:
@@ -64,9 +68,7 @@ class Client(asyncio.Protocol):
         self._parser = None
         self._closing = True
         self.last_words = words
-        if self._transport is not None:
-            self._transport.pause_reading()
-            self._is_still = True
+        self._be_still()
         if self._exchange is None and not self._queue:
             self._close()
 
@@ -80,16 +82,35 @@ class Client(asyncio.Protocol):
         return most
 
     def on_request(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
-        if self._exchange is not None:
+        if self._has_asked or self._exchange is not None:
+            # One a turn: whoever asks a thousand things at once neither holds up the others nor gets answers
+            # before those that came first are taken.
             self._queue.append((head, body, keep_alive))
-            if not self._is_still and self._transport is not None:
-                self._is_still = True
-                self._transport.pause_reading()
+            self._be_still()
+            if self._exchange is None and len(self._queue) == 1:
+                self.plane.loop.call_soon(self._next)
             return
+        self._has_asked = True
+        self._begin(head, body, keep_alive=keep_alive)
+
+    def _begin(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
         if not keep_alive:
             self._closing = True
         self._exchange = exchange = Exchange(self.plane, self, head, body)
         exchange.begin()
+
+    def _be_still(self) -> None:
+        """Read no more for now."""
+        if not self._is_still and self._transport is not None:
+            self._is_still = True
+            self._transport.pause_reading()
+
+    def _listen(self) -> None:
+        """Read on, when nobody waits and the caller takes what it is told."""
+        may = self._parser is not None and not (self._queue or self.is_paused)
+        if self._is_still and may and self._transport is not None:
+            self._is_still = False
+            self._transport.resume_reading()
 
     # From the exchange.
 
@@ -109,14 +130,13 @@ class Client(asyncio.Protocol):
         elif self._queue:
             # Not at once: many refusals in a row must not pile up on the stack.
             self.plane.loop.call_soon(self._next)
-        elif self._is_still and self._transport is not None and not self._closing:
-            self._is_still = False
-            self._transport.resume_reading()
+        else:
+            self._listen()
 
     def _next(self) -> None:
-        if self._exchange is None and self._queue and self._transport is not None:
+        if self._exchange is None and self._queue and not self.is_paused and self._transport is not None:
             head, body, keep_alive = self._queue.popleft()
-            self.on_request(head, body, keep_alive=keep_alive)
+            self._begin(head, body, keep_alive=keep_alive)
 
     def _close(self) -> None:
         transport = self._transport
@@ -137,31 +157,43 @@ class Client(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_paused = True
+        self._be_still()
         if self._exchange is not None:
             self._exchange.pause()
 
     def resume_writing(self) -> None:
         self.is_paused = False
+        self._since = 0.0
         if self._exchange is not None:
             self._exchange.resume()
+        self._next()
+        self._listen()
 
     # Looked at once a second.
 
     def look(self, now: float) -> None:
-        """End a connection that takes too long to say what it wants."""
-        if self._exchange is not None or self._queue:
+        """End a connection that takes too long to say what it wants, or to take what it is told."""
+        transport = self._transport
+        if self._exchange is not None or transport is None or (self._queue and not self.is_paused):
             return
-        waits_for = self._parser.waits_for if self._parser is not None else ""
-        patience = {"head": self.plane.head_seconds, "body": BODY_SECONDS}.get(waits_for, IDLE_SECONDS)
-        if waits_for != self._waits_for or not self._since:
-            self._waits_for, self._since = waits_for, now
+        waits_for, unsent = self._parser.waits_for if self._parser is not None else "", 0
+        if self.is_paused:
+            waits_for, unsent = "caller", transport.get_write_buffer_size()
+        patience = self._patience().get(waits_for, IDLE_SECONDS)
+        if (waits_for, unsent) != (self._waits_for, self._unsent) or not self._since:
+            self._waits_for, self._unsent, self._since = waits_for, unsent, now
         if now - self._since <= patience:
             return
-        if waits_for:
+        if self.is_paused:
+            transport.abort()
+        elif waits_for:
             self.end(wire.refuse(refusal("too_slow"), wire.CLOSE))
         else:
             self._closing = True
             self._close()
+
+    def _patience(self) -> dict[str, float]:
+        return {"head": self.plane.head_seconds, "body": BODY_SECONDS, "caller": TAKE_SECONDS}
 
     def retire(self) -> None:
         """The worker stops: end after the request under way."""

@@ -167,6 +167,7 @@ class Exchange(Serving):
             self._connection.pause()
 
     def resume(self) -> None:
+        self._silent_since = 0.0
         if self._connection is not None:
             self._connection.resume()
 
@@ -225,12 +226,14 @@ class Exchange(Serving):
         elif self.engine is None and not self._waits:
             if now - self._began > MONEY_SECONDS:
                 self.cut(refusal("billing_away"), flights.TIMEOUT)
-        elif self.engine is not None and not (self.relay and self.client.is_paused):
-            # Whatever happens sets it to zero; so it is the time since the first look at the silence.
+        elif self.engine is not None:
+            # Whatever happens sets it to zero; so it is the time since the first look at the silence, of the
+            # engine, or of a caller that does not take what it is told: engines are not kept for those.
             self._silent_since = self._silent_since or now
             patience = BETWEEN_SECONDS if self.relay else FIRST_BYTE_SECONDS
             if now - self._silent_since > patience:
-                self.cut(refusal("engine_slow"), flights.TIMEOUT)
+                is_caller = self.relay is not None and self.client.is_paused
+                self.cut(refusal("not_taken" if is_caller else "engine_slow"), flights.TIMEOUT)
 
     @contained
     def review(self) -> None:

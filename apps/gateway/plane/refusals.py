@@ -45,6 +45,7 @@ _ALL = (
     Refusal(404, _ABSENT, "receipt_not_found", "There is no such receipt."),
     Refusal(405, _INVALID, "method_not_allowed", "This address does not take that method."),
     Refusal(408, _INVALID, "too_slow", "The request did not arrive in time."),
+    Refusal(408, _INVALID, "not_taken", "The answer was not read in time."),
     Refusal(402, _QUOTA, "payment_required", "The balance or a budget is used up. Add funds first."),
     Refusal(402, _QUOTA, "insufficient_quota", "What is left does not pay for the smallest answer."),
     Refusal(429, _LIMIT, "rate_limited", "Too many requests."),
