@@ -196,6 +196,10 @@ class Exchange(Serving):
             self._release(0)
             self._over()
 
+    def on_broken(self) -> None:
+        """A fault of ours, met in what an engine says or does."""
+        self.end_with(refusal("internal_error"))
+
     def end_with(self, refused: Refusal) -> None:
         """It cannot go on. Whatever else fails of it now, it holds nothing any more."""
         if self.is_over:

@@ -31,9 +31,9 @@ def contained(step: Callable[..., None]) -> Callable[..., None]:
     """A step of a request that others call: what it raises ends that request."""
 
     @wraps(step)
-    def guarded(self: Some, *args: Any, **named: Any) -> None:
+    def guarded(self: Some, *args: Any) -> None:
         try:
-            step(self, *args, **named)
+            step(self, *args)
         except Unreadable as unreadable:
             self.end_with(unreadable.refusal)
         except Exception:

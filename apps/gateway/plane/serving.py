@@ -74,7 +74,6 @@ class Serving:
         self.first_body = self._body
         self._dispatch()
 
-    @contained
     def _dispatch(self) -> None:
         if self.is_over:
             return
@@ -99,6 +98,11 @@ class Serving:
             self._slot.engine(engine.key, lease_key, self.resumed.before if self.resumed else 0)
         connect(plane.sender, engine, self)
 
+    @contained
+    def _go_on(self) -> None:
+        """There is an engine for those who wait."""
+        self._dispatch()
+
     def _without_engine(self) -> None:
         route, plane = self.route, self.plane
         if self.resumed is not None or (self._tried and (route.takes() or not route.row.can_wake)):
@@ -109,10 +113,9 @@ class Serving:
             self._give_up(refusal("queue_full"))
         else:
             self._waits = self._waits or _clock()
-            route.queue.append(self._dispatch)
+            route.queue.append(self._go_on)
             plane.send(messages.Wake(route.row.endpoint_id))
 
-    @contained
     def on_connected(self, connection: Connection) -> None:
         if self.is_over:
             connection.leave()
@@ -145,7 +148,6 @@ class Serving:
         context = self.route.row.context_length
         return min(self.ask.most(self._kind) or context, context)
 
-    @contained
     def on_unreachable(self, engine: Engine) -> None:
         if not self.is_over and self.engine is engine:
             self._engine_failed()
@@ -208,7 +210,6 @@ class Serving:
             self._drop_connection()
             self._engine_failed()
 
-    @contained
     def on_end(self) -> None:
         self._connection = None
         relay = self.relay
@@ -225,7 +226,6 @@ class Serving:
         self._settle(outcome, counts)
         self.client.finished(must_close=not self.is_chunked and isinstance(relay, Stream))
 
-    @contained
     def on_lost(self, connection: Connection, *, was_silent: bool) -> None:
         if self.is_over:
             return
@@ -241,6 +241,10 @@ class Serving:
             connect(self.plane.sender, self.engine, self)
         else:
             self._engine_failed()
+
+    def on_broken(self) -> None:
+        """The other half knows how to end it."""
+        raise NotImplementedError
 
     def _engine_failed(self) -> None:
         """This engine has failed this request: ask another, as long as that can be done unseen."""
@@ -282,7 +286,7 @@ class Serving:
         if self.engine is not None:
             self.engine.breaker.leave()
         elif self._waits:
-            self.route.queue.remove(self._dispatch)
+            self.route.queue.remove(self._go_on)
 
     # How it ends.
 

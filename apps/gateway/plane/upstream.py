@@ -1,6 +1,7 @@
 """A connection to an engine: one request at a time, kept for the next."""
 
 import asyncio
+import logging
 import ssl
 from typing import Protocol, cast
 
@@ -14,6 +15,7 @@ CONNECT_SECONDS = 5.0
 # Engines put the second into their heads, so these do not stay the same for long.
 MOST_ANSWERS = 64
 _tls = ssl.create_default_context()
+log = logging.getLogger(__name__)
 
 
 class User(Protocol):
@@ -36,6 +38,9 @@ class User(Protocol):
 
     def on_lost(self, connection: "Connection", *, was_silent: bool) -> None:
         """The connection broke; `was_silent` when not a byte of an answer had come."""
+
+    def on_broken(self) -> None:
+        """One of these has raised something: the request is over, the engine is not at fault."""
 
 
 class Surplus(Exception):
@@ -98,11 +103,16 @@ class Connection(asyncio.Protocol):
         user = self._user
         if user is None:
             self.close()  # nobody has asked for anything
-        elif self.is_silent:
-            self.is_silent = False
-            self._begin(user, data)
-        else:
-            self._parse(data)
+            return
+        try:
+            if self.is_silent:
+                self.is_silent = False
+                self._begin(user, data)
+            else:
+                self._parse(data)
+        except Exception:
+            log.exception("answer_broke")
+            user.on_broken()
 
     def _begin(self, user: User, data: bytes) -> None:
         """The first bytes of an answer, very often all of it."""
@@ -158,10 +168,15 @@ class Connection(asyncio.Protocol):
         if user is None:
             if self in self.engine.idle:
                 self.engine.idle.remove(self)
-        elif self._until_close and not self.is_silent and _error is None:
-            user.on_end()
-        else:
-            user.on_lost(self, was_silent=self.is_silent)
+            return
+        try:
+            if self._until_close and not self.is_silent and _error is None:
+                user.on_end()
+            else:
+                user.on_lost(self, was_silent=self.is_silent)
+        except Exception:
+            log.exception("loss_broke")
+            user.on_broken()
 
     # What llhttp calls.
 
@@ -211,6 +226,14 @@ _opening: set[asyncio.Task[None]] = set()
 
 
 async def _open(sender: Sender, engine: Engine, user: User) -> None:
+    try:
+        await _open_for(sender, engine, user)
+    except Exception:
+        log.exception("opening_broke")
+        user.on_broken()
+
+
+async def _open_for(sender: Sender, engine: Engine, user: User) -> None:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             transport, connection = await sender.loop.create_connection(
