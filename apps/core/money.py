@@ -1,6 +1,6 @@
 """Amounts of money: exact decimals with a currency, rounded in one place only."""
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from django.db import models
@@ -23,6 +23,11 @@ def minor_digits(currency: str) -> int:
 def round_minor(amount: Decimal, currency: str) -> Decimal:
     """The amount in whole minor units, half to even."""
     return amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_HALF_EVEN)
+
+
+def round_up(amount: Decimal, currency: str) -> Decimal:
+    """What must be there at least, in whole minor units."""
+    return amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_CEILING)
 
 
 def plain(amount: Decimal) -> str:

@@ -10,7 +10,7 @@ from apps.core import failpoints
 from apps.core.actor import PLATFORM, SYSTEM, Actor, region_scope, team_scope
 from apps.core.envelope import Unsealable, seal, unseal
 from apps.core.errors import NotPermitted
-from apps.core.money import plain, round_minor
+from apps.core.money import plain, round_minor, round_up
 from apps.core.permissions import (
     GRANTS,
     PLATFORM_ROLES,
@@ -75,6 +75,12 @@ def test_a_platform_grant_holds_everywhere() -> None:
 )
 def test_amounts_are_rounded_half_to_even_in_minor_units(amount: str, currency: str, rounded: str) -> None:
     assert round_minor(Decimal(amount), currency) == Decimal(rounded)
+
+
+def test_what_is_needed_is_never_told_as_less() -> None:
+    assert [plain(round_up(Decimal(one), "EUR")) for one in ("0.003333", "0.02", "1.0001")] == [
+        "0.01", "0.02", "1.01",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

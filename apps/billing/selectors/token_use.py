@@ -86,11 +86,11 @@ def _sums(rows: "QuerySet[Any]", *columns: str) -> "QuerySet[Any]":
     return found
 
 
-def names_of(group: str, ids: Sequence[str]) -> dict[str, str]:
-    """What keys or workspaces of these ids are called."""
+def names_of(group: str, ids: Sequence[str], *, brief: bool = False) -> dict[str, str]:
+    """What keys or workspaces of these ids are called; keys also how they begin, unless it is to be brief."""
     if group == "key":
         rows = ApiKey.objects.filter(pk__in=ids).values_list("pk", "name", "prefix")
-        return {str(pk): f"{name} ({prefix}…)" for pk, name, prefix in rows}
+        return {str(pk): name if brief else f"{name} ({prefix}…)" for pk, name, prefix in rows}
     if group == "workspace":
         return {str(pk): name for pk, name in Workspace.objects.filter(pk__in=ids).values_list("pk", "name")}
     return {}

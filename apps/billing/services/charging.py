@@ -33,7 +33,7 @@ from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
 from apps.core.ids import decode
-from apps.core.money import plain, round_minor
+from apps.core.money import plain, round_minor, round_up
 from apps.core.permissions import Permission
 
 # Under the wallet's lock; what the resource held before counts as free.
@@ -107,7 +107,7 @@ def reserve(
             % {
                 "hourly": plain(quote.hourly),
                 "free": plain(round_minor(free, quote.currency)),
-                "wanted": plain(wanted),
+                "wanted": plain(round_up(wanted, quote.currency)),
                 "currency": quote.currency,
             },
             hourly=plain(quote.hourly), available=plain(free), needed=plain(wanted), currency=quote.currency,

@@ -12,7 +12,7 @@ from apps.billing.specs import RESERVE_FOR, SECONDS_PER_HOUR, Rate
 from apps.catalog.models import Image, InstanceType
 from apps.core.actor import Actor
 from apps.core.errors import Invalid
-from apps.core.money import ZERO, plain, round_minor
+from apps.core.money import ZERO, plain, round_minor, round_up
 from apps.core.permissions import Permission
 from apps.gpupools import placement
 from apps.gpupools.selectors import fleet
@@ -123,7 +123,7 @@ def _balance(team: Team, rates: list[Rate], known: Known) -> Gate:
     wallet = known.wallet or Wallet.objects.filter(team_id=team.pk).first()
     free = wallet.available if wallet else ZERO
     enough = free >= needed
-    words = {"needed": plain(round_minor(needed, quote.currency)), "currency": quote.currency}
+    words = {"needed": plain(round_up(needed, quote.currency)), "currency": quote.currency}
     message = (
         _("The balance covers it.") if enough else _("%(needed)s %(currency)s are needed to start.") % words
     )

@@ -176,6 +176,7 @@ class ModelLaunch(FormPage):
         return {
             "replica": cells.price(quote.hourly, quote.currency),
             "count": count,
+            "top_up": self.url("top-up") if self.can(Permission.BILLING_MANAGE) else "",
             "most": cells.price(quote.hourly * most, quote.currency) if most > count else "",
             **cost_of(self.wallet, quote.hourly * count, quote.currency),
         }

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from apps.billing.models import TokenRequest
 from apps.billing.selectors import usage, wallets
 from apps.billing.selectors.wallets import Balance
 from apps.core.permissions import Permission
@@ -238,6 +239,12 @@ class Overview(Page):
                 "text": _("See the price first, log in a minute later."),
                 "done": bool(self.newest),
                 "url": self.url("launch"),
+            },
+            {
+                "label": _("Ask a model"),
+                "text": _("In the playground, or with any OpenAI client and a key."),
+                "done": TokenRequest.objects.visible_to(self.actor).exists(),
+                "url": shell.link(self.place, "playground"),
             },
             {
                 "label": _("Invite somebody"),

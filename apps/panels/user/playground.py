@@ -62,6 +62,7 @@ class Playground(PanelView):
                 "base": settings.PUBLIC_URL,
                 "csrf": get_token(request),
                 "launch_url": self.url("endpoint-new"),
+                "top_up_url": self.url("top-up") if self.can(Permission.BILLING_MANAGE) else "",
             },
         )
 
@@ -167,7 +168,8 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
 def refusal(said: bytes) -> bytes:
     """What the gateway refused with, in words; or that it did not answer."""
     try:
-        message = str(json.loads(said)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = _now("The gateway does not answer.")
-    return b"event: refused\ndata: " + json.dumps({"message": message}).encode() + b"\n\n"
+        error = json.loads(said)["error"]
+        told = {"message": str(error["message"]), "code": str(error.get("code"))}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        told = {"message": _now("The gateway does not answer."), "code": "gateway_away"}
+    return b"event: refused\ndata: " + json.dumps(told).encode() + b"\n\n"

@@ -4,6 +4,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +32,7 @@ OUTCOMES: dict[str, tuple[Any, str]] = {
 
 class TokenRequests(TokenSpan, Page):
     title = _("Requests")
-    intro = _("Settled requests, newest first. GET /v1/receipts/… gives the signed receipt of each.")
+    intro = _("Settled requests, newest first. GET /v1/receipts/{id} gives the signed receipt of each.")
     links = (Link(_("Add up"), "token-use", Permission.USAGE_READ, icon="hash", primary=False),)
 
     @cached_property
@@ -73,7 +75,7 @@ class TokenRequests(TokenSpan, Page):
         return named
 
     def _keys(self, ids: list[str]) -> dict[str, str]:
-        return token_use.names_of("key", ids)
+        return token_use.names_of("key", ids, brief=True)
 
     def _table(self, rows: list[TokenRequest]) -> Table:
         number, keys = cells.number, self._keys([row.key_id for row in rows if row.key_id])
@@ -92,9 +94,9 @@ class TokenRequests(TokenSpan, Page):
             Column("cached", _("Cached"), lambda row: number(row.cached), num=True, priority=3),
             Column("output", _("Out"), lambda row: number(row.output), num=True),
             Column("first", _("First token"), first_of, num=True, priority=3),
-            Column("took", _("Took"), lambda row: seconds(row.finished_at - row.started_at), num=True),
+            Column("took", _("Took"), took, num=True, priority=2),
             Column("amount", _("Cost"), lambda row: cells.money(row.amount, row.currency, 6), num=True),
-            Column("receipt", _("Receipt"), lambda row: cells.copy(encode("rcp", row.pk)), priority=3),
+            Column("receipt", _("Receipt"), receipt_of, priority=3),
         )
         empty = Empty(
             _("No model was asked in this time."), _("Take a filter away, or ask one."), icon="inbox"
@@ -109,8 +111,25 @@ def outcome_of(row: TokenRequest) -> Any:
 
 def first_of(row: TokenRequest) -> Any:
     """Until the first byte of a stream; other answers come whole."""
-    return cells.muted("–") if row.first_ms is None else _now("%(n)s ms") % {"n": cells.number(row.first_ms)}
+    return cells.muted("–") if row.first_ms is None else seconds(row.first_ms)
 
 
-def seconds(length: Any) -> str:
-    return _now("%(n)s s") % {"n": cells.number(length.total_seconds(), 2)}
+def took(row: TokenRequest) -> str:
+    return seconds((row.finished_at - row.started_at).total_seconds() * 1000)
+
+
+def seconds(ms: float) -> str:
+    """In milliseconds below a second."""
+    if ms < 1000:
+        return _now("%(n)s ms") % {"n": cells.number(round(ms))}
+    return _now("%(n)s s") % {"n": cells.number(ms / 1000, 1)}
+
+
+def receipt_of(row: TokenRequest) -> SafeString:
+    """The end of its id, on a button that copies it whole."""
+    whole = encode("rcp", row.pk)
+    return format_html(
+        '<ui-copy value="{}" data-done="{}"><button type="button" class="btn btn-ghost btn-sm mono" '
+        'title="{}">…{}</button></ui-copy>',
+        whole, _("Copied"), whole, whole[-8:],
+    )  # fmt: skip

@@ -3,6 +3,8 @@ import { define, make } from "../dom.js";
 
 const money = (amount, currency) => new Intl.NumberFormat(document.documentElement.lang, { style: "currency", currency, minimumFractionDigits: 2, maximumFractionDigits: 6 }).format(amount);
 
+const WITHOUT_MONEY = new Set(["payment_required", "insufficient_quota"]);
+
 define("ui-answer", class extends HTMLElement {
   text = "";
 
@@ -47,7 +49,7 @@ define("ui-answer", class extends HTMLElement {
     const data = event.split("\n").find(line => line.startsWith("data: "))?.slice(6);
     if (!data || data === "[DONE]") return;
     const said = JSON.parse(data);
-    if (event.startsWith("event: refused") || said.error) return this.refuse(said.message ?? said.error.message);
+    if (event.startsWith("event: refused") || said.error) return this.refuse(said.message ?? said.error.message, said.code ?? said.error?.code);
     this.usage = said.usage ?? this.usage;
     const piece = said.choices?.[0]?.delta?.content;
     if (!piece) return;
@@ -64,9 +66,14 @@ define("ui-answer", class extends HTMLElement {
     if (follows) thread.scrollTop = thread.scrollHeight;
   }
 
-  refuse(message) {
+  refuse(message, code) {
     const said = make("p", "chat-bad", message || this.chat.dataset.failed);
     said.setAttribute("role", "alert");
+    if (WITHOUT_MONEY.has(code) && this.chat.dataset.topUp) {
+      const way = make("a", "", this.chat.dataset.add);
+      way.href = this.chat.dataset.topUp;
+      said.append(" ", way);
+    }
     this.grow(() => this.body.append(said));
   }
 

@@ -135,10 +135,11 @@ def test_a_key_that_the_gateway_does_not_know_yet_is_waited_for(team: Any, gatew
 
 
 def test_a_refusal_is_told_in_its_words(team: Any, gateway: FakeGateway) -> None:
-    gateway.refusals = [(402, {"error": {"message": "The balance is used up."}})]
+    refused = {"error": {"message": "The balance is used up.", "code": "payment_required"}}
+    gateway.refusals = [(402, refused)]
     answer = b"".join(ask(browser_of(admin_of(team)), team, ASKED))
     assert answer.startswith(b"event: refused\n")
-    assert b"The balance is used up." in answer
+    assert json.loads(answer.partition(b"data: ")[2]) == refused["error"]  # the page offers to add funds
 
 
 HI = {"role": "user", "content": "x"}
