@@ -276,6 +276,17 @@ def test_no_engine_is_kept_for_a_caller_that_does_not_read(plane: Plane) -> None
     assert wire.is_closed
 
 
+@pytest.mark.parametrize("is_public", [True, False])
+def test_the_cache_of_an_engine_that_teams_share_is_no_spy(plane: Plane, *, is_public: bool) -> None:
+    plane.tables.take_routes(messages.Routes([msgspec.structs.replace(ROUTE, is_public=is_public)]))
+    _client, _wire, connection = asked(plane, stream=True, cache_prompt=True, cache_salt="another's")
+    told: Any = connection._transport
+    body = json.loads(told.written.partition(b"\r\n\r\n")[2])
+    theirs = (False, TEAM) if is_public else (True, "another's")
+    assert (body["cache_prompt"], body["cache_salt"]) == theirs
+    assert body["stream_options"]["include_usage"]
+
+
 def test_leases_grow_with_the_pace_and_are_asked_for_early() -> None:
     outside = Outside()
     teller = Teller((TEAM, WORKSPACE, KEY), outside.send)

@@ -12,6 +12,8 @@ MOST_ASKED = 10_000_000
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_ASKED)]
 # Beside the prompt's own bytes a chat template writes a few tokens around every message.
 TEMPLATE = 64
+# Fields that only engines of our own understand.
+OURS = ("timings_per_token", "cache_prompt", "cache_salt")
 _USAGE_WISH = (
     b',"stream_options":{"include_usage":true,"continuous_usage_stats":true},"timings_per_token":true}'
 )
@@ -107,6 +109,16 @@ def ask_for_usage(body: bytes, ask: Ask) -> bytes:
         return body.rstrip()[:-1] + _USAGE_WISH
     options = {"include_usage": True, "continuous_usage_stats": True}
     return changed(body, {"stream_options": options, "timings_per_token": True})
+
+
+def apart(team: str) -> bytes:
+    """The end of a body for an engine that several teams share.
+
+    Engines tell how much of a prompt they had in their cache, and are quicker then: whoever guesses a prompt
+    of another team could see that the guess is right. vLLM keeps a cache for each salt; llama.cpp, which
+    cannot, reads no cache. What is said last counts.
+    """
+    return b',"cache_prompt":false,"cache_salt":"%b"}' % team.encode()
 
 
 def limit_tokens(body: bytes, ask: Ask, kind: Kind, most: int) -> bytes:

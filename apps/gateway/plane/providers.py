@@ -36,7 +36,8 @@ class Provider:
         """The request as it is told; it may answer with so many tokens at most."""
         whole = asks.read_whole(body)
         whole["model"] = self._model
-        whole.pop("timings_per_token", None)
+        for name in asks.OURS:
+            whole.pop(name, None)
         if whole.pop("stream_options", None) is not None and path != _RESPONSES:
             whole["stream_options"] = {"include_usage": True}
         given = [name for name in _LIMITS if isinstance(whole.get(name), int)]

@@ -71,6 +71,8 @@ class Serving:
         if self.ask.stream and self._kind != "embedding":
             self.is_stream = True
             self._body = asks.ask_for_usage(self._body, self.ask)
+        if self._way.apart and self._kind != "embedding":
+            self._body = self._body.rstrip()[:-1] + self._way.apart
         self.first_body = self._body
         self._dispatch()
 

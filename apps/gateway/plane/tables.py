@@ -8,6 +8,7 @@ import msgspec
 from apps.core.uuids import decode
 from apps.gateway import messages
 from apps.gateway.flights import Facts
+from apps.gateway.plane import asks
 from apps.gateway.plane.engines import Engine, Route
 from apps.gateway.plane.refusals import Refusal, refusal
 
@@ -23,13 +24,15 @@ class Way:
     """What a key's requests for a model come to: the endpoint, the price, and what the spool notes of them,
     for texts and for embeddings."""
 
-    __slots__ = ("attos", "dearest", "facts", "is_free", "is_priced", "route", "version")
+    __slots__ = ("apart", "attos", "dearest", "facts", "is_free", "is_priced", "route", "version")
 
     def __init__(self, who: messages.KeyRow, route: Route, price: messages.PriceRow | None, version: int):
         self.route, self.version = route, version
         self.is_priced, price = price is not None, price or FREE
         self.attos = price.attos
         self.dearest, self.is_free = max(price.attos[:2]), not any(price.attos)  # of a prompt, for the rest
+        # What keeps the team's prompts apart from those of other teams in an engine's cache.
+        self.apart = asks.apart(who.team_id) if route.row.is_public else b""
         self.facts = [_facts(who, route.row, price, embeds) for embeds in (False, True)]
 
 
