@@ -16,6 +16,7 @@ from apps.gateway.flights import CLOSED, Flight, Spool
 from apps.gateway.http import MOST_BODY
 from apps.gateway.plane import asks
 from apps.gateway.plane.client import Client
+from apps.gateway.plane.pages import found
 from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.refusals import refusal
 from apps.gateway.plane.tellers import AHEAD, Teller
@@ -285,6 +286,18 @@ def test_the_cache_of_an_engine_that_teams_share_is_no_spy(plane: Plane, *, is_p
     theirs = (False, TEAM) if is_public else (True, "another's")
     assert (body["cache_prompt"], body["cache_salt"]) == theirs
     assert body["stream_options"]["include_usage"]
+
+
+def test_a_team_waits_for_few_receipts_at_once(plane: Plane) -> None:
+    head = b"GET /v1/receipts/%b HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %b\r\n\r\n"
+    asking = head % (plane.ids.next()[1], SECRET)
+    wires = [caller(plane, asking)[1] for _each in range(9)]
+    assert [wire.written[9:12] for wire in wires] == [b""] * 8 + [b"429"]
+    _team, first = plane.receipts.pop(next(iter(plane.receipts)))
+    found(first, b"{}")
+    plane.sender.send()
+    assert wires[0].written.endswith(b"{}")
+    assert not caller(plane, asking)[1].written
 
 
 def test_leases_grow_with_the_pace_and_are_asked_for_early() -> None:

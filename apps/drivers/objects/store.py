@@ -91,17 +91,18 @@ class ObjectStore:
         with suppress(taken.BucketAlreadyExists, taken.BucketAlreadyOwnedByYou):
             self._client.create_bucket(Bucket=self.bucket)
 
-    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int = URL_SECONDS) -> str:
-        """Where a client may PUT one part; asks nobody."""
-        return self._sign(self._public, key, upload_id, number, seconds)
+    def sign_part(self, key: str, upload_id: str, number: int, *, length: int) -> str:
+        """Where a client may PUT one part of so many bytes, no more and no fewer; asks nobody."""
+        return self._sign(self._public, key, upload_id, number, length)
 
-    def _sign(self, client: "S3Client", key: str, upload_id: str, number: int, seconds: int) -> str:
+    def _sign(self, client: "S3Client", key: str, upload_id: str, number: int, length: int) -> str:
         about = {"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number}
-        return client.generate_presigned_url("upload_part", Params=about, ExpiresIn=seconds)
+        exactly = about | {"ContentLength": length}
+        return client.generate_presigned_url("upload_part", Params=exactly, ExpiresIn=URL_SECONDS)
 
     def put_part(self, key: str, upload_id: str, number: int, chunks: Iterable[bytes], *, length: int) -> str:
         """Send one part as it comes, without holding it; its ETag."""
-        url = self._sign(self._client, key, upload_id, number, URL_SECONDS)
+        url = self._sign(self._client, key, upload_id, number, length)
         with translated():
             answer = httpx.put(url, content=chunks, headers={"Content-Length": str(length)}, timeout=PATIENCE)
         if answer.status_code == httpx.codes.NOT_FOUND:

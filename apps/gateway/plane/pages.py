@@ -13,6 +13,8 @@ from apps.gateway.plane.refusals import refusal
 from apps.gateway.plane.tables import Key
 
 _MODELS, _MODEL, _RECEIPTS = b"/v1/models", b"/v1/models/", b"/v1/receipts/"
+# Receipts that a team may be waiting for: each is a question to the database, which others ask for money.
+MOST_AT_ONCE = 8
 _RECEIPT = re.compile(rb"rcp_[0-9a-hjkmnp-tv-z]{26}")
 
 
@@ -82,9 +84,14 @@ def _receipt(exchange: Asker, name: bytes) -> None:
     if not _RECEIPT.fullmatch(name):
         exchange.refuse(refusal("receipt_not_found"))
         return
+    team = exchange.key.row.team_id
+    if sum(whose == team for whose, _request in plane.receipts.values()) >= MOST_AT_ONCE:
+        busy = refusal("rate_limited", f"{MOST_AT_ONCE} receipts of the team are being looked up.")
+        exchange.refuse(busy.with_headers(b"retry-after: 1\r\n"))
+        return
     number = plane.next_number()
-    plane.receipts[number] = exchange
-    wanted = messages.ReceiptWanted(number, exchange.key.row.team_id, name.decode())
+    plane.receipts[number] = team, exchange
+    wanted = messages.ReceiptWanted(number, team, name.decode())
     if not plane.send(wanted):
         del plane.receipts[number]
         exchange.refuse(refusal("billing_away"))

@@ -108,7 +108,7 @@ class Plane:
         self.clients: set[Caller] = set()
         self.exchanges: set[Request] = set()
         self.tellers: dict[Purse, Teller] = {}
-        self.receipts: dict[int, Request] = {}
+        self.receipts: dict[int, tuple[str, Request]] = {}  # wanted, by whom
         self.peer_token = b""
         self.trusted_proxies = 0
         self.head_seconds = 10.0

@@ -115,9 +115,9 @@ class Worker:
                 limiter.without_redis, limiter.sharers = message.without_redis, message.sharers
                 limiter.window_ms = message.window_ms
             case messages.ReceiptFound():
-                exchange = plane.receipts.pop(message.number, None)
-                if exchange is not None:
-                    pages.found(exchange, message.body)
+                wanted = plane.receipts.pop(message.number, None)
+                if wanted is not None:
+                    pages.found(wanted[1], message.body)
             case _:
                 self._take_money(message)
 

@@ -121,9 +121,10 @@ def sign_parts(*, actor: Actor, version_id: str, file_id: str, numbers: Sequence
     with _calling_store():
         file = ensure_begun(store=store, file=file)
         key = key_of(file.version, file)
+        lengths = {number: file.length_of(number) for number in numbers}
         return [
-            Address(number, store.sign_part(key, file.upload_id, number), file.length_of(number))
-            for number in numbers
+            Address(number, store.sign_part(key, file.upload_id, number, length=length), length)
+            for number, length in lengths.items()
         ]
 
 

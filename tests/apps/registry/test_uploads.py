@@ -87,6 +87,18 @@ def test_an_upload_resumes_with_the_parts_that_are_missing(store, team):
     assert work_off(version).state == "servable"
 
 
+@pytest.mark.parametrize("more", [-1, 1, BIG])
+def test_an_address_takes_as_many_bytes_as_were_promised(store, team, more):
+    body = gguf()
+    version = begin(make_model(team), {"small.gguf": body}, actor_of(team))
+    about = {"actor": actor_of(team), "version_id": version.pk, "file_id": version.files.get().pk}
+    (part,) = services.sign_parts(numbers=[1], **about)
+    assert httpx.put(part.url, content=bytes(part.length + more)).status_code == 403
+    assert services.arrived_parts(**about) == []
+    httpx.put(part.url, content=body).raise_for_status()
+    assert len(services.arrived_parts(**about)) == 1
+
+
 def test_a_lost_answer_to_the_completion_does_no_harm(store, team):
     version = begin(make_model(team), {"small.gguf": gguf()}, actor_of(team))
     send(version, body_of(version, gguf()))
