@@ -85,6 +85,7 @@ class RouteRow(msgspec.Struct, array_like=True, frozen=True):
     can_wake: bool
     created_at: int
     replicas: list[ReplicaRow]
+    counts_one: bool = False  # its engines say no more than what the first of several answers has used
 
 
 class Keys(Message):

@@ -101,6 +101,8 @@ def test_the_python_client_against_a_real_engine(running: Gateway, real_engine: 
     assert counted == (spent[0] + responses[0], spent[1] + responses[1])
     assert {row.outcome for row in rows} == {"completed"}
     assert {row.stream: row.first_ms is not None for row in rows} == {True: True, False: False}
+    several = stage.post("/v1/completions", messages=None, prompt=["a", "b"])
+    assert (several.status_code, several.json()["error"]["param"]) == (400, "prompt")
 
 
 def test_the_python_client_sees_models_embeddings_and_errors(running: Gateway, engine: Engine):

@@ -490,3 +490,19 @@ def test_events_that_nobody_can_read_are_not_gone_on_with(plane: Plane) -> None:
     plane.sender.send()
     assert b'"engine_failed"' in wire.written
     assert not plane.exchanges
+
+
+@pytest.mark.parametrize(
+    ("more", "param"), [({"n": 2}, b"n"), ({"prompt": ["a", "b"]}, b"prompt"), ({}, b"")]
+)
+def test_answers_that_nobody_counts_are_not_given(plane: Plane, more: dict[str, Any], param: bytes) -> None:
+    route = msgspec.structs.replace(ROUTE, is_metered=True, counts_one=True)
+    key = msgspec.structs.replace(plane.tables.keys[hashlib.sha256(SECRET).digest()].row, book="b")
+    price = messages.PriceRow("EUR", (10**12,) * 4, ("1",) * 4, (None,) * 4)
+    plane.tables.take_keys(messages.Keys([key], []))
+    plane.tables.take_prices(messages.Prices({"b": {"m": price}}))
+    plane.tables.take_routes(messages.Routes([route]))
+    said = request(**more).replace(b"/v1/chat/completions", b"/v1/completions")
+    _client, wire = caller(plane, said)
+    assert wire.written.startswith(b"HTTP/1.1 400 " if param else b"")
+    assert (b'"param":"%b"' % param in wire.written) == bool(param)

@@ -84,9 +84,14 @@ def read_ask(body: bytes) -> Ask:
         raise Unreadable(refusal("malformed")) from None
 
 
+def answers_each(ask: Ask) -> int:
+    """How many answers are asked for to a prompt."""
+    return 1 if ask.n is None and ask.best_of is None else max(ask.n or 1, ask.best_of or 1)
+
+
 def answers_of(ask: Ask, kind: Kind) -> int:
     """How many answers are asked for at once."""
-    each = 1 if ask.n is None and ask.best_of is None else max(ask.n or 1, ask.best_of or 1)
+    each = answers_each(ask)
     if kind != "completion" or bytes(ask.prompt).lstrip()[:1] != b"[":
         return each
     prompts = read_whole(bytes(ask.prompt))

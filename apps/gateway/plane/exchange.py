@@ -128,6 +128,10 @@ class Exchange(Serving):
             return
         ask = self.ask
         answers = asks.answers_of(ask, kind)
+        if answers > 1 and self.route.row.counts_one:
+            words = "This model gives one answer to a request: its engine does not count the others."
+            self.refuse(refusal("invalid", words, param="prompt" if asks.answers_each(ask) == 1 else "n"))
+            return
         bound = asks.input_bound(body, context) if answers == 1 else len(body) + 64 * answers
         if self.route.external:
             bound = max(bound, len(body) + asks.TEMPLATE)  # the context of others is their own

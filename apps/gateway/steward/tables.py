@@ -133,6 +133,7 @@ def read_routes() -> list[messages.RouteRow]:
                 )
                 for r in one.replicas
             ],
+            counts_one=one.counts_one,
         )
         for one in routes.table()
     ]

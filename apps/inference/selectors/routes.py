@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.states import ROUTABLE, Desired
+from apps.registry.states import Format
 
 # The weight of a replica where there is no canary; with one, weights are shares of a thousand.
 WEIGHT = 100
@@ -35,7 +36,8 @@ class Route:
 
     `names` are what callers may write as `model`; `price_slug` stands in the products of its tokens
     (`tokens:<price_slug>:input`). `can_wake`: it has no engine of its own just now, and
-    `services.endpoints.wake` may help.
+    `services.endpoints.wake` may help. `counts_one`: of several answers to one request its engines say only
+    what the first has used, as llama.cpp does.
     """
 
     endpoint_id: str
@@ -53,13 +55,14 @@ class Route:
     state: str
     can_wake: bool
     created_at: float
+    counts_one: bool
     replicas: tuple[RouteReplica, ...]
 
 
 def table() -> list[Route]:
     """Every endpoint that callers may name, in order of creation; the caller sees everything."""
     endpoints = Endpoint.objects.live().filter(desired=Desired.RUNNING).order_by("pk")
-    rows = list(endpoints.select_related("revision"))
+    rows = list(endpoints.select_related("revision__version"))
     serving = Replica.objects.filter(state__in=ROUTABLE, desired=Desired.RUNNING).exclude(url="")
     by_endpoint: dict[str, list[Replica]] = {}
     for replica in serving.select_related("revision", "region").order_by("pk"):
@@ -90,6 +93,7 @@ def _route(endpoint: Endpoint, serving: list[Replica]) -> Route:
         and not revision.is_revoked
         and all(one.is_external for one in replicas),
         created_at=endpoint.created_at.timestamp(),
+        counts_one=revision is not None and revision.version.format == Format.GGUF,
         replicas=tuple(_replica(endpoint, one, weigh(endpoint, one, replicas)) for one in replicas),
     )
 
