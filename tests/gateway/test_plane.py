@@ -408,6 +408,10 @@ def test_usage_is_read_however_much_an_engine_says_of_it(plane: Plane) -> None:
     [
         (b'{"model":"m","max_tokens":1,"n_predict":9}', b'"param":"n_predict"'),
         (b'{"model":"m","n":1,"n_cmpl":9}', b'"param":"n_cmpl"'),
+        (b'{"model":"m","samplers":"' + b"k" * 2000 + b'"}', b'"param":"samplers"'),
+        (b'{"model":"m","stop":[' + b'"a",' * 64 + b'"b"]}', b'"param":"stop"'),
+        (b'{"model":"m","n_probs":21}', b'"param":"n_probs"'),
+        (b'{"model":"m","logprobs":21}', b'"param":"logprobs"'),
         (b'{"model":"m","prompt":["\xff"]}', b'"malformed"'),
         (b'{"model":"m","messages":"\xff","stream":true,"stream_options":{}}', b'"malformed"'),
     ],

@@ -10,6 +10,11 @@ from apps.gateway.plane.refusals import Refusal, refusal
 Kind = Literal["chat", "completion", "embedding", "response"]
 MOST_ASKED = 10_000_000
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_ASKED)]
+# What an engine does for every token of an answer, while the others that it serves wait: within reason.
+Few = Annotated[int, msgspec.Meta(ge=0, le=20)] | None
+Words = (
+    Annotated[str, msgspec.Meta(max_length=1000)] | Annotated[list[str], msgspec.Meta(max_length=64)] | None
+)
 # Beside the prompt's own bytes a chat template writes a few tokens around every message.
 TEMPLATE = 64
 # Fields that only engines of our own understand.
@@ -37,6 +42,11 @@ class Ask(msgspec.Struct):
     n: Count | None = None
     best_of: Count | None = None
     temperature: float | None = None
+    stop: Words = None
+    samplers: Words = None
+    logprobs: bool | Few = None
+    top_logprobs: Few = None
+    n_probs: Few = None
     n_predict: None = None
     n_cmpl: None = None
     tools: msgspec.Raw = msgspec.Raw(b"null")
