@@ -99,10 +99,6 @@ class Segment:
         self.cursor = found + 1 if 0 <= found < SLOTS - 1 else 0
         return found
 
-    def is_idle(self) -> bool:
-        """Whether every slot is free."""
-        return self.map[:SLOTS] == bytes(SLOTS)
-
     def count(self, state: int) -> int:
         return self.map[:SLOTS].count(state)
 

@@ -170,7 +170,7 @@ def locked(path: Path) -> Iterator[bool]:
 def recover(root: Path) -> int:
     """Settle and remove the folders of workers that live no more; answers how many requests were lost."""
     lost = 0
-    for path in sorted(path for path in root.iterdir() if path.is_dir()):
+    for path in sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != "."):
         with locked(path) as is_ours:
             lost += _bury(path) if is_ours else 0
     return lost

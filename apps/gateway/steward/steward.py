@@ -118,7 +118,13 @@ class Steward:
         """A worker, and another when it dies."""
         pause = 0.1
         while True:
-            child = await workers.start(self.terms, self._taken)
+            try:
+                child = await workers.start(self.terms, self._taken)
+            except OSError:  # no room, no process, no file to be had: perhaps in a moment
+                log.exception("worker_not_started")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
             self.children.append(child)
             self._tell_all(child)
             began = time.monotonic()

@@ -61,12 +61,13 @@ class Child:
 async def start(terms: Terms, taken: Callable[[Child, AnyMessage], None]) -> Child:
     """A new worker with a folder of its own, locked for as long as it lives."""
     name = f"{socket.gethostname()[:30]}-{token_hex(4)}"
-    folder = terms.root / name
-    folder.mkdir(mode=0o700)
+    folder, unlocked = terms.root / name, terms.root / f".{name}"
+    unlocked.mkdir(mode=0o700)
     ours, theirs = socket.socketpair()
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(unlocked / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        unlocked.rename(folder)  # nobody takes it for what a dead worker has left
         orders = Orders(
             name=name,
             host=terms.host,
