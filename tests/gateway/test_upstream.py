@@ -158,6 +158,19 @@ def test_hints_before_an_answer_are_no_answer() -> None:
     assert told(an_engine(), [hint + WHOLE]) == told(an_engine(), [hint, WHOLE]) == first
 
 
+@pytest.mark.parametrize("endless", [b"X-More: " + b"a" * 1000, b"HTTP/1.1 103 Early Hints\r\n\r\n" * 40])
+def test_an_engine_that_never_comes_to_its_answer_is_left(endless: bytes) -> None:
+    connection, user = connected(an_engine()), User()
+    wire: Any = connection._transport
+    connection.ask(user, b"")
+    connection.data_received(b"HTTP/1.1 200 OK\r\n" if endless.startswith(b"X") else endless)
+    for _each in range(100):
+        if not wire.is_closed:
+            connection.data_received(endless)
+    assert wire.is_closed
+    assert not user.answers
+
+
 def test_a_connection_that_ends_in_silence_has_answered_nothing() -> None:
     connection, user = connected(an_engine()), User()
     connection.ask(user, b"")

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from apps.gateway.http import split_length
+from apps.gateway.http import MOST_HEAD, split_length
 from apps.gateway.plane.engines import MOST_IDLE, Engine
 from apps.gateway.plane.sender import Sender, send_at_once
 
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("_body", "_done", "_framed", "_keeps", "_kind", "_parser", "_sender", "_status", "_transport"),
-        *("_until_close", "_user", "engine", "is_fresh", "is_silent"),
+        *("_unheard", "_until_close", "_user", "engine", "is_fresh", "is_silent"),
     )
 
     def __init__(self, engine: Engine, sender: Sender):
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._user: User | None = None
         self._body: list[bytes] = []
         self._kind = b""
-        self._status = 0
+        self._status = self._unheard = 0
         self._done = self._framed = self._until_close = self._keeps = False
         self.is_silent = False  # not a byte of the answer has come
 
@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         """Send a request; its answer goes to the user."""
         self._user = user
         self.is_silent = True
+        self._unheard = MOST_HEAD
         assert self._transport is not None
         self._sender.put(self.engine, self._transport, data)
 
@@ -143,6 +144,12 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
             return
+        if self._unheard:
+            # Before its head is whole nobody waits for the rest of it but the parser, which keeps it.
+            self._unheard -= len(data)
+            if self._unheard <= 0:
+                self.close()
+                return
         body, user = self._body, self._user
         if body:
             self._body = []
@@ -197,6 +204,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._status = self._parser.get_status_code()
+        if status >= 200:
+            self._unheard = 0
         if self._user is not None and status >= 200:  # before an answer there may be hints
             self._until_close = not self._framed
             self._user.on_answer(status, self._kind)
