@@ -67,7 +67,8 @@ def count_of(one: Endpoint) -> Any:
     ready = int(getattr(one, "ready_count", 0))
     if one.is_provided:
         return ngettext("%(n)s provider", "%(n)s providers", ready) % {"n": ready}
-    return _now("%(ready)s of %(wanted)s") % {"ready": ready, "wanted": one.wanted}
+    # A canary's replicas, and those that come before others go, are ready beside the wanted ones.
+    return _now("%(ready)s of %(wanted)s") % {"ready": ready, "wanted": max(one.wanted, ready)}
 
 
 def price_of(one: Endpoint) -> Any:

@@ -176,6 +176,28 @@ def test_budgets_are_set_seen_changed_and_removed(team) -> None:
     assert call.get(path).status_code == 404
 
 
+def one_by_one(call: Caller, count: int) -> None:
+    """The same requests as a list, page by page."""
+    found, cursor = [], ""
+    while True:
+        page = call.get(f"{USER}/token-requests?limit=1{cursor}").json()
+        found += page["items"]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert len({one["id"] for one in found}) == len(found) == count
+    assert [one["finished_at"] for one in found] == sorted(
+        (one["finished_at"] for one in found), reverse=True
+    )
+    first = found[0]
+    assert first["id"].startswith("rcp_")
+    narrow = call.get(f"{USER}/token-requests?model={first['model']}&since={first['finished_at']}").json()
+    assert first in narrow["items"]
+    assert call.get(f"{USER}/token-requests?until={found[-1]['finished_at']}").json()["items"] == []
+    for wrong in ("cursor=nonsense", "limit=0", "colour=red", "since=yesterday"):
+        assert call.get(f"{USER}/token-requests?{wrong}").status_code == 422, wrong
+
+
 def test_tokens_are_added_up_by_model_key_workspace_and_day(team):
     call, now = team_caller(team), db_now()
     for slug, tokens in (("small", 5), ("large", 7), ("large", 9)):
@@ -198,4 +220,7 @@ def test_tokens_are_added_up_by_model_key_workspace_and_day(team):
     for days in ("0", "367", "0003669999999"):
         assert call.get(f"{USER}/token-usage?days={days}").status_code == 422
     assert team_caller(TeamFactory()).get(f"{USER}/token-usage").json()["items"] == []
+    one_by_one(call, large["requests"] + small["requests"])
+    assert team_caller(TeamFactory()).get(f"{USER}/token-requests").json()["items"] == []
+    assert team_caller(team, "billing:read").get(f"{USER}/token-requests").status_code == 403
     assert team_caller(team, "billing:read").get(f"{USER}/token-usage").status_code == 403

@@ -90,9 +90,9 @@ class TokenRequests(TokenSpan, Page):
                 "key", _("Key"), lambda row: keys.get(row.key_id or "", "–"), priority=2, to=narrow("key")
             ),
             Column("outcome", _("Outcome"), outcome_of, to=narrow("outcome")),
-            Column("input", _("In"), lambda row: number(row.input + row.embedding), num=True),
+            Column("input", _("In"), lambda row: number(row.input + row.embedding), num=True, priority=2),
             Column("cached", _("Cached"), lambda row: number(row.cached), num=True, priority=3),
-            Column("output", _("Out"), lambda row: number(row.output), num=True),
+            Column("output", _("Out"), lambda row: number(row.output), num=True, priority=2),
             Column("first", _("First token"), first_of, num=True, priority=3),
             Column("took", _("Took"), took, num=True, priority=2),
             Column("amount", _("Cost"), lambda row: cells.money(row.amount, row.currency, 6), num=True),

@@ -14,7 +14,7 @@ define("ui-answer", class extends HTMLElement {
     this.dataset.busy = "";
     this.body = make("div", "chat-text");
     this.foot = make("p", "chat-foot mono");
-    this.append(make("h3", "chat-who", asked.model), this.body, this.foot);
+    this.append(make("h2", "chat-who", asked.model), this.body, this.foot);
     this.body.setAttribute("aria-live", "polite");
     this.abort = new AbortController();
     this.began = performance.now();
@@ -70,7 +70,7 @@ define("ui-answer", class extends HTMLElement {
     const said = make("p", "chat-bad", message || this.chat.dataset.failed);
     said.setAttribute("role", "alert");
     if (WITHOUT_MONEY.has(code) && this.chat.dataset.topUp) {
-      const way = make("a", "", this.chat.dataset.add);
+      const way = make("a", "underline", this.chat.dataset.add);
       way.href = this.chat.dataset.topUp;
       said.append(" ", way);
     }

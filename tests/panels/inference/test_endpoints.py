@@ -19,6 +19,7 @@ from apps.core.clock import db_now
 from apps.core.permissions import Role
 from apps.inference import reconcilers
 from apps.inference.models import Endpoint, Replica
+from apps.panels import endpoints
 from apps.users.services import grant_staff_role
 from tests.api.world import team_caller
 from tests.factories.billing import make_price
@@ -144,6 +145,14 @@ def test_every_tab_of_an_endpoint_shows_its_own(stage: Stage, browser: Client) -
     assert replica.pk[-8:] in text_of(browser.get(f"{page}?tab=replicas"))
     assert "Try a canary" in text_of(browser.get(f"{page}?tab=scale"))
     assert "Replica ready" in text_of(browser.get(f"{page}?tab=events"))
+
+
+def test_no_more_are_ready_than_are_told_of() -> None:
+    """A canary's replica is beside the one that is wanted."""
+    one = Endpoint(wanted=1)
+    assert str(endpoints.count_of(one)) == "0 of 1"
+    one.ready_count = 2
+    assert str(endpoints.count_of(one)) == "2 of 2"
 
 
 def test_logs_are_shown_followed_and_downloaded(stage: Stage, browser: Client) -> None:

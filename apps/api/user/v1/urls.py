@@ -27,7 +27,7 @@ from apps.api.user.v1.team import (
     OneTeamViewSet,
     WorkspaceViewSet,
 )
-from apps.api.user.v1.usage import TokenUsageViewSet, UsageViewSet
+from apps.api.user.v1.usage import TokenRequestViewSet, TokenUsageViewSet, UsageViewSet
 from apps.api.user.v1.volumes import VolumeViewSet
 from apps.api.user.v1.wallet import WalletViewSet
 from apps.api.user.v1.webhooks import WebhookViewSet
@@ -50,6 +50,7 @@ router.register("cost", CostViewSet, "cost")
 router.register("vouchers", VoucherViewSet, "vouchers")
 router.register("statement", StatementViewSet, "statement")
 router.register("usage", UsageViewSet, "usage")
+router.register("token-requests", TokenRequestViewSet, "token-request")
 router.register("token-usage", TokenUsageViewSet, "token-usage")
 router.register("api-keys", ApiKeyViewSet, "api-keys")
 router.register("budgets", BudgetViewSet, "budgets")
