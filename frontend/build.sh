@@ -14,7 +14,7 @@ cp "$modules/htmx.org/dist/htmx.min.js" "$dist/htmx.js"
 cp "$modules/@xterm/xterm/css/xterm.css" "$dist/xterm.css"
 cp "$modules/axe-core/axe.min.js" ../tests/assets/axe.min.js
 "$modules/.bin/tailwindcss" -i app.css -o "$dist/app.css" 2>/dev/null
-"$modules/.bin/esbuild" js/app.js js/chart.js js/term.js --bundle --minify --format=iife --target=es2022 --outdir="$dist" --loader:.css=empty --log-level=warning
+"$modules/.bin/esbuild" js/app.js js/chart.js js/chat.js js/term.js --bundle --minify --format=iife --target=es2022 --outdir="$dist" --loader:.css=empty --log-level=warning
 python3 icons.py "$dist/icons.svg"
 python3 vendor.py "$dist"
 (cd .. && python3 -m runner stamp-assets)

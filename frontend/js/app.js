@@ -12,6 +12,4 @@ import "./elements/tasks.js";
 import "./elements/confirm.js";
 import "./elements/form.js";
 import "./elements/upload.js";
-import "./elements/answer.js";
-import "./elements/chat.js";
 import "./shell.js";

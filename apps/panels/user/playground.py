@@ -57,6 +57,7 @@ class Playground(PanelView):
             "console/playground.html",
             {
                 "models": models_of(self),
+                "scripts": ["dist/chat.js"],
                 "asked": request.GET.get("model", ""),
                 "ask_url": self.url("playground-ask"),
                 "base": settings.PUBLIC_URL,
