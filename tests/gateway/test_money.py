@@ -262,9 +262,10 @@ def test_a_refusal_names_the_budget_that_is_used_up(running: Gateway, engine: En
 
 
 def test_a_refusal_names_the_budget_that_leaves_too_little(running: Gateway, engine: Engine):
-    stage = make_stage(running, engine.url, balance="1")
+    engine.plan = Plan(status=400)  # what is asked before the gateway knows of the budget costs nothing
+    stage = make_stage(running, engine.url, balance="1").ready()
     _limit_workspace(stage, Decimal("0.00000001"))
-    stage.ready()
+    until(lambda: stage.post().status_code == 402, "the budget to count")
     assert stage.post().json()["error"]["message"] == (
         "The budget “Lab” leaves 0.00000001 EUR, too little for the smallest answer."
     )
