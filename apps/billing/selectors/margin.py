@@ -1,9 +1,10 @@
-"""What is left of what customers used after what providers charged for it; by day, product and region.
+"""What is left of what customers used after what providers charged for it; by day, product, model and region.
 
 A bill counts by its days: half of its span within the asked one is half of its amount. What external
 providers charge for tokens by their rates counts on the day it was used.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,9 +15,12 @@ from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
 from apps.billing.models import Meter, ProviderCost, ProviderDay, UsageDay, Wallet
 from apps.billing.rating import PLACES
+from apps.billing.specs import TOKENS_PER_PRICE
 from apps.core.actor import Actor
 from apps.core.money import ZERO
 from apps.core.permissions import Permission
+
+TOKENS = "tokens:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,15 @@ class MarginRow:
         return self.margin / self.revenue if self.revenue else None
 
 
+@dataclass(frozen=True, slots=True)
+class ModelMargin(MarginRow):
+    """The same of a model's tokens. What its providers charge in other currencies is told, and not converted:
+    `elsewhere` is a sum by currency."""
+
+    tokens: int
+    elsewhere: dict[str, Decimal]
+
+
 def costs(actor: Actor) -> "QuerySet[ProviderCost]":
     """Every line of providers' bills, for staff."""
     found: QuerySet[ProviderCost] = ProviderCost.objects.visible_to(actor)
@@ -63,6 +76,26 @@ def by_product(actor: Actor, span: Span) -> list[MarginRow]:
     for product, amount in _sums(_metered(actor, span).values_list("product")).items():
         cost[product] = cost.get(product, ZERO) + amount
     return _rows(revenue, cost)
+
+
+def by_model(actor: Actor, span: Span) -> list[ModelMargin]:
+    """Tokens by the name that callers write, whoever answers for it; the dearest model first. What engines of
+    our own cost is on the bills of their machines, not here."""
+    sold = _usage(actor, span).filter(product__startswith=TOKENS)
+    revenue, used = _by_slug(sold, "amount"), _by_slug(sold, "quantity")
+    bills = _costs(actor, span, lambda one: str(one.product))
+    charged: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for product, amount in bills.items():
+        if product.startswith(TOKENS):
+            charged[_slug(product)][span.currency] += amount
+    for product, currency, amount in _summed(_spent(actor, span).values_list("product", "currency")):
+        charged[_slug(product)][currency] += amount
+    found = []
+    for slug in {*revenue, *charged}:
+        cost = charged[slug].pop(span.currency, ZERO)
+        tokens = int(used.get(slug, ZERO) * TOKENS_PER_PRICE)
+        found.append(ModelMargin(slug, revenue.get(slug, ZERO), cost, tokens, dict(charged[slug])))
+    return sorted(found, key=lambda row: (-row.revenue, row.cost, row.key))
 
 
 def by_region(actor: Actor, span: Span) -> list[MarginRow]:
@@ -96,9 +129,15 @@ def _usage(actor: Actor, span: Span) -> "QuerySet[UsageDay]":
     return found
 
 
-def _metered(actor: Actor, span: Span) -> "QuerySet[ProviderDay]":
-    rows = ProviderDay.objects.visible_to(actor).filter(currency=span.currency)
+def _spent(actor: Actor, span: Span) -> "QuerySet[ProviderDay]":
+    """At external providers, in every currency."""
+    rows = ProviderDay.objects.visible_to(actor)
     found: QuerySet[ProviderDay] = rows.filter(day__gte=span.since, day__lte=span.until).order_by()
+    return found
+
+
+def _metered(actor: Actor, span: Span) -> "QuerySet[ProviderDay]":
+    found: QuerySet[ProviderDay] = _spent(actor, span).filter(currency=span.currency)
     return found
 
 
@@ -106,8 +145,25 @@ def _bills(actor: Actor, span: Span) -> "QuerySet[ProviderCost]":
     return costs(actor).filter(currency=span.currency, starts_on__lte=span.until, ends_on__gte=span.since)
 
 
+def _summed(rows: "QuerySet[Any, Any]", what: str = "amount") -> "QuerySet[Any, Any]":
+    found: QuerySet[Any, Any] = rows.annotate(s=Sum(what))
+    return found
+
+
 def _sums(rows: "QuerySet[Any, Any]") -> dict[str, Decimal]:
-    return {key or "": amount for key, amount in rows.annotate(s=Sum("amount"))}
+    return {key or "": amount for key, amount in _summed(rows)}
+
+
+def _by_slug(rows: "QuerySet[UsageDay]", what: str) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for product, amount in _summed(rows.values_list("product"), what):
+        found[_slug(product)] += amount
+    return found
+
+
+def _slug(product: str) -> str:
+    """The model in `tokens:<model>:<kind>`."""
+    return product.removeprefix(TOKENS).rpartition(":")[0]
 
 
 def _costs(actor: Actor, span: Span, key: Callable[[ProviderCost], str]) -> dict[str, Decimal]:

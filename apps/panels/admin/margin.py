@@ -5,37 +5,31 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar
 
-from django import forms
-from django.db.models import QuerySet
+from django.http import HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from apps.billing.models import ProviderCost
 from apps.billing.selectors import margin
-from apps.billing.selectors.margin import MarginRow, Span
-from apps.billing.services import costs
-from apps.billing.services.costs import CostWish
-from apps.core.money import ZERO
+from apps.billing.selectors.margin import MarginRow, ModelMargin, Span
+from apps.core.money import ZERO, plain
 from apps.core.permissions import Permission
 from apps.panels.admin.money import CURRENCIES
 from apps.panels.kit import (
     Chart,
     Column,
     Empty,
-    Filter,
-    FormPage,
     Html,
     Kpi,
     Kpis,
     Link,
     Page,
-    Resource,
-    Section,
+    PanelView,
     Series,
+    Shares,
     Table,
     cells,
-    money,
+    csvfile,
 )
 from apps.panels.money import product_name
 from apps.regions.selectors import list_regions
@@ -47,18 +41,12 @@ THIN = Decimal("0.15")
 MOST = 30
 
 
-class Margin(Page):
+class _Spanned(PanelView):
+    """So many days until now, in one currency; both stand in the address."""
+
     panel = "admin"
     permission = P.BILLING_READ
-    title = _("Margin")
-    intro = _(
-        "Usage by day, product and region against what providers charge: their bills, spread over their days,"
-        " and their rates of tokens. Before tax."
-    )
-    links: ClassVar = (
-        Link(_("Providers' bills"), "costs", P.BILLING_READ, icon="file-text", primary=False),
-        Link(_("Record a bill"), "cost-new", P.WALLET_CREDIT, icon="plus"),
-    )
+    nav = "margin"
 
     @cached_property
     def days(self) -> int:
@@ -71,6 +59,22 @@ class Margin(Page):
         asked = self.request.GET.get("currency", "")
         currency = asked if asked in dict(CURRENCIES) else CURRENCIES[0][0]
         return Span(until - timedelta(days=self.days - 1), until, currency)
+
+    @cached_property
+    def models(self) -> list[ModelMargin]:
+        return margin.by_model(self.actor, self.span)
+
+
+class Margin(_Spanned, Page):
+    title = _("Margin")
+    intro = _(
+        "Usage by day, product and region against what providers charge: their bills, spread over their days,"
+        " and their rates of tokens. Before tax."
+    )
+    links: ClassVar = (
+        Link(_("Providers' bills"), "costs", P.BILLING_READ, icon="file-text", primary=False),
+        Link(_("Record a bill"), "cost-new", P.WALLET_CREDIT, icon="plus"),
+    )
 
     @cached_property
     def products(self) -> list[MarginRow]:
@@ -98,6 +102,7 @@ class Margin(Page):
         by_region = margin.by_region(self.actor, self.span)
         return [
             self._chart(),
+            self._models(),
             self._table(
                 _("By product"),
                 _("Product"),
@@ -115,7 +120,35 @@ class Margin(Page):
             (code, f"{here}?days={self.days}&currency={code}", code == self.span.currency)
             for code, _label in CURRENCIES
         ]
-        return [Html("kit/money/choice.html", {"title": _now("Currency"), "choices": others})]
+        kept = [(row.key, float(row.share or 0), self._left(row), _tone(row)) for row in self.models[:MOST]]
+        return [
+            Html("kit/money/choice.html", {"title": _now("Currency"), "choices": others}),
+            Shares(_("What models leave"), kept, _("No model was asked in this time.")),
+        ]
+
+    def _left(self, row: ModelMargin) -> Any:
+        share = "–" if row.share is None else f"{row.share:.0%}"
+        return _now("%(left)s, %(share)s") % {"left": self._money(row.margin), "share": share}
+
+    def _models(self) -> Table:
+        columns = (
+            Column("name", _("Model"), lambda row: row.key, main=True, mono=True),
+            Column("tokens", _("Tokens"), lambda row: cells.number(row.tokens), num=True, priority=2),
+            Column("revenue", _("Revenue"), lambda row: self._money(row.revenue), num=True),
+            Column("cost", _("Providers"), self._charged, num=True, priority=2),
+            Column("margin", _("Margin"), lambda row: self._money(row.margin), num=True),
+            Column("share", _("Of revenue"), _share, num=True, priority=2),
+        )
+        empty = Empty(_("No model was asked in this time."), icon="message-square")
+        file = f"{self.url('margin-file')}?days={self.days}&currency={self.span.currency}"
+        shown = self.models[:MOST]
+        return Table(_("By model"), columns, shown, empty, sub=self.span.currency, link=(_("CSV"), file))
+
+    def _charged(self, row: ModelMargin) -> Any:
+        """What is charged in other currencies stands below: it is not in the margin."""
+        own = self._money(row.cost)
+        more = [cells.money(amount, currency) for currency, amount in sorted(row.elsewhere.items())]
+        return cells.two_lines(own, _now("and %(sums)s") % {"sums": ", ".join(more)}) if more else own
 
     def _chart(self) -> Chart:
         days = margin.by_day(self.actor, self.span)
@@ -157,108 +190,36 @@ class Margin(Page):
         return cells.money(amount, self.span.currency)
 
 
+class MarginFile(_Spanned):
+    """What each model leaves as CSV, exact to the last decimal."""
+
+    title = _("Margin by model")
+    COLUMNS: ClassVar = (
+        Column("model", _("Model"), text=lambda row: row.key),
+        Column("tokens", _("Tokens"), text=lambda row: row.tokens),
+        Column("revenue", _("Revenue"), text=lambda row: plain(row.revenue)),
+        Column("cost", _("Providers"), text=lambda row: plain(row.cost)),
+        Column("margin", _("Margin"), text=lambda row: plain(row.margin)),
+        Column("elsewhere", _("In other currencies"), text=lambda row: _sums(row.elsewhere)),
+    )
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        currency = Column("currency", _("Currency"), text=lambda _row: self.span.currency)
+        return csvfile.stream(self, (*self.COLUMNS, currency), self.models)
+
+
+def _sums(amounts: dict[str, Decimal]) -> str:
+    return " ".join(f"{plain(amount)} {currency}" for currency, amount in sorted(amounts.items()))
+
+
+def _tone(row: MarginRow) -> str:
+    if row.share is None or row.share >= THIN:
+        return "s1"
+    return "bad" if row.share < 0 else "warn"
+
+
 def _share(row: MarginRow) -> Any:
     if row.share is None:
         return cells.NONE
     text = f"{row.share:.0%}"
     return cells.tag(text, "bad" if row.share < 0 else "warn") if row.share < THIN else text
-
-
-class OfCosts:
-    """What these pages share."""
-
-    panel = "admin"
-    nav = "margin"
-
-    def crumbs(self) -> list[tuple[str, str]]:
-        return [(str(_("Margin")), self.url("margin"))]  # type: ignore[attr-defined]
-
-
-class CostList(OfCosts, Resource):
-    permission = P.BILLING_READ
-    title = _("Providers' bills")
-    intro = _("Each line is booked once by its reference; a correction is a line below zero.")
-    model = ProviderCost
-    order = "-ends"
-    search = ("provider", "product", "reference")
-    search_hint = _("Search by provider, product or reference")
-    filters = (Filter("currency", _("Currency"), CURRENCIES),)
-    links = (Link(_("Record a bill"), "cost-new", P.WALLET_CREDIT, icon="plus"),)
-    empty = Empty(_("No bill yet"), _("Without them the margin is all revenue."), links[0], icon="file-text")
-    columns = (
-        Column("provider", _("Provider"), sort="provider", main=True),
-        Column(
-            "product",
-            _("Product"),
-            lambda one: product_name(one.product) if one.product else cells.NONE,
-            sort="product",
-            text=lambda one: one.product,
-        ),
-        Column(
-            "starts",
-            _("From"),
-            lambda one: f"{one.starts_on:%Y-%m-%d}",
-            sort="starts_on",
-            mono=True,
-            priority=2,
-        ),
-        Column("ends", _("Until"), lambda one: f"{one.ends_on:%Y-%m-%d}", sort="ends_on", mono=True),
-        Column(
-            "reference",
-            _("Reference"),
-            lambda one: cells.mono(one.reference),
-            priority=3,
-            text=lambda one: one.reference,
-        ),
-        money("amount", _("Amount"), "amount"),
-    )
-
-    def rows(self) -> QuerySet[Any]:
-        return margin.costs(self.actor)
-
-
-class CostFields(forms.Form):
-    provider = forms.CharField(label=_("Provider"), max_length=80)
-    reference = forms.CharField(
-        label=_("Reference"), max_length=100, help_text=_("Of the bill's line; once for good.")
-    )
-    currency = forms.ChoiceField(label=_("Currency"), choices=CURRENCIES)
-    amount = forms.DecimalField(
-        label=_("Amount"), max_digits=12, decimal_places=3, help_text=_("Before tax; a credit is below zero.")
-    )
-    product = forms.CharField(
-        label=_("Product"),
-        max_length=80,
-        required=False,
-        help_text=_("Such as type:h100-80gb-1; empty for all."),
-    )
-    region_id = forms.ChoiceField(label=_("Region"), required=False)
-    starts_on = forms.DateField(label=_("From"), widget=forms.DateInput(attrs={"type": "date"}))
-    ends_on = forms.DateField(label=_("Until"), widget=forms.DateInput(attrs={"type": "date"}))
-
-
-class CostNew(OfCosts, FormPage):
-    permission = P.WALLET_CREDIT
-    title = _("Record a provider's bill")
-    form_class = CostFields
-    submit = _("Book it")
-    done = _("The bill is booked.")
-    sections = (
-        Section(_("Bill"), _("It cannot be changed later."), ("provider", "reference", "currency", "amount")),
-        Section(
-            _("What for"),
-            _("Its amount is spread over the days."),
-            ("product", "region_id", "starts_on", "ends_on"),
-        ),
-    )
-
-    def form(self, data: Any = None) -> forms.Form:
-        form = CostFields(data)
-        known = [(str(one.pk), one.name) for one in list_regions(actor=self.actor)]
-        form.fields["region_id"].choices = [("", _("All")), *known]  # type: ignore[attr-defined]
-        return form
-
-    def save(self, data: dict[str, Any]) -> str:
-        wish = CostWish(**data | {"region_id": data["region_id"] or None})
-        costs.record_cost(actor=self.actor, wish=wish)
-        return self.url("costs")

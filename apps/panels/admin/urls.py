@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.panels import limits
 from apps.panels.admin import (
     clusters,
+    costs,
     endpoint_forms,
     endpoints,
     gateway,
@@ -128,8 +129,9 @@ urlpatterns: list[URLPattern] = [
     path("vouchers/new", vouchers.VoucherNew.as_view(), name="voucher-new"),
     path("vouchers/<str:pk>", vouchers.VoucherPage.as_view(), name="voucher"),
     path("margin", margin.Margin.as_view(), name="margin"),
-    path("costs", margin.CostList.as_view(), name="costs"),
-    path("costs/new", margin.CostNew.as_view(), name="cost-new"),
+    path("margin.csv", margin.MarginFile.as_view(), name="margin-file"),
+    path("costs", costs.CostList.as_view(), name="costs"),
+    path("costs/new", costs.CostNew.as_view(), name="cost-new"),
     path("usage", money.Usage.as_view(), name="usage"),
     path("usage.csv", money.UsageCsv.as_view(), name="usage-file"),
     path("billing", money.Finance.as_view(), name="billing"),

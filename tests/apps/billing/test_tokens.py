@@ -340,3 +340,10 @@ def test_the_margin_knows_what_providers_charge(team):
     assert found["tokens:llama:input"] == (Decimal("0.0005"), Decimal("0.0001"))
     assert margin.by_day(SYSTEM, span) == [(at.date(), COST, Decimal("0.0004"))]
     assert [(row.revenue, row.cost) for row in margin.by_region(SYSTEM, span)] == [(COST, Decimal("0.0004"))]
+    dollars = ProviderDay(replica_id=new_id("rep"), day=at.date(), product="tokens:llama:output")
+    dollars.currency, dollars.tokens, dollars.amount = "USD", 300, Decimal("0.0002")
+    dollars.save()
+    [model] = margin.by_model(SYSTEM, span)
+    assert (model.key, model.revenue, model.cost) == ("llama", COST, Decimal("0.0004"))
+    assert model.tokens == one.input + one.cached + one.output
+    assert model.elsewhere == {"USD": Decimal("0.0002")}

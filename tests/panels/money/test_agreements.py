@@ -16,6 +16,7 @@ from apps.billing.models import (
     PriceList,
     PriceListChoice,
     ProviderCost,
+    ProviderDay,
     Transaction,
     UsageDay,
     Voucher,
@@ -27,6 +28,7 @@ from apps.billing.services import charging, grants, history, top_up
 from apps.billing.services.grants import NewVoucher
 from apps.billing.specs import Rate
 from apps.core.actor import SYSTEM
+from apps.core.ids import new_id
 from apps.teams.models import Team
 from tests.factories.billing import after, begin, make_price, resource
 from tests.factories.teams import TeamFactory, admin_of
@@ -154,6 +156,30 @@ def test_the_margin_is_what_providers_leave(team: Team, staff: Client) -> None:
     assert all(found.is_ok for found in proofs.verify() if found.name in ("balanced", "zero", "guards"))
     assert "€40.00" in text_of(staff.get("/admin/costs"))
     assert browser(admin_of(team)).get("/admin/margin").status_code == 404
+
+
+def test_the_margin_of_models_is_shown_and_written_to_a_file(team: Team, staff: Client) -> None:
+    today = timezone.now().astimezone(UTC).date()
+    spent = {"day": today, "replica_id": new_id("rep"), "product": "tokens:org/llama:output"}
+    ProviderDay.objects.create(**spent, currency="EUR", tokens=500_000, amount=8)
+    ProviderDay.objects.create(**spent, currency="USD", tokens=500_000, amount=3)
+    for kind, amount in (("input", 2), ("output", 4)):
+        UsageDay.objects.create(
+            team=team, workspace_id=team.workspaces.first().pk, resource_id="end_a", day=today, seconds=0,
+            unit_seconds=0, product=f"tokens:org/llama:{kind}", quantity=Decimal("0.5"), amount=amount,
+        )  # fmt: skip
+    page = text_of(staff.get("/admin/margin"))
+    for told in ("org/llama", "1,000,000", "€6.00", "€8.00", "and $3.00", "−€2.00, -33%"):
+        assert told in page
+    file = staff.get("/admin/margin.csv")
+    assert b"org/llama,1000000,6,8,-2,3 USD,EUR" in b"".join(file.streaming_content)
+    assert browser(admin_of(team)).get("/admin/margin.csv").status_code == 404
+    assert staff.get("/api/admin/v1/margin?by=model").json()["items"] == [
+        {
+            "key": "org/llama", "revenue": "6", "cost": "8", "margin": "-2", "share": "-0.3333",
+            "tokens": 1_000_000, "elsewhere": {"USD": "3"},
+        }
+    ]  # fmt: skip
 
 
 def test_staff_see_what_waits_and_where_an_entry_comes_from(team: Team, staff: Client) -> None:

@@ -1,5 +1,6 @@
 """What providers charge, and what is left of the revenue."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,16 +13,21 @@ from apps.api.base import Call, PlatformViewSet
 from apps.api.fields import In, MoneyField, Out, RowOut, TypedIdField
 from apps.billing.models import ProviderCost
 from apps.billing.selectors import margin
-from apps.billing.selectors.margin import Span
+from apps.billing.selectors.margin import MarginRow, Span
 from apps.billing.services import costs
 from apps.billing.services.costs import CostWish
+from apps.core.actor import Actor
 from apps.core.clock import db_now
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
 
 P = Permission
 DAYS, MOST_DAYS = 30, 366
-GROUPS = {"product": margin.by_product, "region": margin.by_region}
+GROUPS: dict[str, Callable[[Actor, Span], Sequence[MarginRow]]] = {
+    "product": margin.by_product,
+    "model": margin.by_model,
+    "region": margin.by_region,
+}
 
 
 class CostIn(In):
@@ -69,13 +75,16 @@ class CostViewSet(PlatformViewSet):
 
 
 class MarginOut(Out):
-    """What came in, what it cost, what is left; `share` is of the revenue."""
+    """What came in, what it cost, what is left; `share` is of the revenue. Of models also the `tokens` that
+    brought it in, and what their providers charged in other currencies, which is not in `cost`."""
 
     key = serializers.CharField(allow_blank=True)
     revenue = MoneyField()
     cost = MoneyField()
     margin = MoneyField()
     share = serializers.SerializerMethodField()
+    tokens = serializers.IntegerField(allow_null=True, default=None)
+    elsewhere = serializers.DictField(child=MoneyField(), default=dict)
 
     def get_share(self, row: Any) -> str | None:
         return None if row.share is None else str(row.share.quantize(Decimal("0.0001")))
@@ -87,12 +96,12 @@ class MarginViewSet(PlatformViewSet):
     calls = {"list": Call(P.BILLING_READ, MarginOut, summary="Look at the margin", many=True)}
 
     def list(self, request: Request) -> Response:
-        """Of the last 30 days by product in EUR; `?days=`, `?currency=`, `?by=region`."""
+        """Of the last 30 days by product in EUR; `?days=`, `?currency=`, `?by=model` or `region`."""
         asked = request.query_params
         group = GROUPS.get(asked.get("by", "product"))
         days = asked.get("days", str(DAYS))
         if group is None or not days.isascii() or not days.isdigit() or not 1 <= int(days[:6]) <= MOST_DAYS:
-            raise Invalid("Between 1 and 366 days, by product or region.", field="days")
+            raise Invalid("Between 1 and 366 days, by product, model or region.", field="days")
         until: date = db_now().astimezone(UTC).date()
         span = Span(until - timedelta(days=int(days) - 1), until, asked.get("currency", "EUR")[:3])
         return Response({"items": MarginOut(group(self.actor, span), many=True).data, "next_cursor": None})
