@@ -287,6 +287,11 @@ REPLICA_SINCE = Column("since", _("Ready for"), since_of, sort="started_at", num
 REPLICA_SEEN = moment("seen", _("Last seen"), "last_seen_at", sort=(), num=True, priority=3)
 
 
+# What failed needs nobody once others serve in its place.
+SERVED = (EndpointState.READY, EndpointState.SCALED_TO_ZERO)
+TROUBLE = Q(state=ReplicaState.UNHEALTHY) | Q(state=ReplicaState.FAILED) & ~Q(endpoint__state__in=SERVED)
+
+
 class ReplicaList(Resource):
     """The fleet: engines that are there or coming, and those that failed."""
 
@@ -301,9 +306,7 @@ class ReplicaList(Resource):
         SavedView("all", _("All")),
         SavedView("ready", _("Ready"), Q(state=ReplicaState.READY)),
         SavedView("coming", _("Coming"), Q(state__in=sorted(COMING))),
-        SavedView(
-            "trouble", _("Needs attention"), Q(state__in=[ReplicaState.UNHEALTHY, ReplicaState.FAILED])
-        ),
+        SavedView("trouble", _("Needs attention"), TROUBLE),
     )
     filters: ClassVar[Sequence[Filter]] = (
         Filter("state", _("Status"), ReplicaState.choices),

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.utils import timezone
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing.models import PriceVersion
 from apps.billing.models.terms import STANDARD
 from apps.billing.selectors import prices
 from apps.core.permissions import Permission
@@ -17,6 +19,7 @@ from apps.inference.states import Metering
 from apps.panels import endpoint_changes, endpoints, operations
 from apps.panels import traffic as charts
 from apps.panels.kit import Column, Empty, Facts, Kpis, Note, Tab, Table, actions, cells
+from apps.registry.states import Modality
 
 EVENTS_SHOWN = 60
 MILLIONS = {
@@ -129,8 +132,26 @@ class StaffEndpoint(endpoint_changes.Changing):
         named = {f"tokens:{one.price_slug}:{kind}": label for kind, label in MILLIONS.items()}
         found = prices.price_book(actor=self.actor).at(timezone.now())
         rows = found.filter(product__in=named, book=STANDARD).order_by("currency", "product")
-        told = [(named[row.product], cells.price(row.unit_price, row.currency)) for row in rows]
-        return told or [(_("Price"), cells.tag(_now("none: nobody can call it"), "warn"))]
+        told = [(named[row.product], self._change(row)) for row in rows]
+        return told or [(_("Price"), self._no_price())]
+
+    def _change(self, row: PriceVersion) -> Any:
+        """A price, leading to where it is changed for those who may."""
+        return cells.link(
+            cells.price(row.unit_price, row.currency), self._set_price(row.product, row.currency)
+        )
+
+    def _no_price(self) -> Any:
+        kind = "embedding" if self.object.modality == Modality.EMBEDDING else "input"
+        product = f"tokens:{self.object.price_slug}:{kind}"
+        return cells.link(
+            cells.tag(_now("none: nobody can call it"), "warn"), self._set_price(product, "EUR")
+        )
+
+    def _set_price(self, product: str, currency: str) -> str:
+        if not self.can(Permission.PRICE_MANAGE):
+            return ""
+        return f"{self.url('price-new')}?{urlencode({'product': product, 'currency': currency})}"
 
     def _scale(self) -> list[tuple[Any, Any]]:
         one = self.object

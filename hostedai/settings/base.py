@@ -2,6 +2,9 @@
 
 from email.utils import parseaddr
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from hostedai.settings.database import forget_scope
 from hostedai.settings.env import BASE_DIR, VAR_DIR, env, master_keys, networks
 
@@ -134,9 +137,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "hostedai.cache.SteadyCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2},
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 1)},
     }
 }
 # A libvirt for the region `local`, when there is one.

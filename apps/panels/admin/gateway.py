@@ -8,12 +8,14 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
-from apps.inference.selectors import gateways
+from apps.inference.models import Replica
+from apps.inference.selectors import gateways, reading
 from apps.inference.selectors import limits as in_force
 from apps.inference.selectors.gateways import GatewayWorker
 from apps.inference.services import limits
 from apps.inference.specs import Limits
 from apps.inference.states import LimitLevel
+from apps.panels.endpoints import where_of
 from apps.panels.kit import Column, Empty, Facts, FormPage, Kpi, Kpis, Link, Note, Page, Section, Table, cells
 
 STATES = {"ready": _("Ready"), "silent": _("Silent")}
@@ -45,19 +47,26 @@ WORKER_COLUMNS = (
     Column("snapshot_seconds", _("Knows since"), ago, num=True, priority=3),
 )
 CIRCUIT_COLUMNS = (
-    Column("replica", _("Replica"), main=True, mono=True),
+    Column("replica", _("Replica"), main=True, mono=True, to=lambda view, one: one.address(view)),
+    Column("of", _("Endpoint"), lambda one: one.of, mono=True),
     Column("states", _("Circuit"), lambda one: cells.status("open", one.states, kind="warn")),
     Column("workers", _("At workers"), num=True),
 )
 
 
 class Circuit:
-    """A replica that some worker does not ask just now."""
+    """A replica that some worker does not ask just now; it may have ended since."""
 
-    def __init__(self, replica: str, states: dict[str, str]):
-        self.pk = self.replica = replica
+    def __init__(self, replica: str, states: dict[str, str], known: Replica | None):
+        self.pk = replica
+        self.replica = replica[-8:]
+        self.of = cells.two_lines(known.endpoint.slug, where_of(known)) if known else cells.NONE
+        self.endpoint = str(known.endpoint_id) if known else ""
         self.states = ", ".join(sorted(set(states.values())))
         self.workers = len(states)
+
+    def address(self, view: Any) -> str:
+        return str(view.url("endpoint", pk=self.endpoint)) if self.endpoint else ""
 
 
 class GatewayPage(Page):
@@ -66,6 +75,7 @@ class GatewayPage(Page):
     title = _("Gateway")
     intro = _("Everything under /v1 goes through these processes.")
     live = "limit. endpoint. replica."
+    every = 5
     links: ClassVar = (Link(_("Set limits"), "limits", Permission.LIMIT_MANAGE, icon="gauge"),)
 
     @cached_property
@@ -92,7 +102,10 @@ class GatewayPage(Page):
         ]
 
     def main(self) -> list[Any]:
-        circuits = [Circuit(*one) for one in gateways.open_circuits(self.workers).items()]
+        found = gateways.open_circuits(self.workers)
+        rows = reading.list_replicas(actor=self.actor).select_related("endpoint", "node", "cluster")
+        known = {str(one.pk): one for one in rows.filter(pk__in=found)} if found else {}
+        circuits = [Circuit(pk, states, known.get(pk)) for pk, states in found.items()]
         no_worker = Empty(_("No worker"), _("They tell of themselves once a second."), icon="waypoints")
         no_circuit = Empty(
             _("All circuits are closed"), _("No replica has failed again and again."), icon="check"

@@ -3,36 +3,46 @@
 from functools import cached_property
 from typing import Any, ClassVar
 
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.gpupools.selectors.cards import list_pools, with_cards
 from apps.gpupools.states import PoolState
+from apps.inference.models import Endpoint
+from apps.inference.selectors import gateways
+from apps.inference.states import EndpointState
 from apps.instances.models import Instance
 from apps.instances.states import State as InstanceState
 from apps.nodes.selectors import list_nodes
 from apps.nodes.states import Health, State
 from apps.operations.selectors import list_operations
 from apps.operations.states import OPEN
-from apps.panels import nodes, words
+from apps.panels import endpoints, nodes, words
 from apps.panels.kit import Column, Empty, Events, Happened, Kpi, Kpis, Link, Note, Page, Shares, Table, cells
 from apps.regions.models import Region
 from apps.regions.selectors import list_regions
 
 P = Permission
+MOST = 20
 
 
 class Overview(Page):
     panel = "admin"
     permission = P.REGION_READ
     title = _("Overview")
-    live = "node. region. pool."
+    live = "node. region. pool. endpoint."
     links: ClassVar = (Link(_("Add region"), "region-new", P.REGION_MANAGE),)
 
     @cached_property
-    def regions(self) -> list[Region]:
-        return list(list_regions(actor=self.actor).order_by("name"))
+    def regions(self) -> list[Any]:
+        """Each with its `machines`."""
+        live = Instance.objects.visible_to(self.actor).exclude(state=InstanceState.DELETED)
+        here = live.filter(region=OuterRef("pk")).order_by().values("region").annotate(n=Count("pk"))
+        machines = Coalesce(Subquery(here.values("n")), 0)
+        return list(list_regions(actor=self.actor).annotate(machines=machines).order_by("name"))
 
     @cached_property
     def nodes(self) -> list[Any]:
@@ -42,14 +52,6 @@ class Overview(Page):
     def pools(self) -> list[Any]:
         found = list_pools(actor=self.actor).exclude(state=PoolState.RETIRED).filter(slots__gt=0)
         return sorted(found, key=lambda pool: -pool.held / pool.slots)
-
-    @cached_property
-    def machines(self) -> dict[str, int]:
-        live = Instance.objects.visible_to(self.actor).exclude(state=InstanceState.DELETED)
-        counted: dict[str, int] = {}
-        for region in live.values_list("region_id", flat=True):
-            counted[region] = counted.get(region, 0) + 1
-        return counted
 
     def top(self) -> list[Any]:
         frozen = [one for one in self.regions if one.frozen_at]
@@ -67,11 +69,21 @@ class Overview(Page):
         well = sum(node.state == State.READY and node.health == Health.HEALTHY for node in self.nodes)
         kpis = [
             _kpi(_("GPUs rented"), held, cards),
-            Kpi(_("Instances"), cells.number(sum(self.machines.values()))),
+            Kpi(_("Instances"), cells.number(sum(region.machines for region in self.regions))),
             _kpi(_("Nodes in service"), well, len(self.nodes)),
             Kpi(_("Regions"), len(self.regions)),
         ]
-        return [*notes, Kpis(kpis)]
+        return [*notes, *self._gateway(), Kpis(kpis)]
+
+    def _gateway(self) -> list[Any]:
+        """What is wrong with it, for those who may see it."""
+        if not self.can(P.LIMIT_READ):
+            return []
+        found = gateways.workers()
+        if any(one.state == "ready" for one in found):
+            return []
+        text = _("No worker of the gateway is quite well.") if found else _("The gateway is not heard of.")
+        return [Note(text, "bad", link=(_("Look"), self.url("gateway")))]
 
     def main(self) -> list[Any]:
         empty = Empty(
@@ -81,7 +93,7 @@ class Overview(Page):
             icon="globe",
         )
         rows = [self._row(region) for region in self.regions]
-        return [Table(_("Regions"), REGIONS, rows, empty, view=self), self._attention()]
+        return [Table(_("Regions"), REGIONS, rows, empty, view=self), *self._attention()]
 
     def aside(self) -> list[Any]:
         scarce = [
@@ -105,17 +117,23 @@ class Overview(Page):
             Events(_("Under way"), running, _("Nothing is under way."), link=link),
         ]
 
-    def _attention(self) -> Table:
+    def _attention(self) -> list[Table]:
+        """Nodes and endpoints; one table that says so when all are well."""
         found = [node for node in self.nodes if node.health != Health.HEALTHY or node.problem]
-        empty = Empty(_("All is well"), _("Nodes that need a hand are listed here."), icon="circle-check")
-        return Table(_("Needs attention"), ATTENTION, found[:20], empty, view=self)
+        weak = Endpoint.objects.visible_to(self.actor).filter(state=EndpointState.DEGRADED)
+        served = list(weak.select_related("region").order_by("team_name", "slug")[:MOST])
+        empty = Empty(
+            _("All is well"), _("Nodes and endpoints that need a hand are listed here."), icon="circle-check"
+        )
+        nodes = Table(_("Needs attention"), ATTENTION, found[:MOST], empty, view=self)
+        models = Table(_("Endpoints that need attention"), WEAK, served, view=self)
+        return ([nodes] if found or not served else []) + ([models] if served else [])
 
     def _row(self, region: Region) -> Any:
         mine = [node for node in self.nodes if node.region_id == region.pk]
         region.nodes_here = len(mine)  # type: ignore[attr-defined]
         region.cards = sum(node.cards for node in mine)  # type: ignore[attr-defined]
         region.held = sum(node.cards_held for node in mine)  # type: ignore[attr-defined]
-        region.machines = self.machines.get(region.pk, 0)  # type: ignore[attr-defined]
         return region
 
 
@@ -139,6 +157,12 @@ REGIONS = (
     Column("gpus", _("GPUs rented"), lambda one: cells.used(one.held, one.cards)),
     Column("nodes", _("Nodes"), lambda one: one.nodes_here, num=True, priority=2),
     Column("machines", _("Instances"), lambda one: one.machines, num=True),
+)
+WEAK = (
+    endpoints.NAME,
+    Column("whose", _("Team"), lambda one: one.team_name or _now("Provider")),
+    Column("state", _("State"), endpoints.state_of),
+    Column("why", _("Why"), lambda one: one.message or one.last_error, wrap=True),
 )
 ATTENTION = (
     Column("name", _("Node"), lambda node: node.name, main=True, to="node"),

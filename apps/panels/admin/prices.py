@@ -252,7 +252,7 @@ class PriceNew(FormPage):
         ),
         Section(
             _("Price"),
-            _("Charged by the second. The version before ends where this one begins."),
+            _("Per hour, charged by the second, or per million tokens. The version before ends there."),
             ("unit_price", "model", "tiers", "package_size", "included", "valid_from", "note"),
             note=lambda view: view.effect,
         ),

@@ -19,6 +19,7 @@ class Page(PanelView):
     actions: ClassVar[Sequence[Action]] = ()
     intro: ClassVar[Any] = ""
     live: ClassVar[str] = ""
+    every: ClassVar[int] = 0  # seconds after which it asks anew, for what no event tells of
 
     def top(self) -> Sequence[Block]:
         return ()

@@ -14,6 +14,7 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.core import mail
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -25,6 +26,7 @@ from apps.teams.models import Membership
 from apps.teams.services import invite_member
 from apps.users.models import User
 from apps.users.services import deactivate_user
+from hostedai.cache import SteadyCache
 from tests.factories.teams import TeamFactory, actor_of
 from tests.factories.users import PASSWORD, UserFactory
 
@@ -284,3 +286,21 @@ def test_the_answer_to_a_health_check_needs_no_database(
     tenancy.leave()
     with django_assert_num_queries(0):
         assert portal.get("/health").status_code == 200
+
+
+def test_without_redis_one_signs_in_and_attempts_are_counted_all_the_same(
+    client: Client, settings: Any
+) -> None:
+    known = person(email=EMAIL)
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
+    settings.ACCOUNT_RATE_LIMITS = {"login": "3/h/ip"}
+    cache.clear()
+    try:
+        tries = [sign_in(client, password="wrong").status_code for _each in range(4)]
+        assert tries == [200, 200, 200, 429]
+        cache.clear()
+        assert sign_in(client).status_code == 302
+        assert client.session["_auth_user_id"] == str(known.pk)
+    finally:
+        cache.clear()
+        SteadyCache.quiet_until = 0.0

@@ -397,29 +397,3 @@ def test_staff_launch_a_model_for_everybody(stage: Stage) -> None:
     assert "€1.50" in told
     assert work_off(Endpoint.objects.get(slug="ours")).state == "ready"
     assert admin.post(new, said).status_code == 422
-
-
-def test_staff_change_what_everybody_may_call_without_a_gap(stage: Stage) -> None:
-    teams, stage.version = stage.ready(), make_version()
-    endpoint = stage.ready(public=True, slug="ours")
-    admin = staff(Role.OPERATOR, stage)
-    page = f"/admin/endpoints/{endpoint.pk}"
-    assert "tab=scale" in admin.get(page).content.decode()
-    assert "tab=scale" not in admin.get(f"/admin/endpoints/{teams.pk}").content.decode()
-    assert "tab=scale" not in staff(Role.AUDITOR, stage).get(page).content.decode()
-    form = admin.get(f"{page}?tab=scale").content.decode()
-    assert str(stage.version.pk) in form
-    assert str(teams.revision.version_id) not in form
-    scale = {"least": "1", "most": "3", "metric": "queue", "target": "5", "idle_seconds": "0"}
-    assert admin.post(f"{page}/scale", {**scale, "spot_percent": "0"}).status_code == 302
-    newer = make_version(model=stage.version.model)
-    recipe = {"version": str(newer.pk), "hardware": stage.hardware.slug, "parallel": "2"}
-    assert admin.post(f"{page}/canary", {**recipe, "weight": "25"}).status_code == 302
-    work_off(endpoint, seconds=10)
-    assert "Canary, 25 % of requests" in text_of(admin.get(page))
-    assert admin.post(f"{page}/canary/share", {"weight": "50"}).status_code == 302
-    admin.post(page, {"do": f"promote:{endpoint.pk}", "confirmed": "1"})
-    work_off(endpoint, passes=30, seconds=10)
-    assert (endpoint.revision.version_id, endpoint.max_replicas) == (newer.pk, 3)
-    assert admin.post(f"{page}/deploy", {**recipe, "version": str(stage.version.pk)}).status_code == 302
-    assert staff(Role.AUDITOR, stage).post(f"{page}/scale", scale).status_code == 404

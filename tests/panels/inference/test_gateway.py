@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -10,13 +11,15 @@ from redis import Redis
 
 from apps.core.permissions import Role
 from apps.inference.selectors import gateways
+from tests.factories.inference import make_stage, replicas
 from tests.factories.users import UserFactory
 from tests.panels.people.test_pages import browser_of
 
 pytestmark = pytest.mark.django_db
+REPLICA = "rep_00000000000000000000000001"
 WORKERS = {
-    "a-well": {"gauges": {"redis": 1.0}, "replicas": {"rep_1": "closed"}, "database": True},
-    "b-poor": {"gauges": {"redis": 0.0}, "replicas": {"rep_1": "open"}, "database": False},
+    "a-well": {"gauges": {"redis": 1.0}, "replicas": {REPLICA: "closed"}, "database": True},
+    "b-poor": {"gauges": {"redis": 0.0}, "replicas": {REPLICA: "open"}, "database": False},
 }
 
 
@@ -40,9 +43,24 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_workers_say_what_they_lack(told: None) -> None:
     admin = browser_of(UserFactory(staff=Role.FULL_ADMINISTRATOR))
     page = admin.get("/admin/gateway").content.decode()
-    for words in ("a-well", "Without Redis, PostgreSQL", "82", "rep_1", "3 s ago"):
+    for words in ("a-well", "Without Redis, PostgreSQL", "82", REPLICA[-8:], "3 s ago"):
         assert words in page, words
     found = {one.name: one for one in gateways.workers()}
     assert {name: one.state for name, one in found.items()} == {"a-well": "ready", "b-poor": "degraded"}
     circuits = gateways.open_circuits(list(found.values()))
-    assert circuits == {"rep_1": {"b-poor": "open"}}
+    assert circuits == {REPLICA: {"b-poor": "open"}}
+
+
+def test_an_open_circuit_names_its_endpoint(
+    told: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make_stage(tmp_path)
+    (replica,) = replicas(stage.ready(slug="customers-chat"))
+    ended = REPLICA
+    states = {str(replica.pk): {"b-poor": "open"}, ended: {"b-poor": "half open"}}
+    monkeypatch.setattr(gateways, "open_circuits", lambda _workers: states)
+    page = browser_of(UserFactory(staff=Role.FULL_ADMINISTRATOR)).get("/admin/gateway").content.decode()
+    assert "customers-chat" in page
+    assert f'href="/admin/endpoints/{replica.endpoint_id}"' in page
+    assert ended[-8:] in page
+    assert 'hx-trigger="live, every 5s"' in page
