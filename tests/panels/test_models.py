@@ -188,6 +188,27 @@ def test_staff_publishes_deprecates_and_revokes(store: Any, team: Team, staff: C
     assert ModelVersion.objects.get().state == "revoked"
 
 
+def test_an_alias_is_pointed_moved_and_forgotten(
+    store: Any, team: Team, browser: Client, staff: Client
+) -> None:
+    model = make_model(team)
+    version, newer = make_version(model), make_version(model)
+    here = at(team, f"models/{model.pk}")
+    assert f'href="{here}/alias"' in browser.get(here).content.decode()
+    assert browser.post(f"{here}/alias", {"name": "Not Good", "version": version.pk}).status_code == 422
+    for one in (version, newer):
+        said = {"name": "stable", "version": one.pk}
+        assert browser.post(f"{here}/alias", said).headers["Location"] == here
+        assert model.aliases.get(name="stable").version == one
+    assert "stable" in text_of(staff.get(f"/admin/models/{model.pk}"))
+    browser.post(f"{here}/alias", {"name": "stable", "version": ""})
+    assert not model.aliases.filter(name="stable").exists()
+    viewer = Client()
+    viewer.force_login(member_of(team, role=Role.TEAM_VIEWER))
+    assert viewer.get(f"{here}/alias").status_code == 404
+    assert staff.get(f"/admin/models/{make_model(team, slug='x').pk}/alias").status_code == 200
+
+
 def test_a_teams_model_is_launched_by_the_team(
     store: Any, team: Team, browser: Client, staff: Client
 ) -> None:

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.panels.kit import Empty, Link, SavedView
-from apps.panels.registry import pages, shared, uploads
+from apps.panels.registry import aliases, pages, shared, uploads
 
 ADD = Link(_("Add a model"), "model-new", Permission.MODEL_CREATE)
 
@@ -51,6 +51,10 @@ class ModelNew(pages.ModelNew):
 
 
 class ModelImport(pages.ModelImport):
+    panel = "admin"
+
+
+class ModelAlias(aliases.ModelAlias):
     panel = "admin"
 
 

@@ -15,6 +15,7 @@ from apps.operations.models import Operation
 from apps.panels.kit import (
     Column,
     Detail,
+    Empty,
     Facts,
     FormPage,
     Link,
@@ -48,6 +49,9 @@ ALIAS_COLUMNS = (
     Column("version", _("Version"), lambda one: f"v{one.version.number}"),
     Column("moved", _("Moved"), lambda one: cells.when(one.moved_at), num=True),
 )
+
+
+NO_ALIAS = Empty(_("No alias yet"), icon="tag")
 
 
 class ModelList(Resource):
@@ -142,9 +146,15 @@ class ModelPage(_Launchable):
         if version is not None:
             blocks.append(Facts(f"v{version.number}", shared.facts_of(version)))
         aliases = list(selectors.list_aliases(actor=shared.here(self.actor, self.place), model=self.object))
-        if aliases:
-            blocks.append(Table(_("Aliases"), ALIAS_COLUMNS, aliases, view=self))
+        change = self._alias_link()
+        if aliases or (change and version is not None):
+            blocks.append(Table(_("Aliases"), ALIAS_COLUMNS, aliases, NO_ALIAS, link=change, view=self))
         return blocks
+
+    def _alias_link(self) -> tuple[Any, str] | None:
+        if not shared.is_own(self, self.object) or not self.can(Permission.MODEL_MANAGE):
+            return None
+        return _("Point"), self.url("model-alias", pk=self.pk)
 
     def main_versions(self) -> list[Any]:
         rows = selectors.list_versions(actor=shared.here(self.actor, self.place))
@@ -251,7 +261,7 @@ class ModelNew(FormPage):
         return self.url("model", pk=made.pk)
 
 
-class _OfModel(FormPage):
+class OfModel(FormPage):
     """A form about one model that one may change."""
 
     nav = "models"
@@ -291,7 +301,7 @@ class ImportFields(forms.Form):
     )
 
 
-class ModelImport(_OfModel):
+class ModelImport(OfModel):
     title = _("Import from the hub")
     permission = Permission.MODEL_CREATE
     form_class = ImportFields
@@ -335,7 +345,7 @@ class ShareFields(forms.Form):
     )
 
 
-class ModelShare(_OfModel):
+class ModelShare(OfModel):
     title = _("Who may use it")
     permission = Permission.MODEL_MANAGE
     form_class = ShareFields

@@ -10,7 +10,7 @@ from apps.core.permissions import Permission
 from apps.panels.kit import Empty, Link
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
-from apps.panels.registry import pages, shared, uploads
+from apps.panels.registry import aliases, pages, shared, uploads
 from apps.panels.user.endpoints import SHARED
 from apps.registry import selectors
 from apps.registry.states import State
@@ -81,6 +81,10 @@ class ModelNew(pages.ModelNew):
 
 
 class ModelImport(pages.ModelImport):
+    panel = "console"
+
+
+class ModelAlias(aliases.ModelAlias):
     panel = "console"
 
 
