@@ -32,6 +32,7 @@ PRICES = Section(
     _("What callers pay"),
     _("Per million tokens. Without prices nobody can call it; they can be set later under Prices."),
     PRICE_FIELDS,
+    note=lambda view: "" if view.can(Permission.PRICE_MANAGE) else _("Prices are set by an administrator."),
 )
 
 

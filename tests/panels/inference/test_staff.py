@@ -87,3 +87,9 @@ def test_what_failed_needs_nobody_once_others_serve(stage: Stage) -> None:
     overview = text_of(admin.get("/admin/overview"))
     assert "Endpoints that need attention" in overview
     assert "No room for it." in overview
+
+
+def test_who_may_not_set_prices_is_told_so(stage: Stage) -> None:
+    for page in ("/admin/endpoints/new", "/admin/endpoints/provided"):
+        assert "Prices are set by an administrator" in text_of(staff(Role.OPERATOR).get(page))
+        assert "Prices are set by an administrator" not in text_of(staff(Role.FULL_ADMINISTRATOR).get(page))
