@@ -264,7 +264,10 @@ class KeyNew(KeyPage):
     def form(self, data: Any = None) -> forms.Form:
         form = super().form(data)
         team = team_here(self)
-        form.offer(rows.grantable(self.actor, team))  # type: ignore[attr-defined]
+        held = rows.grantable(self.actor, team)
+        if team is None:  # who pays for what it asks of models is a team
+            held -= {Permission.INFERENCE_USE}
+        form.offer(held)  # type: ignore[attr-defined]
         if team is None:
             for name in ("workspace", *INFERENCE_FIELDS):
                 del form.fields[name]

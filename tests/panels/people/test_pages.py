@@ -234,6 +234,17 @@ def test_audit_lists_stay_in_their_place(team: Team, browser: Client, admin: Cli
     assert b"Hidden" in admin.get("/admin/audit").content
 
 
+def test_a_key_of_staff_is_for_their_apis_and_asks_no_model(admin: Client) -> None:
+    assert "Ask models" not in admin.get("/admin/api-keys/new").content.decode()
+    made = admin.post("/admin/api-keys/new", {"name": "probe", "access": "all", "lasting": "30"})
+    page = made.content.decode()
+    assert "/api/admin/v1/instances" in page
+    assert "/v1/models" not in page
+    scopes = ApiKey.objects.get(name="probe").scopes
+    assert Permission.ENDPOINT_UPDATE in scopes
+    assert Permission.INFERENCE_USE not in scopes
+
+
 def test_staff_suspend_resume_and_look_at_a_team(team: Team, admin: Client) -> None:
     page = f"/admin/teams/{team.pk}"
     for tab in ("overview", "members", "workspaces", "keys"):
