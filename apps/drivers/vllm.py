@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from apps.drivers.engines import EngineSpec
 from apps.drivers.errors import Rejected
 
+NOWHERE = "none.invalid"
 IMAGE = "vllm/vllm-openai:v0.33.0"
 PORT = 8000
 # Loading a large model takes minutes; an engine that serves answers within seconds.
@@ -68,6 +69,8 @@ def launch_of(spec: EngineSpec, access: StoreAccess, *, now: float) -> Launch:
         "--max-num-seqs", str(spec.parallel),
         "--tensor-parallel-size", str(spec.gpus),
         "--gpu-memory-utilization", USE_OF_MEMORY,
+        # Pictures and sounds come in the request: an engine that fetches what callers name sees our networks.
+        "--allowed-media-domains", NOWHERE,
         "--enable-prompt-tokens-details",
         *task,
     )  # fmt: skip

@@ -32,6 +32,7 @@ def test_the_command_serves_the_model_from_the_store():
     assert option(launch.command, "--tensor-parallel-size") == "2"
     assert option(launch.command, "--max-model-len") == "8192"
     assert option(launch.command, "--port") == str(launch.port) == str(PORT)
+    assert option(launch.command, "--allowed-media-domains").endswith(".invalid")
     assert (launch.health_path, launch.use_spot, launch.gpus) == ("/health", True, 2)
     assert launch.image.rpartition(":")[2] != "latest"
 
