@@ -193,12 +193,12 @@ class ReceiptWanted(Message):
     """A caller asks for a receipt."""
 
     number: int
-    team_id: str
+    key_id: str
     request_id: str
 
 
 class ReceiptFound(Message):
-    """The receipt as JSON; empty when there is none for this team."""
+    """The receipt as JSON; empty when there is none for this key."""
 
     number: int
     body: bytes

@@ -1,13 +1,17 @@
 """One request from a key to a receipt."""
 
 import base64
+from dataclasses import replace
 from decimal import Decimal
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from apps.core.actor import SYSTEM
 from apps.gateway.steward import receipts
+from apps.teams.services import create_workspace
+from tests.factories.teams import key_of
 from tests.gateway.engine import Engine
 from tests.gateway.stage import Gateway, events_of, make_stage, text_of
 
@@ -47,7 +51,13 @@ def test_a_receipt_is_signed_and_ones_own(running: Gateway, engine: Engine):
     assert said["tokens"] == {"input": 7, "cached": 0, "output": 5, "embedding": 0}
     assert said["amount"] == "0.000017"
     assert said["replica"] == stage.replicas[0].pk
+    apart = create_workspace(actor=SYSTEM, team=stage.team, name="Apart")
+    issued = key_of(stage.team, "inference:use", workspace=apart)
+    within = replace(stage, key=issued.key, secret=issued.secret).ready()
+    of_another_workspace = httpx.get(
+        f"{running.url}/v1/receipts/{receipt}", headers=within.headers, timeout=60
+    )
     foreign = httpx.get(f"{running.url}/v1/receipts/{receipt}", headers=other.headers, timeout=60)
     missing = httpx.get(f"{running.url}/v1/receipts/rcp_{'0' * 26}", headers=stage.headers, timeout=60)
     assert (foreign.status_code, foreign.json()) == (missing.status_code, missing.json())
-    assert foreign.status_code == 404
+    assert (foreign.status_code, of_another_workspace.status_code) == (404, 404)

@@ -84,14 +84,15 @@ def _receipt(exchange: Asker, name: bytes) -> None:
     if not _RECEIPT.fullmatch(name):
         exchange.refuse(refusal("receipt_not_found"))
         return
-    team = exchange.key.row.team_id
+    key = exchange.key.row
+    team = key.team_id
     if sum(whose == team for whose, _request in plane.receipts.values()) >= MOST_AT_ONCE:
         busy = refusal("rate_limited", f"{MOST_AT_ONCE} receipts of the team are being looked up.")
         exchange.refuse(busy.with_headers(b"retry-after: 1\r\n"))
         return
     number = plane.next_number()
     plane.receipts[number] = team, exchange
-    wanted = messages.ReceiptWanted(number, team, name.decode())
+    wanted = messages.ReceiptWanted(number, key.id, name.decode())
     if not plane.send(wanted):
         del plane.receipts[number]
         exchange.refuse(refusal("billing_away"))

@@ -9,19 +9,24 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
 
 from apps.billing.models import PriceVersion, TokenRequest
 from apps.core.ids import decode, encode
 from apps.core.money import plain
 from apps.inference.models import Replica
+from apps.teams.models import ApiKey
 
 KINDS = ("input", "cached", "output", "embedding")
 
 
-def find(team_id: str, receipt_id: str) -> bytes:
-    """The team's receipt of that id as JSON, signed; empty when there is none."""
+def find(key_id: str, receipt_id: str) -> bytes:
+    """The receipt of that id as JSON, signed; empty when there is none that the key may see: of its team, or
+    of its workspace when it is for one only."""
+    within = Q(workspace_id=None) | Q(workspace_id=OuterRef("workspace_id"))
+    key = ApiKey.objects.filter(within, pk=key_id, team_id=OuterRef("team_id"))
     try:
-        request = TokenRequest.objects.filter(pk=decode("rcp", receipt_id), team_id=team_id).first()
+        request = TokenRequest.objects.filter(Exists(key), pk=decode("rcp", receipt_id)).first()
     except ValueError:
         return b""
     return signed(content_of(request)) if request is not None else b""

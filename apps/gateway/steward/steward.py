@@ -298,7 +298,7 @@ class Steward:
         body = b""
         with contextlib.suppress(DatabaseError):
             await self._settle_now()
-            body = await self._ask("aside", receipts.find, wanted.team_id, wanted.request_id)
+            body = await self._ask("aside", receipts.find, wanted.key_id, wanted.request_id)
         child.link.send(messages.ReceiptFound(wanted.number, body))
 
     # The books.
