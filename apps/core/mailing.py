@@ -72,12 +72,16 @@ def _mail(
 
 def _send(letter: Letter) -> bool:
     headers = {"Message-ID": f"<{letter.name}@hostedai>"}
-    mail = EmailMessage(letter.subject, letter.body, None, letter.to, headers=headers)
+    subject = " ".join(letter.subject.split())  # names may have lines
+    mail = EmailMessage(subject, letter.body, None, letter.to, headers=headers)
     for attachment in letter.attachments:
         mail.attach(*attachment)
     try:
         mail.send()
-    except OSError as error:  # SMTPException is one
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # SMTPException is an OSError; an address that is none a ValueError
         log.warning("not_mailed", message=letter.name, error=str(error))
         return False
     return True

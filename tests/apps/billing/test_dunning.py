@@ -97,6 +97,18 @@ def test_a_message_that_cannot_be_sent_holds_up_no_other_and_is_sent_later(team,
     ]
 
 
+def test_names_and_addresses_that_mail_does_not_carry_hold_up_nobody(team):
+    member_of(team, Role.TEAM_BILLING)
+    team.name = "Two\nlines"
+    team.save()
+    odd = make_team()
+    member_of(odd, Role.TEAM_BILLING, email="who@" + "x" * 64 + "ä.example")
+    for one in (odd, team):
+        Notice.objects.create(team=one, kind="short")
+    assert mailing.mail_notices() == 1
+    assert [one.subject for one in mail.outbox] == ["[hostedai] The balance of Two lines has run out"]
+
+
 def test_what_could_not_be_mailed_for_a_week_is_given_up(team):
     member_of(team, Role.TEAM_BILLING)
     Notice.objects.create(team=team, kind="short", at=db_now() - timedelta(days=8))
