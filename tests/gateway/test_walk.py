@@ -37,6 +37,9 @@ def test_a_stream_is_answered_metered_and_charged(running: Gateway, engine: Engi
     assert all(event["choices"] for event in events)
     (row,) = stage.settled()
     assert (row.input, row.output) == (7, 5)
+    assert row.first_ms <= (row.finished_at - row.started_at).total_seconds() * 1000, (
+        "waiting for money counts"
+    )
 
 
 def test_a_receipt_is_signed_and_ones_own(running: Gateway, engine: Engine):

@@ -92,9 +92,10 @@ class Serving:
         lease = self._held.lease
         lease_key = flights.NOBODY if lease is None else lease.key
         if self._slot is None:
+            began_us = _now_ns() // 1000 - int((_clock() - self._began) * 1_000_000)
             self._slot = plane.spool.open(
                 self.request_id, self._way.facts[self._kind == "embedding"],
-                stream=self.is_stream, started_us=_now_ns() // 1000, replica=engine.key, lease=lease_key,
+                stream=self.is_stream, started_us=began_us, replica=engine.key, lease=lease_key,
             )  # fmt: skip
         else:
             self._slot.engine(engine.key, lease_key, self.resumed.before if self.resumed else 0)
