@@ -6,9 +6,12 @@ from typing import Any
 
 from django.db import transaction
 from django.dispatch import receiver
+from django.utils.translation import gettext as _
 
 from apps.billing.signals import headroom_lost
 from apps.core.actor import Actor
+from apps.core.errors import Conflict
+from apps.inference.models import Endpoint
 from apps.inference.selectors import reading
 from apps.inference.services import endpoints, replicas, rollouts
 from apps.nodes.models import Node
@@ -17,6 +20,8 @@ from apps.nodes.specs import EngineAt, Occupant, Report
 from apps.operations.models import Operation
 from apps.operations.signals import cancel_requested
 from apps.registry.signals import users_asked, version_revoked
+from apps.teams.models import Team
+from apps.teams.signals import team_closed
 
 FRESH = timedelta(seconds=30)  # what a journal tells of earlier proves nothing about now
 
@@ -31,6 +36,12 @@ def rest_unpaid(*, resource_id: str, budget: str = "", **_kwargs: Any) -> None:
 def call_off(*, operation: Operation, actor: Actor, **_kwargs: Any) -> None:
     if operation.target_type == "endpoint":
         rollouts.call_off(actor=actor, operation=operation)
+
+
+@receiver(team_closed, dispatch_uid="inference.closed")
+def keep_serving_team(*, team: Team, **_kwargs: Any) -> None:
+    if Endpoint.objects.live().filter(team=team).exists():
+        raise Conflict(_("The team has endpoints; delete them first."), code="team_in_use")
 
 
 @receiver(version_revoked)
@@ -66,5 +77,5 @@ def name_engines(*, node: Node, **_kwargs: Any) -> list[EngineAt]:
 @receiver(agent_reported)
 def heed_readings(*, node: Node, now: datetime, report: Report, **_kwargs: Any) -> None:
     last = max(report.samples, key=lambda one: one.at, default=None)
-    if last is not None and last.engines and now - last.at < FRESH:
+    if last is not None and last.engines and abs(report.sent_at - last.at) < FRESH:  # by the host's clock
         replicas.note_readings(node_id=str(node.pk), readings=last.engines, now=now)

@@ -6,9 +6,11 @@ from typing import Any
 
 from django.db import transaction
 from django.dispatch import receiver
+from django.utils.translation import gettext as _
 
 from apps.billing.signals import headroom_lost
 from apps.core.actor import Actor
+from apps.core.errors import Conflict
 from apps.instances import selectors, services
 from apps.instances.models import Instance
 from apps.instances.services import watching
@@ -18,6 +20,8 @@ from apps.nodes.signals import drain_requested, node_lost, occupants_asked
 from apps.nodes.specs import Occupant
 from apps.operations.models import Operation
 from apps.operations.signals import cancel_requested
+from apps.teams.models import Team
+from apps.teams.signals import team_closed
 
 
 @receiver(headroom_lost)
@@ -30,6 +34,12 @@ def stop_unpaid(*, resource_id: str, budget: str = "", **_kwargs: Any) -> None:
 def call_off(*, operation: Operation, actor: Actor, **_kwargs: Any) -> None:
     if operation.target_type == "instance":
         services.call_off(actor=actor, operation=operation)
+
+
+@receiver(team_closed, dispatch_uid="instances.closed")
+def keep_occupied_team(*, team: Team, **_kwargs: Any) -> None:
+    if Instance.objects.live().filter(team=team).exists():
+        raise Conflict(_("The team has instances; delete them first."), code="team_in_use")
 
 
 @receiver(drain_requested)

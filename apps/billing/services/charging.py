@@ -36,13 +36,15 @@ from apps.core.ids import decode
 from apps.core.money import plain, round_minor, round_up
 from apps.core.permissions import Permission
 
-# Under the wallet's lock; what the resource held before counts as free.
+# Under the wallet's lock; what the resource held before counts as free. A team that was closed meanwhile has
+# nothing to spend.
 _HOLD = """
 WITH own AS (
     SELECT coalesce((SELECT amount FROM billing_hold WHERE resource_id = %(resource)s), 0) AS amount
 ), wallet AS (
     UPDATE billing_wallet w SET held = w.held + %(wanted)s - own.amount FROM own
      WHERE w.team_id = %(team)s AND w.balance - w.held + w.credit_limit + own.amount >= %(wanted)s
+       AND EXISTS (SELECT 1 FROM teams_team t WHERE t.id = w.team_id AND t.state <> 'closed')
     RETURNING w.team_id
 )
 INSERT INTO billing_hold (resource_id, team_id, workspace_id, user_id, key_id, amount, expires_at)

@@ -156,6 +156,7 @@ class Endpoint(Tended):
     low_since = models.DateTimeField(null=True, editable=False)  # since when fewer would do
 
     created_by_id = IdField("usr", null=True, editable=False)
+    created_by_key_id = IdField("key", null=True, editable=False)
     created_by_label = models.CharField(_("made by"), max_length=200)
     created_at = models.DateTimeField(_("created"), db_default=Now())
     ready_at = models.DateTimeField(_("first ready"), null=True, editable=False)

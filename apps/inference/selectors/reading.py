@@ -81,9 +81,12 @@ def list_hardware(*, actor: Actor) -> QuerySet[Hardware]:
 
 
 def names_serving(*, version_id: str) -> list[str]:
-    """The names of endpoints that serve a version, for whoever wants to retire it."""
+    """The names of endpoints that serve a version, or may go back to it from an update that is under way: for
+    whoever wants to retire it."""
     rows = Endpoint.objects.live().filter(desired=Desired.RUNNING)
-    using = rows.filter(Q(revision__version_id=version_id) | Q(canary__version_id=version_id))
+    served = Q(revision__version_id=version_id) | Q(canary__version_id=version_id)
+    until_updated = Q(previous__version_id=version_id, operation_id__isnull=False)
+    using = rows.filter(served | until_updated)
     return list(using.order_by("slug").values_list("slug", flat=True))
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.billing.errors import NoHeadroom, NoPrice
+from apps.billing.errors import NoPrice
+from apps.core.errors import PaymentRequired
 from apps.core.failpoints import failpoint
 from apps.core.leases import in_time
 from apps.inference.errors import NoEngines
@@ -183,7 +184,7 @@ def _create(helm: Helm, wanted: tuple[plans.New, ...]) -> None:
                 add_replica(
                     endpoint=endpoint, revision=revisions[new.revision], is_spot=new.is_spot, now=helm.now
                 )
-    except (NoHeadroom, NoPrice, NoEngines) as refusal:
+    except (PaymentRequired, NoPrice, NoEngines) as refusal:
         endpoint.message = refusal.message
         helm.changes |= {"message": refusal.message, "retry_at": helm.now + NO_MONEY_PAUSE}
     helm.units = _units(endpoint, helm.now)

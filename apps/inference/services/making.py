@@ -26,6 +26,7 @@ from apps.inference.services.replicas import add_replica
 from apps.inference.specs import CREATE, EndpointSpec
 from apps.inference.states import Metering, Visibility
 from apps.regions.models import Region
+from apps.registry.models import ModelVersion
 from apps.registry.services.life import locked
 from apps.registry.states import State
 from apps.teams.models import Team, Workspace
@@ -100,6 +101,7 @@ def new_endpoint(*, by: Actor, region: Region, slug: str, name: str, **values: A
         slug=slug,
         name=name.strip() or slug,
         created_by_id=by.user_id,
+        created_by_key_id=by.key_id,
         created_by_label=by.label[:200],
         created_at=now,
         state_at=now,
@@ -136,11 +138,15 @@ def save_new(endpoint: Endpoint) -> None:
         raise NameTaken(_("There is an endpoint of that name already."), field="slug") from error
 
 
-def revise(*, endpoint: Endpoint, offer: Offer, by: str) -> Revision:
-    """The next revision of the endpoint; nothing serves it yet. Its version is held, so that who revokes it
-    meanwhile finds the revision too."""
+def hold(version: ModelVersion) -> ModelVersion:
+    """The version as it is now, locked: who revokes or retires it meanwhile finds who serves it then."""
     with tenancy.everything():  # the provider's models are a team's to read, and only who may write can lock
-        version = locked(offer.version)
+        return locked(version)
+
+
+def revise(*, endpoint: Endpoint, offer: Offer, by: str) -> Revision:
+    """The next revision of the endpoint; nothing serves it yet."""
+    version = hold(offer.version)
     if version.state != State.SERVABLE:
         raise Invalid(_("There is no such version of a model that can be served."), field="version")
     last = Revision.objects.filter(endpoint=endpoint).aggregate(last=Max("number"))["last"] or 0

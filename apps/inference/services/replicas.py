@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.billing.services import charging
-from apps.billing.specs import as_json
+from apps.billing.specs import Spender, as_json
 from apps.core.actor import Actor, region_scope, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
@@ -32,7 +32,8 @@ UNPAID_PAUSE = timedelta(minutes=1)
 
 
 def add_replica(*, endpoint: Endpoint, revision: Revision, is_spot: bool, now: datetime) -> Replica:
-    """A replica that a reconciler will make; raises NoEngines, or NoHeadroom when its team cannot pay for it.
+    """A replica that a reconciler will make; raises NoEngines, or PaymentRequired when neither balance nor
+    budgets leave enough for it.
 
     The caller holds the endpoint's lock.
     """
@@ -55,12 +56,26 @@ def add_replica(*, endpoint: Endpoint, revision: Revision, is_spot: bool, now: d
     if endpoint.metering == Metering.TIME:
         replica.rates = as_json(hardware.rates)
         charging.reserve(
-            team_id=str(endpoint.team_id), resource_id=str(replica.pk), rates=hardware.rates, now=now
+            team_id=str(endpoint.team_id),
+            resource_id=str(replica.pk),
+            rates=hardware.rates,
+            now=now,
+            spender=_spender(endpoint),
         )
     replica.save(force_insert=True)
     operations.emit_many([of_replica(replica, "replica.pending")])
     enqueue(RECONCILE, replica_id=str(replica.pk))
     return replica
+
+
+def _spender(endpoint: Endpoint) -> Spender:
+    """Whoever launched it pays for all that it grows to."""
+    return Spender(
+        str(endpoint.team_id),
+        endpoint.workspace_id,
+        key_id=endpoint.created_by_key_id,
+        user_id=endpoint.created_by_id,
+    )
 
 
 def let_go(*, ids: Iterable[str]) -> None:

@@ -14,12 +14,13 @@ from apps.core.permissions import Permission
 from apps.inference.errors import WrongState
 from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import offers
-from apps.inference.services.endpoints import be_engines, be_idle, begin, lock, overtake, write
-from apps.inference.services.making import revise
+from apps.inference.services.endpoints import be_engines, be_idle, be_there, begin, lock, overtake, write
+from apps.inference.services.making import hold, revise
 from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, UPDATE, Recipe
 from apps.inference.states import Desired
 from apps.operations.models import Operation
+from apps.registry.states import SERVED
 
 
 @transaction.atomic
@@ -37,10 +38,12 @@ def update_endpoint(*, actor: Actor, endpoint_id: str, recipe: Recipe) -> Endpoi
 def roll_back(*, actor: Actor, endpoint_id: str) -> Endpoint:
     """Serve again what was served before the last update."""
     endpoint = lock(actor=actor, endpoint_id=endpoint_id, permission=Permission.ENDPOINT_UPDATE)
+    be_there(endpoint)
     if endpoint.operation_id:
         overtake(endpoint, _("It was rolled back."))
-    previous = Revision.objects.filter(pk=endpoint.previous_id, is_revoked=False).first()
-    if previous is None:
+    rows = Revision.objects.select_related("version").filter(is_revoked=False)
+    previous = rows.filter(pk=endpoint.previous_id).first()
+    if previous is None or hold(previous.version).state not in SERVED:
         raise WrongState(_("There is nothing to go back to."))
     return _roll(actor, endpoint, previous, "endpoint.rolled_back")
 
@@ -77,6 +80,8 @@ def promote_canary(*, actor: Actor, endpoint_id: str) -> Endpoint:
     endpoint = lock(actor=actor, endpoint_id=endpoint_id, permission=Permission.ENDPOINT_UPDATE)
     canary = _require_canary(endpoint)
     be_idle(endpoint)
+    if canary.is_revoked:
+        raise WrongState(_("The version it serves was revoked."))
     return _roll(actor, endpoint, canary, "endpoint.canary_promoted", canary=None, canary_weight=0)
 
 
@@ -144,6 +149,7 @@ def _price_again(endpoint: Endpoint, revision: Revision) -> None:
 
 
 def _require_canary(endpoint: Endpoint) -> Revision:
+    be_there(endpoint)
     if endpoint.canary is None:
         raise WrongState(_("There is no canary."))
     return endpoint.canary

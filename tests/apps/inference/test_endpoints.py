@@ -1,6 +1,7 @@
 """An endpoint's life: launch, growth, sleep, updates without a gap, canary, trouble, money, and the end."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,15 +14,16 @@ from apps.billing.errors import NoHeadroom
 from apps.billing.models import Hold, Meter, MeterChange, Wallet
 from apps.billing.selectors.tokens import price_table
 from apps.billing.services import charging
+from apps.billing.services.budgeting import BudgetWish, set_budget
 from apps.billing.signals import headroom_lost
 from apps.billing.specs import Rate
 from apps.core import tenancy
 from apps.core.actor import ANONYMOUS, SYSTEM
 from apps.core.clock import db_now
-from apps.core.errors import Invalid, NotFound, NotPermitted
+from apps.core.errors import Conflict, Invalid, NotFound, NotPermitted
 from apps.drivers.sim.world import Fault
 from apps.inference import reconcilers
-from apps.inference.errors import BadEndpoint, Busy, NameTaken
+from apps.inference.errors import BadEndpoint, Busy, NameTaken, WrongState
 from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.reconcilers.steering import LOAD
 from apps.inference.selectors import offers, reading, routes
@@ -35,13 +37,17 @@ from apps.operations.models import Operation, OperationStep
 from apps.policies.errors import QuotaExceeded
 from apps.policies.models import QuotaUsage, ResourceLimit
 from apps.regions.models import Region
+from apps.registry.errors import InUse
 from apps.registry.models import ModelVersion
+from apps.registry.services import retire_version
 from apps.registry.signals import users_asked, version_revoked
+from apps.teams.models import Team
+from apps.teams.services import close_team
 from tests.apps.nodes.test_agents import Host, facts, sample
 from tests.factories import inference as made
 from tests.factories.billing import make_price
 from tests.factories.inference import bring_about, make_stage, make_version, steer, work_off
-from tests.factories.teams import actor_of, member_of
+from tests.factories.teams import actor_of, key_of, member_of
 
 pytestmark = pytest.mark.django_db
 
@@ -347,6 +353,31 @@ def test_a_revoked_version_drains_and_is_not_routed_to(stage):
     assert "revoked" in endpoint.message
 
 
+def test_what_an_update_may_go_back_to_is_kept_and_what_was_deleted_is_not_gone_back_to(stage):
+    endpoint = stage.ready()
+    newer = make_version(stage.team, model=stage.version.model)
+    recipe = stage.recipe(version=str(newer.pk))
+    rollouts.update_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk), recipe=recipe)
+    with pytest.raises(InUse):
+        retire_version(actor=stage.actor, version=stage.version)
+    work_off(endpoint, passes=30, seconds=10)
+    assert operation_of(endpoint).state == "succeeded"
+    retire_version(actor=stage.actor, version=stage.version)
+    with pytest.raises(WrongState):
+        rollouts.roll_back(actor=stage.actor, endpoint_id=str(endpoint.pk))
+
+
+def test_what_is_being_deleted_does_not_come_back(stage):
+    endpoint = stage.ready()
+    Endpoint.objects.filter(pk=endpoint.pk).update(previous=endpoint.revision_id)
+    endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    with pytest.raises(WrongState):
+        rollouts.roll_back(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    assert operation_of(endpoint).kind == "endpoint.delete"
+    work_off(endpoint, seconds=10)
+    assert (endpoint.state, operation_of(endpoint).state) == ("deleted", "succeeded")
+
+
 # ------------------------------------------------------------------ trouble
 
 
@@ -496,6 +527,32 @@ def test_without_money_it_rests_and_comes_back_with_it(stage):
     assert work_off(endpoint).state == "ready"
 
 
+@pytest.mark.parametrize("level", ["team", "workspace", "user", "key"])
+def test_budgets_of_whoever_launched_it_hold_for_all_that_it_grows_to(stage, level):
+    """Ten cents are held for each replica; what a budget refuses keeps nothing else from being steered."""
+    key = key_of(stage.team).key
+    stage.actor = replace(stage.actor, key_id=str(key.pk))
+    subject = {"workspace": stage.workspace.pk, "user": stage.actor.user_id, "key": key.pk}.get(level, "")
+    wish = BudgetWish("Small", level, "month", Decimal("0.12"), "block", str(subject))
+    set_budget(actor=SYSTEM, team=stage.team, wish=wish)
+    endpoint = stage.ready()
+    rules = ScaleRules(least=2, most=2)
+    endpoints.set_scale(actor=stage.actor, endpoint_id=str(endpoint.pk), scale=rules)
+    steer(endpoint)
+    assert len(live(endpoint)) == 1
+    assert "“Small”" in endpoint.message
+
+
+def test_a_team_is_not_closed_while_it_has_endpoints_and_launches_none_when_it_is(stage):
+    stage.launch()
+    with pytest.raises(Conflict) as refusal:
+        close_team(actor=SYSTEM, team=stage.team)
+    assert refusal.value.reason == "team_in_use"
+    Team.objects.filter(pk=stage.team.pk).update(state="closed")
+    with pytest.raises(NoHeadroom):
+        stage.launch()
+
+
 def hold_all_money(stage):
     """Something else holds all that is left."""
     wallet = Wallet.objects.get(team_id=stage.team.pk)
@@ -580,7 +637,11 @@ def test_what_an_agent_sees_of_engines_is_proof_of_life_or_a_reason_to_look(on_n
     host.beat(sample(2, at=db_now() - timedelta(hours=1), engines=[late]))
     replica.refresh_from_db()
     assert replica.missed_at is None
-    host.beat(sample(3, engines=[late]))
+    ahead = db_now() + timedelta(hours=1)
+    host.beat(sample(3, at=ahead - timedelta(minutes=5), engines=[late]), sent_at=ahead)
+    replica.refresh_from_db()
+    assert replica.missed_at is None, "by the host's own clock it is old, however wrong that is"
+    host.beat(sample(4, at=ahead, engines=[late]), sent_at=ahead)
     replica.refresh_from_db()
     assert replica.missed_at is not None
     assert replica.due_at is not None
