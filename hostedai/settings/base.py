@@ -155,6 +155,8 @@ S3_REGION = env.str("S3_REGION", default="us-east-1")
 S3_PUBLIC_ENDPOINT_URL = env.str("S3_PUBLIC_ENDPOINT_URL", default="")
 # Browsers upload straight to the store when its CORS rules let them; else through the portal, which streams.
 S3_BROWSER_UPLOADS = env.bool("S3_BROWSER_UPLOADS", default=False)
+# How much of the store the models of one team may take.
+MODEL_STORE_GIB = env.int("MODEL_STORE_GIB", default=4096)
 # Where models are imported from: the provider's choice, never a customer's.
 HUB_ENDPOINT_URL = env.str("HUB_ENDPOINT_URL", default="https://huggingface.co")
 HUB_TOKEN = env.str("HUB_TOKEN", default="")

@@ -28,7 +28,7 @@ from apps.registry.states import FileState
 def copy_version(pulse: Pulse) -> None:
     """Everything that is still missing, then hand the version over to be verified."""
     row = pulse.version
-    hub = Hub(settings.HUB_ENDPOINT_URL, hub_token(row) or settings.HUB_TOKEN)
+    hub = Hub(settings.HUB_ENDPOINT_URL, hub_token(row) or ("" if row.team_id else settings.HUB_TOKEN))
     if not row.files.exists():
         found = hub.listing(row.source, row.revision)
         files = choose([FileSpec(one.path, one.size, one.sha256) for one in found.files], row.wanted)

@@ -13,7 +13,7 @@ from apps.operations.specs import Target
 from apps.registry.errors import InUse
 from apps.registry.models import ModelVersion
 from apps.registry.signals import users_asked, version_revoked
-from apps.registry.states import MACHINE, SERVED
+from apps.registry.states import MACHINE, MOVING, SERVED
 
 RECONCILE = "registry.reconcile"
 LATEST = "latest"
@@ -74,7 +74,9 @@ def change(*, actor: Actor, version: ModelVersion, event: str, message: str = ""
     version.message = " ".join(message.split())[:500]
     version.generation += 1
     version.attempts = 0
-    version.save(update_fields=["state", "message", "operation_id", "generation", "attempts"])
+    if version.state not in MOVING:
+        version.hub_token = ""  # the import has ended
+    version.save(update_fields=["state", "message", "operation_id", "generation", "attempts", "hub_token"])
     ModelVersion.objects.filter(pk=version.pk).update(state_at=Now(), due_at=Now())
     version.refresh_from_db()
     tell(actor=actor, version=version, before=before)

@@ -26,6 +26,7 @@ from apps.registry.models import Model, ModelVersion, VersionFile
 from apps.registry.selectors import get_version, key_of, open_store, root
 from apps.registry.services import life
 from apps.registry.services.models import locked as locked_model
+from apps.registry.services.room import require_room
 from apps.registry.specs import UPLOAD, FileSpec, check_files, part_size_for
 from apps.registry.states import FileState, Origin, State
 
@@ -93,8 +94,10 @@ def begin(*, actor: Actor, version: ModelVersion, origin: Origin, plan: Operatio
     return life.change(actor=actor, version=version, event="begin")
 
 
-def lay_out(*, version: ModelVersion, files: Iterable[FileSpec]) -> None:
-    """One row per file that is to come."""
+def lay_out(*, version: ModelVersion, files: Sequence[FileSpec]) -> None:
+    """One row per file that is to come; raises QuotaExceeded when they are too much for its team."""
+    if version.team_id:
+        require_room(team_id=str(version.team_id), more=sum(file.size for file in files))
     rows = [
         VersionFile(
             version=version,

@@ -73,9 +73,8 @@ def accept_version(*, actor: Actor = SYSTEM, version: ModelVersion, facts: Facts
     ]
     mine.manifest, mine.digest = manifest, digest_of(manifest)
     mine.size_bytes = sum(one["size"] for one in manifest)
-    mine.hub_token = ""
     write_facts(mine, facts)
-    mine.save(update_fields=[*_FACTS, "manifest", "digest", "size_bytes", "hub_token"])
+    mine.save(update_fields=[*_FACTS, "manifest", "digest", "size_bytes"])
     if mine.operation_id:
         operations.finish(operation_id=mine.operation_id)
         mine.operation_id = None
@@ -104,8 +103,6 @@ def reject_version(*, actor: Actor = SYSTEM, version: ModelVersion, code: str, m
             undone=_("What was sent is removed; nothing was offered."),
         )
         mine.operation_id = None
-    mine.hub_token = ""
-    mine.save(update_fields=["hub_token"])
     event = "reject" if mine.state == State.VERIFYING else "give_up"
     return life.change(actor=actor, version=mine, event=event, message=message)
 

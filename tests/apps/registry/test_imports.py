@@ -2,6 +2,7 @@
 
 import pytest
 
+from apps.core.actor import SYSTEM
 from apps.operations.models import Operation
 from apps.registry import selectors, services
 from apps.registry.errors import BadManifest
@@ -86,6 +87,13 @@ def test_a_gated_repository_needs_its_token_which_is_forgotten_afterwards(store,
     assert (version.state, version.hub_token) == ("servable", "")
 
 
+def test_the_providers_token_is_for_its_own_models(store, far, team, settings):
+    far.token = settings.HUB_TOKEN = "hf_provider"
+    assert work_off(start(team)).state == "draft"
+    own = services.start_import(actor=SYSTEM, model=make_model(None), source=HubSource(NAME))
+    assert work_off(own).state == "servable"
+
+
 def test_a_repository_that_is_not_there_is_refused(store, far, team):
     far.files.clear()
     version = work_off(start(team))
@@ -103,9 +111,10 @@ def test_a_hub_cannot_send_us_to_private_addresses(store, far, team, target):
 
 
 def test_an_import_can_be_called_off(store, far, team):
-    version = start(team)
+    version = start(team, token="hf_secret")
     services.give_up(actor=actor_of(team), version_id=version.pk)
-    assert work_off(version).state == "draft"
+    version = work_off(version)
+    assert (version.state, version.hub_token) == ("draft", "")
     assert store.objects(selectors.root()) == []
 
 

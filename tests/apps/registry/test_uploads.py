@@ -8,6 +8,7 @@ import pytest
 from apps.core.clock import db_now
 from apps.core.errors import NotPermitted
 from apps.operations.models import Event, Operation
+from apps.policies.errors import QuotaExceeded
 from apps.registry import reconcilers, selectors, services
 from apps.registry.errors import BadManifest, Incomplete, UploadGone, VersionBusy
 from apps.registry.models import ModelVersion
@@ -236,6 +237,21 @@ def test_parts_are_few_and_large_enough(size):
     assert part >= 5 * MIB
     assert part % MIB == 0
     assert -(-size // part) <= 10_000
+
+
+def test_a_team_has_as_much_room_as_the_provider_gives(team, settings):
+    settings.MODEL_STORE_GIB = 2
+    actor, model = actor_of(team), make_model(team)
+    half = [FileSpec("x.gguf", 1024 * MIB)]
+    first = services.start_upload(actor=actor, model=model, files=half)
+    services.start_upload(actor=actor, model=model, files=half)
+    with pytest.raises(QuotaExceeded) as refusal:
+        services.start_upload(actor=actor, model=model, files=half)
+    assert "1 GiB; the team has 0 GiB left" in refusal.value.message
+    other = TeamFactory()
+    services.start_upload(actor=actor_of(other), model=make_model(other), files=half)
+    services.give_up(actor=actor, version_id=first.pk)
+    services.start_upload(actor=actor, model=model, files=half)
 
 
 def test_who_may_not_create_may_not_upload(store, team):
