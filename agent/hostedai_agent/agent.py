@@ -109,7 +109,7 @@ class Agent:
             "seconds": round(max(0.0, now - before), 3) if before is not None else 0.0,
             **self._machine.reading(),
             "gpus": self._readings(now),
-            "engines": [engines.look_at(one) for one in self._watched()],
+            "engines": engines.look_at_all(self._watched()),
         }
         self._journal.append(entry)
 
@@ -161,8 +161,9 @@ class Agent:
     def _exchange(self, mine: Identity, stopping: bool) -> Identity:
         entries = self._journal.oldest(self._batch)
         body = self._report(mine, entries, stopping)
+        asked_at = self.clock.steady()  # the portal counts from when it heard, which was later
         reply = self._portal.heartbeat(mine.node_id, mine.credential, body)
-        self._fence.renew(self.clock.steady())
+        self._fence.renew(asked_at)
         if "fenced_at" in body:
             self._fence.lift()
         if "facts" in body:

@@ -1,6 +1,7 @@
 """Inference engines on this host: whether they answer, and what their metrics say."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,13 @@ def look_at(engine: Engine) -> dict[str, Any]:
         return {"name": engine.name, "healthy": False, "problem": str(error)[:200]}
     shown = read_metrics(metrics.body.decode(errors="replace")) if metrics and metrics.is_good else {}
     return {"name": engine.name, "healthy": healthy, **shown}
+
+
+def look_at_all(engines: Sequence[Engine]) -> list[dict[str, Any]]:
+    """How each of them is, in their order; all are asked at once, so that those which hang do not keep the
+    host from reporting."""
+    with ThreadPoolExecutor(max_workers=MOST_ENGINES) as asking:
+        return list(asking.map(look_at, engines))
 
 
 def _metrics(base: str, key: str) -> web.Answer:

@@ -21,6 +21,7 @@ class Fence:
         self._marker = folder / "fenced"
         self._command = tuple(command)
         self._renewed = now
+        self._has_run = False
         self.lease = lease
 
     @property
@@ -38,13 +39,18 @@ class Fence:
     def lift(self) -> None:
         """The portal knows that it had fallen."""
         self._marker.unlink(missing_ok=True)
+        self._has_run = False
 
     def check(self, now: float, wall: float) -> bool:
-        """Fall when it is time; True when it fell just now."""
-        if self.fell_at is not None or now - self._renewed < self.lease:
+        """Fall when it is time; True when the command was run just now."""
+        if self.fell_at is None:
+            if now - self._renewed < self.lease:
+                return False
+            log.error("no renewal for %.0f s: fencing this host", now - self._renewed)
+            self._marker.write_text(repr(wall))
+        elif self._has_run:
             return False
-        log.error("no renewal for %.0f s: fencing this host", now - self._renewed)
-        self._marker.write_text(repr(wall))
+        self._has_run = True
         self._run()
         return True
 

@@ -14,7 +14,7 @@ HEARTBEAT = "/admin/nodes/{id}/heartbeat"
 
 
 class Refused(Exception):
-    """The token or the credential is not accepted (any more)."""
+    """The portal does not accept the token or the credential (any more)."""
 
 
 class Failed(Exception):
@@ -86,7 +86,7 @@ class Portal:
             )
         except web.Unreachable as error:
             raise Failed(str(error)) from error
-        if answer.status in (401, 403, 404):
+        if answer.status in (401, 403, 404) and _is_problem(answer):
             raise Refused(_problem(answer))
         if answer.status in (400, 413, 415, 422):
             raise NotTaken(_problem(answer))
@@ -97,6 +97,14 @@ class Portal:
         if not answer.is_good or not isinstance(given, dict):
             raise Failed(_problem(answer))
         return given
+
+
+def _is_problem(answer: web.Answer) -> bool:
+    """Whether it is the portal that says so, and not something that stands before it."""
+    try:
+        return str(json.loads(answer.body)["type"]).startswith("/problems/")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _problem(answer: web.Answer) -> str:

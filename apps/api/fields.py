@@ -1,5 +1,6 @@
 """Serializers of the APIs: strict ones for what comes in, read-only ones for what goes out."""
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -62,6 +63,16 @@ class MoneyField(serializers.DecimalField):
 
     def to_representation(self, value: Any) -> str:
         return money.plain(Decimal(value))
+
+
+class FiniteField(serializers.FloatField):
+    """A number that is one: a text such as "NaN" is none, though Python reads it."""
+
+    def to_internal_value(self, data: Any) -> float:
+        number = super().to_internal_value(data)
+        if not math.isfinite(number):
+            self.fail("invalid")
+        return number
 
 
 class TypedIdField(serializers.CharField):

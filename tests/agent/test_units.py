@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from apps.nodes.selectors import enrolment_command
-from hostedai_agent import config, engines, gpus, spot
+from hostedai_agent import config, engines, gpus, spot, web
 from hostedai_agent.__main__ import parser
 from hostedai_agent.agent import Agent
 from hostedai_agent.clock import Clock
@@ -108,6 +108,15 @@ def test_the_fence_falls_when_renewal_fails_for_the_lease(tmp_path: Path) -> Non
     assert Fence(tmp_path, [], now=0).fell_at == 1240, "a restart remembers"
     fence.lift()
     assert fence.fell_at is None
+
+
+def test_a_fence_that_died_before_its_command_runs_it_after_all(tmp_path: Path) -> None:
+    (tmp_path / "fenced").write_text("1240.0")
+    fence = Fence(tmp_path, ["touch", str(tmp_path / "stopped")], now=0)
+    assert fence.check(1, 2000)
+    assert (tmp_path / "stopped").exists()
+    assert not fence.check(2, 2001)
+    assert fence.fell_at == 1240
 
 
 def test_a_fence_command_that_fails_does_not_end_the_agent(tmp_path: Path) -> None:
@@ -236,6 +245,19 @@ def test_engines_are_looked_at_on_this_host_only(server: Server) -> None:
     server.answers = {("GET", "/health"): (503, b"")}
     assert engines.look_at(engines.Engine("rep_1", server.url)) == {"name": "rep_1", "healthy": False}
     assert engines.look_at(engines.Engine("rep_1", "http://127.0.0.1:1"))["healthy"] is False
+
+
+def test_engines_that_hang_do_not_hold_up_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = Barrier(3)
+
+    def look_at(engine: engines.Engine) -> dict[str, Any]:
+        meeting.wait(60)
+        return {"name": engine.name}
+
+    monkeypatch.setattr(engines, "look_at", look_at)
+    asked = [engines.Engine(name, "http://127.0.0.1:1") for name in "abc"]
+    assert engines.look_at_all(asked) == [{"name": "a"}, {"name": "b"}, {"name": "c"}]
+    assert engines.look_at_all([]) == []
 
 
 def test_notices_of_each_provider(server: Server, tmp_path: Path) -> None:
@@ -385,6 +407,24 @@ def test_an_agent_that_cannot_renew_fences_its_host_and_says_so(agent: Agent, tm
     beats(agent, 2)
     assert "fenced_at" in portal.bodies[1]
     assert "fenced_at" not in portal.bodies[-1]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"type": "/problems/bad_credential", "code": "bad_credential", "detail": "No."}', Refused),
+        (b"<h1>Not Found</h1>", Failed),
+        (b'{"message": "no route"}', Failed),
+        (b"[]", Failed),
+    ],
+)
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_only_the_portal_itself_ends_an_agent(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(web, "request", lambda *_words, **_more: web.Answer(status, body))
+    with pytest.raises(error):
+        Portal("http://127.0.0.1:1").heartbeat("node_1", "hai_node_a", {})
 
 
 def test_who_is_refused_stops(agent: Agent) -> None:

@@ -48,7 +48,8 @@ def record_devices(
 ) -> None:
     """Note the cards of the nodes that were reported. A card that a complete report no longer shows is
     `missing`: nothing new is put on it, and whoever holds it keeps it."""
-    found = [(node, gpu) for node, info in seen.items() for gpu in info.gpus]
+    by_serial = {gpu.uuid[:80]: (node, gpu) for node, info in seen.items() for gpu in info.gpus}
+    found = list(by_serial.values())  # one that is shown twice is one
     nodes = [decode("node", node) for node in seen]
     with connection.cursor() as cursor:
         if found:
@@ -78,16 +79,20 @@ def _models(gpus: Iterable[GpuInfo]) -> dict[tuple[str, str], GpuModel]:
     kinds = {(gpu.vendor, gpu.model): gpu for gpu in gpus}
     known = {alias: model for model in GpuModel.objects.all() for alias in (model.slug, *model.aliases)}
     for (_vendor, name), gpu in kinds.items():
-        if name not in known and slugify(name) not in known:
+        if name not in known and _slug(name) not in known:
             model = GpuModel.objects.create(
-                slug=slugify(name)[:60] or "gpu",
+                slug=_slug(name),
                 vendor=gpu.vendor[:40],
                 name=name[:80],
                 memory_gib=max(gpu.memory_mib // 1024, 1),
                 aliases=[name[:80]],
             )
             known |= {name: model, model.slug: model}
-    return {kind: known.get(kind[1]) or known[slugify(kind[1])] for kind in kinds}
+    return {kind: known.get(kind[1]) or known[_slug(kind[1])] for kind in kinds}
+
+
+def _slug(name: str) -> str:
+    return slugify(name)[:60] or "gpu"
 
 
 @transaction.atomic

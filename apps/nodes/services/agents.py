@@ -118,7 +118,12 @@ def revoke_agent(*, actor: Actor, node: Node) -> Node:
 
 
 def introduce(*, node: Node, credential: str, now: datetime) -> str:
-    """Know a successor of the node's credential; returns its hash, or nothing when it cannot be had."""
+    """Know a successor of the node's credential; returns its hash, or nothing when there is none or it cannot
+    be had. One waits at a time: another takes its place, but not at once."""
+    others = node.credentials.filter(first_used_at=None, revoked_at=None).exclude(hash=credential)
+    if not credential or others.filter(created_at__gt=in_time(-OVERLAP)).exists():
+        return ""
+    others.update(revoked_at=Now())
     known, is_new = NodeCredential.objects.get_or_create(
         hash=credential, defaults={"node": node, "expires_at": now + CREDENTIAL_LASTS}
     )

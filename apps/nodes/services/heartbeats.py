@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,20 +41,21 @@ def record_heartbeat(*, actor: Actor, credential: NodeCredential, report: Report
     if credential.first_used_at is None:
         note_first_use(credential=credential)
     agent, _made = NodeAgent.objects.get_or_create(node=node, defaults={"version": report.version})
-    _keep_samples(node, agent, report)
+    _keep_samples(node, agent, report, now)
     _note(agent, report, now)
     if node.cluster.kind == AGENTS:
         node = _believe(node, agent, report, now)
     _heed(node, agent, report)
     agent.save()
     agent_reported.send(Node, node=node, now=now, report=report)
-    accepted = report.next_credential and introduce(node=node, credential=report.next_credential, now=now)
+    is_old = now - credential.created_at >= ROTATE_AFTER
+    accepted = introduce(node=node, credential=report.next_credential, now=now) if is_old else ""
     return Orders(
         acknowledged=agent.acknowledged,
         interval_seconds=settings.NODE_HEARTBEAT_SECONDS,
         lease_seconds=LEASE_SECONDS,
-        rotate=now - credential.created_at >= ROTATE_AFTER,
-        accepted_credential=accepted or "",
+        rotate=is_old,
+        accepted_credential=accepted,
         want_facts=not agent.facts,
         engines=_engines(node),
     )
@@ -68,19 +69,20 @@ def prune_samples(*, actor: Actor = SYSTEM) -> int:
     return int(NodeSample.objects.filter(pk__in=old).delete()[0])
 
 
-def _keep_samples(node: Node, agent: NodeAgent, report: Report) -> None:
-    """Each entry of a journal once, in order; a new journal counts from its own beginning."""
+def _keep_samples(node: Node, agent: NodeAgent, report: Report, now: datetime) -> None:
+    """Each entry of a journal once, in order; a new journal counts from its own beginning. None is of the
+    future, whatever the host's clock says: it would never be old enough to go."""
     if agent.journal != report.journal:
         agent.journal, agent.acknowledged = report.journal, 0
-    fresh = [one for one in report.samples if one.seq > agent.acknowledged]
+    fresh = [replace(one, at=min(one.at, now)) for one in report.samples if one.seq > agent.acknowledged]
     if not fresh:
         return
     NodeSample.objects.bulk_create(
         [NodeSample(node=node, journal=report.journal, **_columns(one)) for one in fresh],
         ignore_conflicts=True,
     )
-    agent.acknowledged = max(one.seq for one in fresh)
-    last = max(fresh, key=lambda one: one.at)
+    last = max(fresh, key=lambda one: one.seq)
+    agent.acknowledged = last.seq
     agent.latest = json.loads(json.dumps(_columns(last), default=str))
 
 

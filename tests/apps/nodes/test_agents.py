@@ -223,10 +223,40 @@ def test_cards_follow_what_the_agent_sees(region: Region) -> None:
     assert GpuDevice.objects.get(uuid="GPU-1").health == "missing"
 
 
+def test_cards_may_be_called_anything_and_shown_twice(region: Region) -> None:
+    host = add(region)
+    names = ("昇腾", "寒武纪", "x" * 80, "x" * 79)
+    cards = [card(n, model=name) for n, name in enumerate(names)]
+    for kernel in ("6.1", "6.2"):
+        host.beat(facts=facts(*cards, cards[0], kernel=kernel))
+    assert GpuDevice.objects.count() == len(names)
+
+
 def test_a_clock_that_is_off_is_a_problem_to_look_at(region: Region) -> None:
     host = add(region)
     host.beat(sent_at=db_now() + timedelta(minutes=5))
     assert host.seen().problem == "Its clock is 300 s off."
+
+
+def test_nothing_is_measured_in_the_future(region: Region) -> None:
+    """It would never be old enough to be forgotten."""
+    host = add(region)
+    host.beat(sample(1, at=db_now() + timedelta(days=365)))
+    assert NodeSample.objects.get().at <= db_now()
+
+
+@pytest.mark.parametrize("number", ["NaN", "inf", "-inf"])
+def test_a_number_is_a_number(region: Region, number: str) -> None:
+    host = add(region)
+    entry = {"seq": 1, "at": 1.0, "seconds": number, "cpu_percent": 1, "gpus": [], "engines": []}
+    entry |= {"memory_used_mib": 1, "disk_used_gib": 1}
+    body = {"journal": str(JOURNAL), "version": "0", "sent_at": number, "samples": [entry]}
+    answer = Client().post(
+        f"/admin/nodes/{host.node.pk}/heartbeat", body, "application/json",
+        headers={"Authorization": f"Bearer {host.secret}"},
+    )  # fmt: skip
+    assert answer.status_code == 422
+    assert {one["field"] for one in answer.json()["errors"]} == {"sent_at", "samples.0.seconds"}
 
 
 def test_hosts_of_other_drivers_are_measured_but_not_believed() -> None:
@@ -307,8 +337,25 @@ def test_a_credential_is_rotated_with_an_overlap(region: Region) -> None:
 
 def test_nobody_can_introduce_the_credential_of_another_node(region: Region) -> None:
     one, other = add(region), add(region, "gpu-02")
+    NodeCredential.objects.update(created_at=db_now() - ROTATE_AFTER)
     assert one.beat(next_credential=hash_of(other.secret)).accepted_credential == ""
     assert other.beat(sample(1)).acknowledged == 1
+
+
+def test_one_successor_waits_at_a_time_and_none_before_it_is_due(region: Region) -> None:
+    host, (first, second) = add(region), ("hai_node_first", "hai_node_second")
+
+    def introduce(secret: str) -> bool:
+        return bool(host.beat(next_credential=hash_of(secret)).accepted_credential)
+
+    assert not introduce(first)
+    NodeCredential.objects.update(created_at=db_now() - ROTATE_AFTER)
+    assert introduce(first)
+    assert not introduce(second)
+    NodeCredential.objects.filter(hash=hash_of(first)).update(created_at=db_now() - 2 * OVERLAP)
+    assert introduce(second)
+    with pytest.raises(UnknownAgent):
+        host.beat(secret=first)
 
 
 @pytest.mark.parametrize("ending", ["revoked", "retired", "replaced"])

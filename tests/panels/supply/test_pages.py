@@ -3,6 +3,7 @@
 import html
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -16,11 +17,11 @@ from apps.core.ids import new_id
 from apps.core.permissions import Role
 from apps.gpupools.models import GpuDevice, GpuPool
 from apps.gpupools.services.reservations import reserve
-from apps.nodes.models import Node, NodeAgent, ResourceGroup
+from apps.nodes.models import Node, NodeAgent, NodeSample, ResourceGroup
 from apps.nodes.states import Health, State
 from apps.operations.models import Operation
 from apps.operations.services import emit
-from apps.panels import subjects
+from apps.panels import node_agent, subjects
 from apps.panels.kit.places import Place
 from apps.panels.subjects import page_of
 from apps.policies.models import (
@@ -294,6 +295,14 @@ def test_a_host_is_added_and_its_steps_are_watched(supply: Supply) -> None:
     viewer = browser_of(region_staff(Role.REGION_VIEWER, supply.region))
     assert viewer.get(f"{nodes}/new").status_code == 404
     assert viewer.post(f"{nodes}/{node.pk}", {"action": "revoke"}).status_code in (302, 404)
+
+
+def test_a_host_that_reports_much_fills_no_page(supply: Supply) -> None:
+    one = {"node": supply.nodes[0], "journal": UUID(int=1), "at": db_now(), "seconds": 1, "cpu_percent": 1}
+    one |= {"memory_used_mib": 1, "disk_used_gib": 1}
+    NodeSample.objects.bulk_create([NodeSample(**one, seq=n) for n in range(1, 1501)])
+    shown = node_agent.thinned(NodeSample.objects.order_by("at"))
+    assert node_agent.MOST_POINTS <= len(shown) <= 2 * node_agent.MOST_POINTS
 
 
 def test_what_is_told_of_a_thing_leads_to_it(supply: Supply, admin: Client) -> None:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.api.auth import EnrolmentAuthentication, NodeAuthentication
 from apps.api.base import ApiViewSet, Call
-from apps.api.fields import In, Out, TypedIdField
+from apps.api.fields import FiniteField, In, Out, TypedIdField
 from apps.core.actor import Actor, Scope, node_scope
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
@@ -24,9 +24,9 @@ LATEST = 32_503_680_000  # the year 3000
 MOST_SAMPLES, MOST_GPUS, MOST_ENGINES = 200, 64, 64
 
 
-def _moment(**options: Any) -> serializers.FloatField:
+def _moment(**options: Any) -> FiniteField:
     """Seconds since 1970, UTC."""
-    return serializers.FloatField(min_value=0, max_value=LATEST, **options)
+    return FiniteField(min_value=0, max_value=LATEST, **options)
 
 
 def _many(child: In, most: int, **options: Any) -> serializers.ListSerializer[Any]:
@@ -85,10 +85,10 @@ class CardReadingIn(In):
     """What a card does; what it does not tell is null."""
 
     uuid = serializers.CharField(max_length=80)
-    busy_percent = serializers.FloatField(min_value=0, max_value=100, allow_null=True)
+    busy_percent = FiniteField(min_value=0, max_value=100, allow_null=True)
     memory_used_mib = serializers.IntegerField(min_value=0, max_value=1 << 24, allow_null=True)
-    temperature_c = serializers.FloatField(min_value=-100, max_value=1000, allow_null=True)
-    power_w = serializers.FloatField(min_value=0, max_value=100_000, allow_null=True)
+    temperature_c = FiniteField(min_value=-100, max_value=1000, allow_null=True)
+    power_w = FiniteField(min_value=0, max_value=100_000, allow_null=True)
     ecc_errors = serializers.IntegerField(min_value=0, max_value=1 << 53, allow_null=True)
     xid = serializers.IntegerField(min_value=0, max_value=1 << 31, allow_null=True)
 
@@ -99,11 +99,11 @@ class EngineReadingIn(In):
     name = serializers.CharField(max_length=200)
     healthy = serializers.BooleanField()
     problem = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    running = serializers.FloatField(min_value=0, max_value=1e18, required=False)
-    waiting = serializers.FloatField(min_value=0, max_value=1e18, required=False)
-    cache_share = serializers.FloatField(min_value=0, max_value=1e18, required=False)
-    prompt_tokens = serializers.FloatField(min_value=0, max_value=1e18, required=False)
-    output_tokens = serializers.FloatField(min_value=0, max_value=1e18, required=False)
+    running = FiniteField(min_value=0, max_value=1e18, required=False)
+    waiting = FiniteField(min_value=0, max_value=1e18, required=False)
+    cache_share = FiniteField(min_value=0, max_value=1e18, required=False)
+    prompt_tokens = FiniteField(min_value=0, max_value=1e18, required=False)
+    output_tokens = FiniteField(min_value=0, max_value=1e18, required=False)
 
 
 class SampleIn(In):
@@ -111,8 +111,8 @@ class SampleIn(In):
 
     seq = serializers.IntegerField(min_value=1, max_value=1 << 53)
     at = _moment()
-    seconds = serializers.FloatField(min_value=0, max_value=1e9)
-    cpu_percent = serializers.FloatField(min_value=-1, max_value=101)
+    seconds = FiniteField(min_value=0, max_value=1e9)
+    cpu_percent = FiniteField(min_value=-1, max_value=101)
     memory_used_mib = serializers.IntegerField(min_value=0, max_value=1 << 30)
     disk_used_gib = serializers.IntegerField(min_value=0, max_value=1 << 30)
     gpus: Any = _many(CardReadingIn(), MOST_GPUS)
