@@ -115,6 +115,13 @@ class TestUse:
         with pytest.raises(BadKey):
             actor_for_key(issued.secret, "203.0.113.8")
 
+    def test_what_concerns_the_whole_team_is_beyond_a_workspace(self) -> None:
+        team = TeamFactory()
+        asked = (READ, Permission.MODEL_MANAGE, Permission.MEMBER_MANAGE)
+        everywhere, bound = key_of(team, *asked), key_of(team, *asked, workspace=workspace_of(team))
+        assert actor_for_key(everywhere.secret, None).grants == {team.scope: frozenset(asked)}
+        assert actor_for_key(bound.secret, None).grants == {team.scope: frozenset({READ})}
+
     def test_it_never_does_more_than_its_maker_still_may(self) -> None:
         team = TeamFactory()
         user = member_of(team, Role.TEAM_MEMBER)
