@@ -44,11 +44,13 @@ def mail_each(
     write: Callable[[Row], Letter],
     note: Callable[[Row, Letter], object],
 ) -> int:
-    """Send the letters of some of the rows that wait for it; how many went out.
+    """Send the letters of some of the rows that wait for it; how many went out. Which ones is left to chance:
+    those that are refused again and again do not take the others' turns.
 
     `note` takes a row out of those that wait. A letter to nobody is noted without being sent.
     """
-    keys = waiting.values_list("pk", flat=True)[:AT_ONCE]
+    lot = waiting.order_by("?").values_list("pk", flat=True)[:AT_ONCE]
+    keys = waiting.filter(pk__in=list(lot)).values_list("pk", flat=True)
     return sum(_mail(waiting.filter(pk=key), key, write, note) for key in keys)
 
 

@@ -109,6 +109,16 @@ def test_names_and_addresses_that_mail_does_not_carry_hold_up_nobody(team):
     assert [one.subject for one in mail.outbox] == ["[hostedai] The balance of Two lines has run out"]
 
 
+def test_those_that_are_refused_for_ever_do_not_take_all_turns(team, monkeypatch):
+    monkeypatch.setattr("apps.core.mailing.AT_ONCE", 1)
+    member_of(team, Role.TEAM_BILLING)
+    odd = make_team()
+    member_of(odd, Role.TEAM_BILLING, email="who@" + "x" * 64 + "ä.example")
+    for one in (odd, team):
+        Notice.objects.create(team=one, kind="short")
+    assert any(mailing.mail_notices() for _turn in range(100))
+
+
 def test_what_could_not_be_mailed_for_a_week_is_given_up(team):
     member_of(team, Role.TEAM_BILLING)
     Notice.objects.create(team=team, kind="short", at=db_now() - timedelta(days=8))
