@@ -40,6 +40,11 @@ def watch() -> None:
     reconcilers.watch_replicas()
 
 
+@periodic("inference.catch_up", every=timedelta(seconds=30), ttl=timedelta(seconds=30))
+def catch_up() -> None:
+    reconcilers.catch_up()
+
+
 @periodic("inference.providers", every=timedelta(seconds=30), ttl=timedelta(seconds=30))
 def watch_providers() -> None:
     reconcilers.watch_providers()

@@ -12,12 +12,15 @@ from apps.core.clock import db_now
 from apps.core.failpoints import failpoint
 from apps.drivers.engines import SERVING_KINDS, CanServe, Phase
 from apps.drivers.errors import DriverError
-from apps.inference.models import Replica
+from apps.inference.models import Replica, Revision
+from apps.inference.services import endpoints
 from apps.inference.services import replicas as services
 from apps.inference.states import ReplicaState
 from apps.instances.services import strays
+from apps.nodes.states import State as NodeState
 from apps.regions.models import Cluster
 from apps.regions.reconcilers import cluster_of, engines_of
+from apps.registry.states import State as VersionState
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,17 @@ def watch_providers() -> None:
     """External providers that serve are looked at again, each by a pass of its own."""
     rows = Replica.objects.external().filter(state=ReplicaState.READY, region__frozen_at=None)
     services.look_again(ids=rows.values_list("pk", flat=True))
+
+
+def catch_up() -> None:
+    """What was told after a commit to which a process that had died then was to listen: versions that were
+    revoked, nodes that are drained."""
+    revoked = Revision.objects.filter(is_revoked=False, version__state=VersionState.REVOKED)
+    for version_id in sorted(set(revoked.values_list("version_id", flat=True))):
+        endpoints.mark_revoked(version_id=version_id)
+    staying = Replica.objects.live().filter(noticed_at=None, node__state=NodeState.DRAINING)
+    for node_id in sorted(set(staying.values_list("node_id", flat=True))):
+        services.leave_node(node_id=node_id)
 
 
 def _look_at(cluster_id: str, members: Iterable[Replica]) -> Look:

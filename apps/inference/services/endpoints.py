@@ -182,6 +182,13 @@ def be_idle(endpoint: Endpoint) -> None:
         )
 
 
+def previous_of(endpoint: Endpoint) -> Revision | None:
+    """What it served before, if that may still be served."""
+    rows = Revision.objects.select_related("version").filter(pk=endpoint.previous_id, is_revoked=False)
+    found: Revision | None = rows.first()
+    return found
+
+
 def write(endpoint: Endpoint, **changes: Any) -> None:
     changes |= {"generation": endpoint.generation + 1, "attempts": 0}
     Endpoint.objects.filter(pk=endpoint.pk).update(due_at=Now(), **changes)

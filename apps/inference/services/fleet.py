@@ -19,7 +19,7 @@ from apps.inference.errors import NoEngines
 from apps.inference.models import Endpoint, Replica, Revision
 from apps.inference.plans import endpoints as plans
 from apps.inference.plans.scaling import Load, Rules, Standing, Verdict, decide
-from apps.inference.services.endpoints import uncount
+from apps.inference.services.endpoints import previous_of, uncount
 from apps.inference.services.news import of_endpoint
 from apps.inference.services.replicas import add_replica, let_go
 from apps.inference.states import ENDED, ENDPOINT, Desired, EndpointState, Kind, ReplicaState, ScaleMetric
@@ -248,22 +248,21 @@ def _give_up(helm: Helm, operation: str) -> None:
     why = endpoint.message or _("It took longer than allowed.")
     code = "replicas_failed" if endpoint.failures else "deadline_exceeded"
     undone = _("It is still being tried.")
-    if _is_canary_at_fault(helm):
-        undone = _("The canary was taken away; everything else stays as it was.")
-        helm.changes |= {"canary": None, "canary_weight": 0}
-    elif endpoint.previous_id is not None and endpoint.ready_at is not None:
+    if endpoint.canary_id is not None:  # then it was for that
+        if _is_short_of_canaries(helm):
+            undone = _("The canary was taken away; everything else stays as it was.")
+            helm.changes |= {"canary": None, "canary_weight": 0}
+    elif endpoint.ready_at is not None and (previous := previous_of(endpoint)) is not None:
         undone = _("It is back at what served before.")
-        helm.changes |= {"revision_id": endpoint.previous_id, "previous": None}
-        helm.changes["model_name"] = Revision.objects.get(pk=endpoint.previous_id).model_name
+        helm.changes |= {"revision": previous, "previous": None, "model_name": previous.model_name}
     helm.changes |= {"failures": 0, "retry_at": None}
     operations.fail(operation_id=operation, code=code, message=why, undone=undone)
 
 
-def _is_canary_at_fault(helm: Helm) -> bool:
-    """Whether it is the canary's replicas alone that do not come up."""
-    ready = [unit.revision for unit in helm.units if unit.is_ready]
-    short = {one for one, count in plans.targets(helm.shape).items() if ready.count(one) < count}
-    return short == {helm.shape.canary}
+def _is_short_of_canaries(helm: Helm) -> bool:
+    canary = helm.shape.canary
+    ready = sum(unit.is_ready for unit in helm.units if unit.revision == canary)
+    return canary is not None and ready < plans.targets(helm.shape).get(canary, 1)
 
 
 def _next_look(helm: Helm) -> timedelta:
@@ -274,4 +273,4 @@ def _next_look(helm: Helm) -> timedelta:
     )
     lacks = sum(unit.is_ready for unit in helm.units) < endpoint.wanted
     is_led = endpoint.min_replicas != endpoint.max_replicas
-    return SOON if is_moving or lacks or is_led or "revision_id" in helm.changes else LATER
+    return SOON if is_moving or lacks or is_led or "revision" in helm.changes else LATER

@@ -14,7 +14,16 @@ from apps.core.permissions import Permission
 from apps.inference.errors import WrongState
 from apps.inference.models import Endpoint, Revision
 from apps.inference.selectors import offers
-from apps.inference.services.endpoints import be_engines, be_idle, be_there, begin, lock, overtake, write
+from apps.inference.services.endpoints import (
+    be_engines,
+    be_idle,
+    be_there,
+    begin,
+    lock,
+    overtake,
+    previous_of,
+    write,
+)
 from apps.inference.services.making import hold, revise
 from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, UPDATE, Recipe
@@ -41,8 +50,7 @@ def roll_back(*, actor: Actor, endpoint_id: str) -> Endpoint:
     be_there(endpoint)
     if endpoint.operation_id:
         overtake(endpoint, _("It was rolled back."))
-    rows = Revision.objects.select_related("version").filter(is_revoked=False)
-    previous = rows.filter(pk=endpoint.previous_id).first()
+    previous = previous_of(endpoint)
     if previous is None or hold(previous.version).state not in SERVED:
         raise WrongState(_("There is nothing to go back to."))
     return _roll(actor, endpoint, previous, "endpoint.rolled_back")
@@ -82,7 +90,7 @@ def promote_canary(*, actor: Actor, endpoint_id: str) -> Endpoint:
     be_idle(endpoint)
     if canary.is_revoked:
         raise WrongState(_("The version it serves was revoked."))
-    return _roll(actor, endpoint, canary, "endpoint.canary_promoted", canary=None, canary_weight=0)
+    return _roll(actor, endpoint, canary, "endpoint.canary_promoted")
 
 
 @transaction.atomic
@@ -110,21 +118,18 @@ def call_off(*, actor: Actor, operation: Operation) -> None:
     if operation.kind == CREATE.kind:
         let_all_go(endpoint=endpoint)
         begin(actor=actor, endpoint=endpoint, plan=DELETE, action="endpoint.deleted", desired=Desired.GONE)
-    elif endpoint.canary_id is not None:
-        write(endpoint, canary=None, canary_weight=0, operation_id=None, deadline_at=None)
-    elif endpoint.previous is not None:
-        write(
-            endpoint,
-            revision=endpoint.previous,
-            model_name=endpoint.previous.model_name,
-            previous=None,
-            operation_id=None,
-            deadline_at=None,
-        )
+        return
+    changes: dict[str, Any] = {"operation_id": None, "deadline_at": None}
+    if endpoint.canary_id is not None:  # then it was for that
+        changes |= {"canary": None, "canary_weight": 0}
+    elif (previous := previous_of(endpoint)) is not None:
+        changes |= {"revision": previous, "model_name": previous.model_name, "previous": None}
+    write(endpoint, **changes)
 
 
-def _roll(actor: Actor, endpoint: Endpoint, revision: Revision, action: str, **changes: Any) -> Endpoint:
-    """Serve this revision from now on; the one before is kept to go back to."""
+def _roll(actor: Actor, endpoint: Endpoint, revision: Revision, action: str) -> Endpoint:
+    """Serve this revision from now on; the one before is kept to go back to. What was tried out beside that
+    ends: while something is under way and there is a canary, it is under way for the canary."""
     _price_again(endpoint, revision)
     return begin(
         actor=actor,
@@ -133,12 +138,13 @@ def _roll(actor: Actor, endpoint: Endpoint, revision: Revision, action: str, **c
         action=action,
         revision=revision,
         previous=endpoint.revision,
+        canary=None,
+        canary_weight=0,
         model_name=revision.model_name,
         hourly=endpoint.hourly,
         failures=0,
         retry_at=None,
         message="",
-        **changes,
     )
 
 
