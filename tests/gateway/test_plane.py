@@ -124,6 +124,24 @@ def asked(plane: Plane, **body: Any) -> tuple[Client, Wire, Connection]:
     return client, wire, connection
 
 
+def begun(event: bytes) -> bytes:
+    """The beginning of a stream."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return b"%b%x\r\n%b\n\n\r\n" % (head, len(event) + 2, event)
+
+
+def with_another(plane: Plane, **row: Any) -> tuple[Connection, Connection]:
+    """Connections that rest: the engine's, and that of one that is asked after it."""
+    other = msgspec.structs.replace(REPLICA, id=new_id("rep"), is_last=True)
+    route = msgspec.structs.replace(ROUTE, replicas=[REPLICA, other], **row)
+    plane.tables.take_routes(messages.Routes([route]))
+    first, second = (plane.tables.engines[one.id] for one in (REPLICA, other))
+    resting = Connection(second, plane.sender)
+    resting.connection_made(Wire())  # type: ignore[arg-type]
+    second.idle.append(resting)
+    return first.idle[-1], resting
+
+
 def caller(plane: Plane, said: bytes) -> tuple[Client, Wire]:
     """A caller that has said this, and what has been answered at once."""
     client, wire = Client(plane), Wire()
@@ -275,6 +293,57 @@ def test_no_engine_is_kept_for_a_caller_that_does_not_read(plane: Plane) -> None
     wire.is_closed = False
     client.look(1322.0)
     assert wire.is_closed
+
+
+def passes(plane: Plane, began: float, seconds: int) -> None:
+    """As many seconds, each looked at as the worker does."""
+    for second in range(seconds + 1):
+        for engine in plane.tables.engines.values():
+            engine.look(began + second)
+        for exchange in list(plane.exchanges):
+            exchange.look(began + second)
+    plane.sender.send()
+
+
+@pytest.mark.parametrize(("stream", "patience"), [(True, 301), (False, 601)])
+def test_an_engine_that_says_nothing_to_anybody_is_asked_no_more(
+    plane: Plane, *, stream: bool, patience: int
+) -> None:
+    connection, resting = with_another(plane)
+    now = connection.engine.spoke_at
+    _client, wire = caller(plane, request(stream=stream))
+    passes(plane, now, patience - 1)
+    assert connection.engine.takes()
+    passes(plane, now + patience, 1)
+    assert not connection.engine.takes()
+    assert connection.engine.outstanding == 0
+    resting.data_received(STREAM if stream else WHOLE)
+    plane.sender.send()
+    assert wire.written.startswith(b"HTTP/1.1 200 ")
+    assert not plane.exchanges
+
+
+def test_a_request_that_an_engine_keeps_waiting_is_no_reason_to_leave_it(plane: Plane) -> None:
+    connection, _resting = with_another(plane)
+    engine = connection.engine
+    now = engine.spoke_at
+    _client, wire = caller(plane, request(stream=True))
+    for second in range(0, 360, 60):
+        passes(plane, now + second, 59)
+        engine.has_spoken = True  # to others
+    assert b'"engine_slow"' in wire.written
+    assert engine.takes()
+
+
+def test_a_stream_that_falls_silent_goes_on_elsewhere_when_its_engine_hangs(plane: Plane) -> None:
+    connection, resting = with_another(plane)
+    caller(plane, request(stream=True, temperature=0))
+    event = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}'
+    connection.data_received(begun(event))
+    passes(plane, connection.engine.spoke_at, 62)
+    assert not connection.engine.takes()
+    told: Any = resting._transport
+    assert b'"content":"a"' in told.written
 
 
 @pytest.mark.parametrize("is_public", [True, False])
@@ -455,17 +524,10 @@ def test_who_has_asked_every_engine_waits_for_none(plane: Plane) -> None:
 
 
 def test_an_answer_that_no_other_engine_goes_on_with_ends_with_an_error(plane: Plane) -> None:
-    other = msgspec.structs.replace(REPLICA, id=new_id("rep"), is_last=True)
-    plane.tables.take_routes(messages.Routes([msgspec.structs.replace(ROUTE, replicas=[REPLICA, other])]))
-    first, second = (plane.tables.engines[one.id] for one in (REPLICA, other))
-    resting = Connection(second, plane.sender)
-    resting.connection_made(Wire())  # type: ignore[arg-type]
-    second.idle.append(resting)
-    connection = first.idle[-1]
+    connection, resting = with_another(plane)
     _client, wire = caller(plane, request(stream=True, temperature=0))
     event = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}'
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    connection.data_received(b"%b%x\r\n%b\n\n\r\n" % (head, len(event) + 2, event))
+    connection.data_received(begun(event))
     connection.connection_lost(None)
     resting.data_received(b"HTTP/1.1 400 No\r\nContent-Length: 2\r\n\r\n{}")
     plane.sender.send()
@@ -474,7 +536,7 @@ def test_an_answer_that_no_other_engine_goes_on_with_ends_with_an_error(plane: P
     assert wire.written.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     (flight,) = closed(plane)
     assert (flight.input, flight.output) == (3, 1)
-    assert not second.breaker.opened_at
+    assert not resting.engine.breaker.opened_at
 
 
 def test_what_is_malformed_is_not_answered_in_the_place_of_what_waits(plane: Plane) -> None:

@@ -62,12 +62,13 @@ class Breaker:
         """A request has gone before there was an answer: another may find out."""
         self._probing = False
 
-    def fail(self) -> None:
+    def fail(self, *, at_once: bool = False) -> None:
+        """A request has failed there; at once when nothing else is to be expected of the others."""
         self._failed += 1
         self._last.append(False)
         self._probing = False
         half = len(self._last) == WINDOW and self._last.count(False) * 2 > WINDOW
-        if self.opened_at or self._failed >= FAILURES_IN_A_ROW or half:
+        if at_once or self.opened_at or self._failed >= FAILURES_IN_A_ROW or half:
             was_closed = not self.opened_at
             self.opened_at = _clock()
             if was_closed and self.on_open is not None:
@@ -83,6 +84,7 @@ class Engine:
             "api_head",
             "base",
             "breaker",
+            "has_spoken",
             "host",
             "idle",
             "is_retired",
@@ -91,7 +93,7 @@ class Engine:
             "outstanding",
             "port",
         ),
-        *("provider", "row", "tls", "trouble", "weighed"),
+        *("provider", "row", "spoke_at", "tls", "trouble", "weighed"),
     )
 
     def __init__(self, row: ReplicaRow, key: bytes):
@@ -116,6 +118,13 @@ class Engine:
         self.weighed = 0.0
         self.breaker = Breaker()
         self.is_retired = False
+        self.has_spoken = False  # to anybody, since the last look
+        self.spoke_at = _clock()
+
+    def look(self, now: float) -> None:
+        """Has it said anything since the last look, or does nobody wait for it?"""
+        if self.has_spoken or not self.outstanding:
+            self.has_spoken, self.spoke_at = False, now
 
     def takes(self) -> bool:
         return self.breaker.lets_through()

@@ -18,6 +18,8 @@ from apps.gateway.plane.tellers import ROUNDING, Held
 log = logging.getLogger(__name__)
 
 FIRST_BYTE_SECONDS = 300.0
+# An answer that is no stream has its first byte when it is complete. OpenAI's clients wait no longer.
+WHOLE_SECONDS = 600.0
 BETWEEN_SECONDS = 60.0
 WAKE_SECONDS = 180.0
 MONEY_SECONDS = 20.0
@@ -238,10 +240,21 @@ class Exchange(Serving):
             # Whatever happens sets it to zero; so it is the time since the first look at the silence, of the
             # engine, or of a caller that does not take what it is told: engines are not kept for those.
             self._silent_since = self._silent_since or now
-            patience = BETWEEN_SECONDS if self.relay else FIRST_BYTE_SECONDS
-            if now - self._silent_since > patience:
-                is_caller = self.relay is not None and self.client.is_paused
-                self.cut(refusal("not_taken" if is_caller else "engine_slow"), flights.TIMEOUT)
+            patience = self._patience()
+            if now - self._silent_since <= patience:
+                return
+            if self.relay is not None and self.client.is_paused:
+                self.cut(refusal("not_taken"), flights.TIMEOUT)
+            elif now - self.engine.spoke_at > patience:
+                self._engine_hangs()
+            else:
+                self.cut(refusal("engine_slow"), flights.TIMEOUT)
+
+    def _patience(self) -> float:
+        """For how many seconds nothing may happen."""
+        if self.relay is not None:
+            return BETWEEN_SECONDS
+        return FIRST_BYTE_SECONDS if self.is_stream else WHOLE_SECONDS
 
     @contained
     def review(self) -> None:

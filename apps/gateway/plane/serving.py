@@ -249,12 +249,17 @@ class Serving:
         """The other half knows how to end it."""
         raise NotImplementedError
 
-    def _engine_failed(self) -> None:
+    def _engine_hangs(self) -> None:
+        """It says nothing to anybody. (To one request it may say nothing for that request's own reasons.)"""
+        self._drop_connection()
+        self._engine_failed(hangs=True)
+
+    def _engine_failed(self, *, hangs: bool = False) -> None:
         """This engine has failed this request: ask another, as long as that can be done unseen."""
         engine = self.engine
         assert engine is not None
         self._leave_engine()
-        engine.breaker.fail()
+        engine.breaker.fail(at_once=hangs)
         self._tried |= {engine.row.id}
         self.plane.metrics.add("engine_failures", engine.row.id)
         relay = self.relay

@@ -105,6 +105,7 @@ class Connection(asyncio.Protocol):
         if user is None:
             self.close()  # nobody has asked for anything
             return
+        self.engine.has_spoken = True
         try:
             if self.is_silent:
                 self.is_silent = False

@@ -161,6 +161,8 @@ class Worker:
         plane.ids.turn()
         plane.redis.look()
         plane.limiter.look()
+        for engine in plane.tables.engines.values():
+            engine.look(now)
         for exchange in list(plane.exchanges):
             exchange.look(now)
         for client in list(plane.clients):
