@@ -112,6 +112,10 @@ class Segment:
         for slot in slots:
             self.map[slot] = FREE
 
+    def raw(self, slot: int) -> bytes:
+        """All that a slot holds, as it is."""
+        return self.map[SLOTS + slot * SLOT : SLOTS + (slot + 1) * SLOT]
+
     def read(self, slots: Iterable[int]) -> Iterator[tuple[Any, ...]]:
         """What slots hold: fields of flights."""
         memory, unpack = self.map, _HEAD.unpack_from

@@ -149,6 +149,13 @@ def settle(records: Sequence[TokenUsage]) -> Settled:
     return Settled(counted, duplicates, len(checked.refused) + len(conflicts))
 
 
+@transaction.atomic
+def set_aside(*, place: str, held: bytes) -> None:
+    """Keep for a person what a gateway has noted at that place and nobody can read. May be repeated."""
+    payload = {"place": place, "held": held.hex()}
+    quarantine.put([Refused(SOURCE, place, None, "tokens", QuarantineReason.MALFORMED, payload)])
+
+
 def _lock_wallets(shared: Iterable[TokenTerms]) -> dict[UUID, Wallet]:
     """The wallets of the teams, locked in order; those of unknown teams are missing."""
     teams = set()

@@ -31,11 +31,16 @@ from apps.gateway.steward.tally import tally
 
 BATCH = 5000
 LOCK = "lock"
+# What reading a slot raises whose bytes are nobody's.
+UNREADABLE = (msgspec.DecodeError, ArithmeticError, LookupError, ValueError)
 _HAS_COUNTS = itemgetter(Flight._fields.index("has_counts"))
 _facts = msgspec.msgpack.Decoder(Facts)
 # `TokenUsage._make` in a third of its time.
 _record = partial(tuple.__new__, tokens.TokenUsage)
 log = structlog.get_logger(__name__)
+
+
+SomeSlots = tuple[Segment, list[int]]
 
 
 class Folder:
@@ -54,7 +59,7 @@ class Folder:
                 self._segments[number] = Segment(path)
         return self._segments
 
-    def having(self, state: int, most: int) -> Iterator[tuple[Segment, list[int]]]:
+    def having(self, state: int, most: int) -> Iterator[SomeSlots]:
         """So many of the slots in a state, by segment."""
         for segment in self.segments().values():
             slots = list(islice(segment.having(state), most))
@@ -71,16 +76,36 @@ def settle(folder: Folder, *, state: int = flights.CLOSED) -> int:
     with folder.lock:
         began = time.thread_time()
         found = list(folder.having(state, BATCH))
-        records = records_of([fields for segment, slots in found for fields in segment.read(slots)])
+        records = _records(found)
         if records:
             done = tokens.settle(records)
             tally.note(records)
             if done.quarantined:
                 log.error("usage_quarantined", requests=done.quarantined)
-            for segment, slots in found:
-                segment.free(slots)
+        for segment, slots in found:
+            segment.free(slots)
+        if records:
             tally.note_time(time.thread_time() - began)
-        return len(records)
+        return sum(len(slots) for _segment, slots in found)
+
+
+def _records(found: list[SomeSlots]) -> list[tokens.TokenUsage]:
+    """What the slots hold, as billing takes it. One that cannot be read, as after a power cut that kept its
+    state and lost its words, is kept for a person to look at and holds up no other."""
+    try:
+        return records_of([fields for segment, slots in found for fields in segment.read(slots)])
+    except UNREADABLE:
+        pass
+    records = []
+    for segment, slots in found:
+        for slot in slots:
+            try:
+                records += records_of(list(segment.read([slot])))
+            except UNREADABLE:
+                place = f"{segment.path.parent.name}/{segment.path.name}/{slot}"
+                log.exception("slot_unreadable", place=place)
+                tokens.set_aside(place=place, held=segment.raw(slot))
+    return records
 
 
 def settle_all(folder: Folder) -> int:
