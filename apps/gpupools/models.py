@@ -108,7 +108,11 @@ class GpuDevice(models.Model):
     class Meta:
         ordering = ("node__name", "pci_address")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["node", "pci_address"], name="gpupools_one_card_per_slot"),
+            models.UniqueConstraint(
+                fields=["node", "pci_address"],
+                condition=~Q(health=DeviceHealth.MISSING),
+                name="gpupools_one_card_per_slot",
+            ),
             models.CheckConstraint(condition=Q(health__in=DeviceHealth.values), name="gpupools_health"),
         ]
 

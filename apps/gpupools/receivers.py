@@ -17,8 +17,8 @@ from apps.regions.models import Cluster
 @receiver(inventory_recorded)
 def note_cards(
     *, cluster: Cluster, seen: Mapping[str, NodeInfo], now: datetime, is_complete: bool, **_kwargs: Any
-) -> None:
-    devices.record_devices(cluster=cluster, seen=seen, now=now, is_complete=is_complete)
+) -> dict[str, str]:
+    return devices.record_devices(cluster=cluster, seen=seen, now=now, is_complete=is_complete)
 
 
 @receiver(cards_asked)

@@ -4,7 +4,7 @@ from django.dispatch import Signal
 
 # What a cluster's inventory says was recorded: `cluster` (Cluster), `seen` (dict of node id to the
 # driver's NodeInfo), `now`, `is_complete` (whether what is not shown is not there). Sent inside the
-# transaction that recorded the nodes.
+# transaction that recorded the nodes. Receivers answer what is wrong with nodes, in words by their ids.
 inventory_recorded = Signal()
 
 # Staff drain a node: `node` (Node, locked), `actor`, `operation_id`. Receivers wish its machines away,

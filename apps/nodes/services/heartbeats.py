@@ -18,7 +18,7 @@ from apps.drivers.base import GpuInfo, Health, NodeInfo
 from apps.nodes.models import Node, NodeAgent, NodeCredential, NodeSample
 from apps.nodes.services.agents import ROTATE_AFTER, introduce, note_first_use
 from apps.nodes.services.enrolment import advance_by_agent
-from apps.nodes.services.inventory import record_inventory
+from apps.nodes.services.inventory import MOST_WORDS, record_inventory
 from apps.nodes.services.life import drain_node
 from apps.nodes.signals import agent_reported, cards_asked, engines_asked, notice_given
 from apps.nodes.specs import EngineAt, Facts, Notice, Orders, Report, Sample
@@ -100,11 +100,13 @@ def _note(agent: NodeAgent, report: Report, now: datetime) -> None:
 def _believe(node: Node, agent: NodeAgent, report: Report, now: datetime) -> Node:
     """The agent is what speaks for this host: it is there, and this is what it has."""
     facts = report.facts
-    if facts is not None and (seen := _fingerprint(facts)) != agent.facts.get("fingerprint"):
-        record_inventory(
+    known = None if agent.facts.get("disputed") else agent.facts.get("fingerprint")
+    if facts is not None and (seen := _fingerprint(facts)) != known:
+        wrong = record_inventory(
             cluster=node.cluster, nodes=[_info(node, facts)], now=now, is_complete=facts.gpus is not None
         )
         agent.facts = {**asdict(facts), "gpus": _plain(facts.gpus), "fingerprint": seen}
+        agent.facts["disputed"] = wrong.get(node.pk, "")
         agent.facts["checks"] = _plain(facts.checks)
         node.refresh_from_db()
     problem = _problem(agent)
@@ -120,7 +122,7 @@ def _problem(agent: NodeAgent) -> str:
     sick = [f"{g['pci_address']}: {g['reason']}" for g in agent.facts.get("gpus") or () if g["reason"]]
     late = _("Its clock is %(n)s s off.") % {"n": round(agent.skew_seconds)}
     clock = [late] if abs(agent.skew_seconds) > MOST_SKEW_SECONDS else []
-    return " ".join([*said, *sick, *clock])[:300]
+    return " ".join(filter(None, [agent.facts.get("disputed"), *said, *sick, *clock]))[:MOST_WORDS]
 
 
 def _fingerprint(facts: Facts) -> str:

@@ -40,17 +40,16 @@ ON CONFLICT (cluster_id, name) DO UPDATE
 RETURNING n.id, n.name, xmax = 0
 """
 
+MOST_WORDS = 300
 _DEGRADED = "Its cluster reports it as not well."
 
 
 @transaction.atomic
 def record_inventory(
     *, cluster: Cluster, nodes: Iterable[NodeInfo], now: datetime, is_complete: bool = True
-) -> dict[str, NodeInfo]:
-    """Note the hosts a cluster reports; returns them by node id. Unknown ones begin to enrol.
-
-    Of an incomplete report only what it shows is believed.
-    """
+) -> dict[str, str]:
+    """Note the hosts a cluster reports. Unknown ones begin to enrol; of an incomplete report only what it
+    shows is believed. Answers what of the report was not taken, in words, by node id."""
     reported = {one.name[:120]: one for one in nodes}
     if not reported:
         return {}
@@ -70,8 +69,13 @@ def record_inventory(
                     Happening("node.appeared", node_id, region_id=cluster.region_id, data={"name": name})
                 )
     operations.emit_many(fresh)
-    inventory_recorded.send(Cluster, cluster=cluster, seen=seen, now=now, is_complete=is_complete)
-    return seen
+    answers: list[tuple[Any, Any]] = inventory_recorded.send(
+        Cluster, cluster=cluster, seen=seen, now=now, is_complete=is_complete
+    )
+    wrong = {node: words for _receiver, answer in answers for node, words in answer.items()}
+    for node_id, words in wrong.items():
+        Node.objects.filter(pk=node_id, problem="").update(problem=words[:MOST_WORDS])
+    return wrong
 
 
 def _columns(cluster: Cluster, infos: list[NodeInfo], now: datetime) -> dict[str, Any]:

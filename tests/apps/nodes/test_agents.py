@@ -400,6 +400,41 @@ def test_only_who_may_enrol_can_invite() -> None:
     assert services.add_node(actor=operator, region=supply.region, name="x").secret
 
 
+def test_a_host_cannot_take_a_card_that_another_shows(region: Region) -> None:
+    first, second = add(region), add(region, "gpu-02")
+    first.beat(facts=facts(card(1), card(2)))
+    second.beat(facts=facts(card(2), hostname="gpu-02"))
+    kept = GpuDevice.objects.get(uuid="GPU-2")
+    assert kept.node_id == first.node.pk
+    assert "GPU-2 is known at gpu-01" in second.seen().problem
+    second.beat()
+    assert "GPU-2 is known at gpu-01" in second.seen().problem
+    first.beat(facts=facts(card(1)), now=db_now())
+    second.beat(facts=facts(card(2), hostname="gpu-02"), now=db_now())
+    kept.refresh_from_db()
+    assert (kept.node_id, kept.health, second.seen().problem) == (second.node.pk, "healthy", "")
+
+
+def test_cards_are_where_they_are_shown(region: Region) -> None:
+    host = add(region)
+
+    def shows(*cards: dict[str, Any], **more: Any) -> dict[str, str]:
+        """Which card is at which place then."""
+        host.beat(facts=facts(*cards), **more)
+        there = GpuDevice.objects.filter(node=host.node).exclude(health="missing")
+        return dict(there.values_list("pci_address", "uuid"))
+
+    one, two = card(1)["pci_address"], card(2)["pci_address"]
+    spare = card(3, pci_address=one)
+    assert shows(card(1), card(2)) == {one: "GPU-1", two: "GPU-2"}
+    assert shows(card(1, pci_address=two), card(2, pci_address=one)) == {one: "GPU-2", two: "GPU-1"}
+    assert shows(spare, card(2, pci_address=two)) == {one: "GPU-3", two: "GPU-2"}
+    assert GpuDevice.objects.get(uuid="GPU-1").health == "missing"
+    assert shows(spare, card(1), card(2)) in ({one: "GPU-3", two: "GPU-2"}, {one: "GPU-1", two: "GPU-2"})
+    assert shows(card(1), card(2)) == {one: "GPU-1", two: "GPU-2"}
+    assert host.seen().problem == ""
+
+
 # ------------------------------------------------------------ silence
 
 

@@ -15,6 +15,7 @@ from apps.core.errors import Conflict, NotPermitted
 from apps.core.ids import new_id
 from apps.core.permissions import Role
 from apps.core.states import IllegalTransition
+from apps.drivers.base import NodeInfo
 from apps.drivers.errors import Transient
 from apps.gpupools.models import GpuDevice, GpuHold
 from apps.gpupools.services.reservations import release, reserve
@@ -258,3 +259,24 @@ def test_a_card_that_is_no_longer_reported_is_missing_and_stays_held(tmp_path: P
     gone.refresh_from_db()
     assert gone.health == "healthy"
     assert Node.objects.get().problem == ""
+
+
+def test_a_card_moves_when_its_old_node_is_retired_or_shows_it_no_more(tmp_path: Path) -> None:
+    supply = make_supply(tmp_path / "sim.sqlite", nodes=2, gpus=1)
+    one, other = reconcilers.any_driver_of(supply.cluster).inventory().nodes
+    (card,) = one.gpus
+
+    def report(*nodes: NodeInfo) -> tuple[str, str]:
+        """Where the card is then, and what is said of the node that shows it."""
+        services.record_inventory(cluster=supply.cluster, nodes=nodes, now=db_now())
+        place = GpuDevice.objects.select_related("node").get(uuid=card.uuid).node.name
+        return place, Node.objects.get(name=nodes[-1].name).problem
+
+    both = replace(other, gpus=(*other.gpus, card))
+    place, problem = report(both)
+    assert place == one.name
+    assert f"{card.uuid} is known at {one.name}" in problem
+    assert report(replace(one, gpus=()), both) == (other.name, "")
+    for state in (State.CORDONED, State.RETIRED):
+        Node.objects.filter(name=other.name).update(state=state)
+    assert report(one) == (one.name, "")
