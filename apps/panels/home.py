@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.views.generic import View
 
-from apps.panels.kit.places import address_of, bare_place, last_or_first, panels_of
+from apps.panels.kit.places import address_of, bare_place, every_region, last_or_first, panels_of
 from apps.panels.kit.shell import account_links, theme
 from apps.panels.public import landing
 from apps.regions.models import Region
@@ -46,7 +46,9 @@ class Door(View):
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         bare = bare_place(request.actor)
-        found: Sequence[Workspace | Region] = bare.workspaces if self.panel == "console" else bare.regions
+        found: Sequence[Workspace | Region] = bare.workspaces
+        if self.panel == "cluster":
+            found = bare.regions or tuple(every_region(request.actor))
         if not found:
             return HttpResponseRedirect(reverse("home"))
         one = last_or_first(found, request.COOKIES.get(f"last_{self.panel}", ""))

@@ -33,7 +33,8 @@ class UserFactory(factory.Factory):
 
 
 def region_staff(role: Role, region: Any, **fields: Any) -> User:
-    """A person with a role in one region."""
+    """A person with a role in one region, or with None on the whole platform."""
     user: User = UserFactory(**fields)
-    grant_staff_role(actor=SYSTEM, user=user, role=role, region_id=region.pk, region_slug=region.slug)
+    where = {"region_id": region.pk, "region_slug": region.slug} if region else {}
+    grant_staff_role(actor=SYSTEM, user=user, role=role, **where)
     return user

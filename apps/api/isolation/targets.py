@@ -48,8 +48,7 @@ class Targets:
 
     def is_at_home(self, principal: Principal, route: Route) -> bool:
         """Whether the principal's kind may pass the gate of the route's face at all."""
-        reaches = {"platform", "region"} if principal.kind == "platform" else {principal.kind}
-        kinds = reaches if route.face == "api" else {principal.kind}
+        kinds = {"platform", "region"} if principal.kind == "platform" else {principal.kind}
         is_somebody = principal.kind != "node"  # a host is nobody in person
         return route.scope_kind in kinds or (is_somebody and route.scope_kind == "person")
 

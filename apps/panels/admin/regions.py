@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.db.models import Count, Q, QuerySet
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
@@ -244,7 +245,9 @@ class RegionDetail(Detail):
         return region_state(self.object)
 
     def meta(self) -> list[Any]:
-        return [part for part in (self.object.location, cells.mono(self.object.slug)) if part]
+        panel = reverse("cluster:home", kwargs={"region": self.object.slug})
+        parts = (self.object.location, cells.mono(self.object.slug), cells.link(_("Open its panel"), panel))
+        return [part for part in parts if part]
 
     def top(self) -> list[Any]:
         if self.object.frozen_at:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from apps.core.actor import PLATFORM, Actor, Scope, region_scope
+from apps.core.permissions import Permission
 from apps.regions.models import Region
 from apps.teams.models import Team, Workspace
 
@@ -89,10 +90,12 @@ def place_in(bare: Place, panel: str, actor: Actor, address: dict[str, str]) -> 
     if panel == "admin" and actor.is_staff:
         return replace(bare, panel="admin")
     if panel == "cluster":
-        for region in bare.regions:
-            if region.slug == address["region"]:
-                scope = region_scope(region.pk)
-                return replace(bare, panel="cluster", scope=scope, region=region, address=address)
+        slug = address["region"]
+        own = next((one for one in bare.regions if one.slug == slug), None)
+        region = own or every_region(actor).filter(slug=slug).first()
+        if region is not None:
+            scope = region_scope(region.pk)
+            return replace(bare, panel="cluster", scope=scope, region=region, address=address)
     if panel == "console":
         for one in bare.workspaces:
             if (one.team.slug, one.slug) == (address["team"], address["workspace"]):
@@ -110,11 +113,21 @@ def workspaces_of(actor: Actor) -> tuple[Workspace, ...]:
 
 
 def regions_of(actor: Actor) -> tuple[Region, ...]:
+    """Those in which the actor has a role."""
     held = actor.ids("region")
     if not held:
         return ()
     regions = Region.objects.order_by("slug")
     return tuple(regions.filter(pk__in=sorted(held)))
+
+
+def every_region(actor: Actor) -> QuerySet[Region]:
+    """All of them for whoever sees regions everywhere; none for others."""
+    return Region.objects.order_by("slug") if _sees_every_region(actor) else Region.objects.none()
+
+
+def _sees_every_region(actor: Actor) -> bool:
+    return Permission.REGION_READ in actor.grants.get(PLATFORM, ())
 
 
 def address_of(one: Workspace | Region) -> dict[str, str]:
@@ -152,7 +165,10 @@ def panels_of(place: Place, actor: Actor, cookies: Mapping[str, str]) -> list[tu
         found.append(("console", _("Console"), first.team.name, reverse("console:home", kwargs=address)))
     if actor.is_staff:
         found.append(("admin", _("Admin"), _("All regions"), reverse("admin:home")))
-    for region in place.regions:
+    here = (place.region,) if place.region and place.region not in place.regions else ()
+    for region in (*place.regions, *here):
         home = reverse("cluster:home", kwargs={"region": region.slug})
         found.append(("cluster", region.slug, region.name, home))
+    if not (place.regions or here) and _sees_every_region(actor):
+        found.append(("cluster", _("Cluster"), _("One region"), reverse("cluster")))
     return found

@@ -116,9 +116,11 @@ def test_every_admin_page_shows_what_there_is(admin: Client, supply: Supply) -> 
         assert b"," in b"".join(admin.get(f"/admin/{noun}?format=csv"))
 
 
-def test_staff_of_a_region_sees_it_and_no_other(supply: Supply) -> None:
+@pytest.mark.parametrize("role", [Role.REGION_OPERATOR, Role.OPERATOR, Role.FULL_ADMINISTRATOR])
+def test_the_panel_of_a_region_shows_it_and_no_other(supply: Supply, role: Role) -> None:
     other = make_supply(nodes=1, gpus=1)
-    browser = browser_of(region_staff(Role.REGION_OPERATOR, supply.region))
+    is_regional = role == Role.REGION_OPERATOR
+    browser = browser_of(region_staff(role, supply.region if is_regional else None))
     home = f"/cluster/{supply.region.slug}"
     for page in CLUSTER:
         look(browser, f"{home}/{page}")
@@ -126,8 +128,14 @@ def test_staff_of_a_region_sees_it_and_no_other(supply: Supply) -> None:
     assert supply.nodes[0].name in shown
     assert other.nodes[0].name not in look(browser, f"{home}/nodes")
     assert browser.get(f"{home}/nodes/{other.nodes[0].pk}").status_code == 404
-    assert browser.get(f"/cluster/{other.region.slug}/map").status_code == 404
-    assert browser.get("/admin/nodes").status_code == 404
+    theirs = (f"/cluster/{other.region.slug}/map", "/admin/nodes")
+    assert [browser.get(one).status_code for one in theirs] == [404 if is_regional else 200] * 2
+    for page, pk in (
+        ("gpus", GpuDevice.objects.filter(region=other.region).first().pk),
+        ("gpu-pools", other.pool.pk if other.pool else ""),
+        ("clusters", other.cluster.pk),
+    ):
+        assert browser.get(f"{home}/{page}/{pk}").status_code == 404
     for page, pk in (
         ("nodes", supply.nodes[0].pk),
         ("gpus", GpuDevice.objects.filter(region=supply.region).first().pk),
