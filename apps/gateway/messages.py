@@ -198,10 +198,10 @@ class ReceiptWanted(Message):
 
 
 class ReceiptFound(Message):
-    """The receipt as JSON; empty when there is none for this key."""
+    """The receipt as JSON; empty when there is none for this key, None when nobody could look."""
 
     number: int
-    body: bytes
+    body: bytes | None
 
 
 class Stats(Message):

@@ -98,11 +98,13 @@ def _receipt(exchange: Asker, name: bytes) -> None:
         exchange.refuse(refusal("billing_away"))
 
 
-def found(exchange: Request, body: bytes) -> None:
+def found(exchange: Request, body: bytes | None) -> None:
     """The steward has looked."""
     if exchange.is_over:
         return
-    if body:
+    if body is None:
+        exchange.refuse(refusal("billing_away"))
+    elif body:
         exchange.answer(200, body)
     else:
         exchange.refuse(refusal("receipt_not_found"))

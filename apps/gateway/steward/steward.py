@@ -81,7 +81,7 @@ class Steward:
         return await loop.run_in_executor(self._threads[thread], lambda: _with_database(work, values))
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -235,18 +235,19 @@ class Steward:
         """Money for a worker; when there is too little, what others have lying idle is called back first."""
         answer = bank.refused_for(want, "billing_away")
         purse = self._purses.setdefault(want.team_id, asyncio.Lock())
-        for _try in range(LEND_TRIES):
-            try:
-                async with purse:
-                    answer = await self._lent(child, want)
-                    child.link.send(answer)
-                if answer.amount and not child.runs():  # it has died meanwhile, and may be buried already
-                    await self._ask("bank", bank.take_back, child.account, answer.lease_id)
-                return
-            except DatabaseError as error:
-                log.warning("no_lease", error=str(error))
-                await asyncio.sleep(LEND_PAUSE)
-        child.link.send(answer)
+        try:
+            for _try in range(LEND_TRIES):
+                try:
+                    async with purse:
+                        answer = await self._lent(child, want)
+                    break
+                except DatabaseError as error:
+                    log.warning("no_lease", error=str(error))
+                    await asyncio.sleep(LEND_PAUSE)
+        finally:  # whoever shares the purse waits for it
+            child.link.send(answer)
+        if answer.amount and not child.runs():  # it has died meanwhile, and may be buried already
+            await self._quietly("bank", bank.take_back, child.account, answer.lease_id)
 
     async def _lent(self, child: Child, want: messages.Want) -> messages.Granted:
         answer = await self._ask("bank", bank.grant, child.account, want)
@@ -274,32 +275,37 @@ class Steward:
             await self._outside.call_back_elsewhere(team_id)
         if not having:
             return
-        done = asyncio.Event()
-        self._recalls.setdefault(team_id, []).append((having, done))
+        waiting = having, asyncio.Event()
+        self._recalls.setdefault(team_id, []).append(waiting)
         self._tell(messages.Recall(team_id))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RECALL_SECONDS):
-                await done.wait()
+                await waiting[1].wait()
+        self._recalls[team_id].remove(waiting)
+        if not self._recalls[team_id]:
+            del self._recalls[team_id]
 
     async def _called_back(self, team_id: str) -> None:
         """Another host is short of money of this team."""
         await self._call_back(team_id, also_elsewhere=False)
 
     async def _recalled(self, child: Child, message: messages.Recalled) -> None:
-        await self._quietly("bank", bank.shrink, child.account, message)
-        waiting = self._recalls.get(message.team_id, [])
-        for names, done in waiting:
-            names.discard(child.name)
-            if not names:
-                done.set()
-        self._recalls[message.team_id] = [one for one in waiting if one[0]]
+        try:
+            await self._quietly("bank", bank.shrink, child.account, message)
+        finally:
+            for names, done in self._recalls.get(message.team_id, ()):
+                names.discard(child.name)
+                if not names:
+                    done.set()
 
     async def _find_receipt(self, child: Child, wanted: messages.ReceiptWanted) -> None:
-        body = b""
-        with contextlib.suppress(DatabaseError):
-            await self._settle_now()
-            body = await self._ask("aside", receipts.find, wanted.key_id, wanted.request_id)
-        child.link.send(messages.ReceiptFound(wanted.number, body))
+        body = None
+        try:
+            with contextlib.suppress(DatabaseError):
+                await self._settle_now()
+                body = await self._ask("aside", receipts.find, wanted.key_id, wanted.request_id)
+        finally:
+            child.link.send(messages.ReceiptFound(wanted.number, body))
 
     # The books.
 
@@ -319,6 +325,14 @@ class Steward:
     async def _bury_all(self) -> None:
         self.children.clear()
         await self._bury()
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    """What fails in the background is told of at once."""
+    try:
+        await work
+    except Exception:
+        log.exception("gateway_failed")
 
 
 def _with_database(work: Callable[..., Answer], values: tuple[Any, ...]) -> Answer:
