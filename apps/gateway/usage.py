@@ -65,6 +65,35 @@ def counts_in(data: bytes) -> Counts | None:
     return None
 
 
+class _Response(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+class _Event(msgspec.Struct):
+    """Of the Responses API: beside the usage it repeats the request, in whose tools anything may stand."""
+
+    response: _Response | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+
+
+def own_only(events: bytes) -> bytes:
+    """The same events with no usage in them but the last that an event says of its own response."""
+    if USAGE not in events and TIMINGS not in events:
+        return events
+    own = b""
+    for line in events.split(b"\n"):
+        if USAGE in line and line.startswith(b"data:"):
+            try:
+                response = _event.decode(line[5:]).response
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+            if response is not None and bytes(response.usage)[:1] == b"{":
+                own = USAGE[:-1] + bytes(response.usage)
+    return events.replace(USAGE, b"{").replace(TIMINGS, b"{") + own
+
+
 def _believed(whole: int, cached: int, out: int) -> Counts | None:
     """The numbers, or the nearest to them that can be; None when nothing near can."""
     if whole > MOST or out > MOST:

@@ -16,6 +16,7 @@ from apps.gateway.flights import CLOSED, Flight, Spool
 from apps.gateway.http import MOST_BODY
 from apps.gateway.plane import asks
 from apps.gateway.plane.client import Client
+from apps.gateway.plane.engines import Engine
 from apps.gateway.plane.pages import found
 from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.refusals import refusal
@@ -470,6 +471,36 @@ def test_usage_is_read_however_much_an_engine_says_of_it(plane: Plane) -> None:
     assert event in wire.written
     (flight,) = closed(plane)
     assert (flight.input, flight.cached, flight.output) == (40, 30, 5)
+
+
+@pytest.mark.parametrize("provider", [None, messages.ProviderRow("theirs", ["127.0.0.0/8"])])
+def test_no_callers_tool_is_taken_for_what_an_answer_has_used(plane: Plane, provider: Any) -> None:
+    """Events of the Responses API repeat the request; its tools are described in any words."""
+    (engine,) = plane.tables.engines.values()
+    connection = engine.idle.pop()
+    engine = connection.engine = Engine(msgspec.structs.replace(REPLICA, provider=provider), b"")
+    plane.tables.routes[ROUTE.endpoint_id].become(ROUTE, [engine], "")
+    engine.idle.append(connection)
+
+    def event(kind: str, **more: Any) -> bytes:
+        said = {"type": f"response.{kind}", **more}
+        return b"event: response.%b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(said))
+
+    tools = [{"name": "t", "parameters": {"usage": {"input_tokens": 0, "output_tokens": 0}}}]
+    begun = event("created", response={"usage": None, "tools": tools})
+    told = b"".join(event("output_text.delta", delta=word) for word in ("Hel", "lo", "!"))
+    used = {"input_tokens": 70, "output_tokens": 5}
+    ended = event("completed", response={"usage": used, "tools": tools})
+    for said, counts in ((begun + told, (0, 0, 3)), (begun + told + ended, (70, 0, 5))):
+        client, _wire = caller(plane, request(stream=True).replace(b"chat/completions", b"responses"))
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.data_received(head + b"%x\r\n%b\r\n" % (len(said), said))
+        client.connection_lost(None)
+        flight = closed(plane)[-1]
+        assert (flight.input, flight.cached, flight.output) == counts
+        connection = Connection(engine, plane.sender)
+        connection.connection_made(Wire())  # type: ignore[arg-type]
+        engine.idle.append(connection)
 
 
 @pytest.mark.parametrize(

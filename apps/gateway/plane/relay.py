@@ -227,6 +227,15 @@ class Stream:
         return (0, 0, self.pieces) if self.pieces else None
 
 
+class ResponseStream(Stream):
+    """Events of the Responses API, which repeat what the caller has said."""
+
+    __slots__ = ()
+
+    def _note(self, data: bytes) -> None:
+        super()._note(usage.own_only(data))
+
+
 def without_usage(data: bytes) -> bytes:
     """The events without those that have no choices."""
     events = data.split(b"\n\n")

@@ -10,10 +10,10 @@ from apps.gateway.plane.faults import contained
 from apps.gateway.plane.plane import Caller, Plane
 from apps.gateway.plane.providers import Provider
 from apps.gateway.plane.refusals import Refusal, refusal
-from apps.gateway.plane.relay import Stream, Whole
+from apps.gateway.plane.relay import ResponseStream, Stream, Whole
 from apps.gateway.plane.tables import Key, Way
 from apps.gateway.plane.tellers import NOTHING, ROUNDING, Held
-from apps.gateway.plane.theirs import Theirs, TheirStream, TheirWhole
+from apps.gateway.plane.theirs import TheirResponseStream, Theirs, TheirStream, TheirWhole
 from apps.gateway.plane.upstream import Connection, connect
 
 MOST_TRIES = 4
@@ -189,11 +189,13 @@ class Serving:
             return  # the stream that the caller has goes on
         assert self._slot is not None
         keeps, hides = resume.is_possible(self), not self.ask.wants_usage
+        repeats = self._kind == "response"
         if theirs is None:
-            self.relay = Stream(self, self._slot, hides_usage=hides, keeps=keeps)
+            stream = ResponseStream if repeats else Stream
+            self.relay = stream(self, self._slot, hides_usage=hides, keeps=keeps)
         else:
-            whose = self._theirs(theirs)
-            self.relay = TheirStream(self, self._slot, whose, hides_usage=hides, keeps=keeps)
+            their = TheirResponseStream if repeats else TheirStream
+            self.relay = their(self, self._slot, self._theirs(theirs), hides_usage=hides, keeps=keeps)
 
     def note_first(self) -> int:
         """The caller of a stream is sent its first byte now; answers the µs that it has waited."""

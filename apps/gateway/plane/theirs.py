@@ -71,3 +71,12 @@ class TheirStream(Stream):
             return line
         said = line[5:].strip()
         return b"data: " + (self._theirs.told(said) if said[:1] == b"{" else said)
+
+
+class TheirResponseStream(TheirStream):
+    """A provider's events of the Responses API."""
+
+    __slots__ = ()
+
+    def _note(self, data: bytes) -> None:
+        super()._note(usage.own_only(data))
