@@ -82,16 +82,18 @@ def own_only(events: bytes) -> bytes:
     """The same events with no usage in them but the last that an event says of its own response."""
     if USAGE not in events and TIMINGS not in events:
         return events
-    own = b""
-    for line in events.split(b"\n"):
-        if USAGE in line and line.startswith(b"data:"):
-            try:
-                response = _event.decode(line[5:]).response
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
-            if response is not None and bytes(response.usage)[:1] == b"{":
-                own = USAGE[:-1] + bytes(response.usage)
-    return events.replace(USAGE, b"{").replace(TIMINGS, b"{") + own
+    own = [found for line in events.split(b"\n") if USAGE in line and (found := _own_of(line))]
+    return events.replace(USAGE, b"{").replace(TIMINGS, b"{") + (own[-1] if own else b"")
+
+
+def _own_of(line: bytes) -> bytes:
+    """The usage of the response that the event tells of, as it is spelled; empty when it tells none."""
+    try:
+        response = _event.decode(line.removeprefix(b"data:")).response
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return b""
+    said = b"" if response is None else bytes(response.usage)
+    return USAGE[:-1] + said if said[:1] == b"{" else b""
 
 
 def _believed(whole: int, cached: int, out: int) -> Counts | None:

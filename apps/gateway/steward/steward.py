@@ -234,20 +234,24 @@ class Steward:
     async def _lend(self, child: Child, want: messages.Want) -> None:
         """Money for a worker; when there is too little, what others have lying idle is called back first."""
         answer = bank.refused_for(want, "billing_away")
-        purse = self._purses.setdefault(want.team_id, asyncio.Lock())
         try:
-            for _try in range(LEND_TRIES):
-                try:
-                    async with purse:
-                        answer = await self._lent(child, want)
-                    break
-                except DatabaseError as error:
-                    log.warning("no_lease", error=str(error))
-                    await asyncio.sleep(LEND_PAUSE)
+            answer = await self._lent_at_last(child, want) or answer
         finally:  # whoever shares the purse waits for it
             child.link.send(answer)
         if answer.amount and not child.runs():  # it has died meanwhile, and may be buried already
             await self._quietly("bank", bank.take_back, child.account, answer.lease_id)
+
+    async def _lent_at_last(self, child: Child, want: messages.Want) -> messages.Granted | None:
+        """After a few tries; None when the database stays away."""
+        purse = self._purses.setdefault(want.team_id, asyncio.Lock())
+        for _try in range(LEND_TRIES):
+            try:
+                async with purse:
+                    return await self._lent(child, want)
+            except DatabaseError as error:
+                log.warning("no_lease", error=str(error))
+                await asyncio.sleep(LEND_PAUSE)
+        return None
 
     async def _lent(self, child: Child, want: messages.Want) -> messages.Granted:
         answer = await self._ask("bank", bank.grant, child.account, want)
