@@ -24,12 +24,12 @@ SLOT = 1024
 _TAIL, TAIL_MOST = 100, 284
 _FACTS = 384
 # outcome, stream, has counts, -, facts' length, tail's length, request, started, finished (µs), four counts,
-# pieces passed on, tokens of engines before, replica, lease, µs to the first byte of a stream
-_HEAD = struct.Struct("<B??xHH16sqqIIIIII16s16sI")
+# pieces passed on, -, replica, lease, µs to the first byte of a stream
+_HEAD = struct.Struct("<B??xHH16sqqIIIII4x16s16sI")
 _END = struct.Struct("<qIIII")  # finished, four counts
 _PROGRESS = struct.Struct("<I")
 _AT_OUTCOME, _AT_HAS_COUNTS, _AT_TAIL_LENGTH = 0, 2, 6
-_AT_FINISHED, _AT_PIECES, _AT_BEFORE, _AT_REPLICA, _AT_FIRST = 32, 56, 60, 64, 96
+_AT_FINISHED, _AT_PIECES, _AT_REPLICA, _AT_FIRST = 32, 56, 64, 96
 _U16 = struct.Struct("<H")
 NOBODY = bytes(16)
 _MOST_U32 = 2**32 - 1
@@ -71,7 +71,6 @@ class Flight(NamedTuple):
     output: int
     embedding: int
     pieces: int
-    before: int
     replica: bytes
     lease: bytes
     first_us: int
@@ -145,7 +144,7 @@ class Spool:
         memory = segment.map
         _HEAD.pack_into(
             memory, at,
-            0, stream, 0, len(facts), 0, request_id, started_us, 0, 0, 0, 0, 0, 0, 0, replica, lease, 0,
+            0, stream, 0, len(facts), 0, request_id, started_us, 0, 0, 0, 0, 0, 0, replica, lease, 0,
         )  # fmt: skip
         memory[at + _FACTS : at + _FACTS + len(facts)] = facts
         memory[number] = OPEN
@@ -169,13 +168,13 @@ class Slot:
     def __init__(self, memory: mmap.mmap, number: int, at: int):
         self._map, self._number, self._at, self._said = memory, number, at, 0
 
-    def engine(self, replica: bytes, lease: bytes, before: int) -> None:
-        """Who serves it now, out of which lease, and how many tokens others have produced before."""
+    def engine(self, replica: bytes, lease: bytes, *, goes_on: bool) -> None:
+        """Who serves it now, out of which lease: anew, or going on after what the caller has been sent."""
         at, memory = self._at, self._map
         memory[at + _AT_REPLICA : at + _AT_REPLICA + 32] = replica + lease
-        _PROGRESS.pack_into(memory, at + _AT_BEFORE, before)
-        _U16.pack_into(memory, at + _AT_TAIL_LENGTH, 0)
-        self._said = 0
+        if not goes_on:
+            self.passed(0)
+            self.said(b"")
 
     def said(self, usage: bytes) -> None:
         """What the engine said last of how much it has used, in at most TAIL_MOST bytes."""

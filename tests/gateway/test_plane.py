@@ -12,7 +12,7 @@ import uvloop
 
 from apps.core.uuids import new_id
 from apps.gateway import messages
-from apps.gateway.flights import CLOSED, Flight, Spool
+from apps.gateway.flights import CLOSED, OPEN, Flight, Spool
 from apps.gateway.http import MOST_BODY
 from apps.gateway.plane import asks
 from apps.gateway.plane.client import Client
@@ -22,6 +22,7 @@ from apps.gateway.plane.plane import Plane
 from apps.gateway.plane.refusals import refusal
 from apps.gateway.plane.tellers import AHEAD, Teller
 from apps.gateway.plane.upstream import Connection
+from apps.gateway.steward.settling import progress_of
 from tests.gateway.test_upstream import STREAM, WHOLE
 
 SECRET = b"hai_live_secret"
@@ -128,7 +129,11 @@ def asked(plane: Plane, **body: Any) -> tuple[Client, Wire, Connection]:
 def begun(event: bytes) -> bytes:
     """The beginning of a stream."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return b"%b%x\r\n%b\n\n\r\n" % (head, len(event) + 2, event)
+    return head + chunked(event)
+
+
+def chunked(event: bytes) -> bytes:
+    return b"%x\r\n%b\n\n\r\n" % (len(event) + 2, event)
 
 
 def with_another(plane: Plane, **row: Any) -> tuple[Connection, Connection]:
@@ -487,14 +492,13 @@ def test_no_callers_tool_is_taken_for_what_an_answer_has_used(plane: Plane, prov
         return b"event: response.%b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(said))
 
     tools = [{"name": "t", "parameters": {"usage": {"input_tokens": 0, "output_tokens": 0}}}]
-    begun = event("created", response={"usage": None, "tools": tools})
+    first = event("created", response={"usage": None, "tools": tools})
     told = b"".join(event("output_text.delta", delta=word) for word in ("Hel", "lo", "!"))
     used = {"input_tokens": 70, "output_tokens": 5}
     ended = event("completed", response={"usage": used, "tools": tools})
-    for said, counts in ((begun + told, (0, 0, 3)), (begun + told + ended, (70, 0, 5))):
+    for said, counts in ((first + told, (0, 0, 3)), (first + told + ended, (70, 0, 5))):
         client, _wire = caller(plane, request(stream=True).replace(b"chat/completions", b"responses"))
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        connection.data_received(head + b"%x\r\n%b\r\n" % (len(said), said))
+        connection.data_received(begun(said.removesuffix(b"\n\n")))
         client.connection_lost(None)
         flight = closed(plane)[-1]
         assert (flight.input, flight.cached, flight.output) == counts
@@ -568,6 +572,23 @@ def test_an_answer_that_no_other_engine_goes_on_with_ends_with_an_error(plane: P
     (flight,) = closed(plane)
     assert (flight.input, flight.output) == (3, 1)
     assert not resting.engine.breaker.opened_at
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [(b"", (0, 0, 2)), (b',"usage":{"prompt_tokens":3,"completion_tokens":2}', (3, 0, 2))],
+)
+def test_a_worker_that_dies_while_an_answer_is_gone_on_with_has_noted_what_was_sent_once(
+    plane: Plane, usage: bytes, counts: tuple[int, int, int]
+) -> None:
+    connection, _resting = with_another(plane)
+    caller(plane, request(stream=True, temperature=0))
+    connection.data_received(begun(b'data: {"choices":[{"delta":{"content":"a"}}]}'))
+    connection.data_received(chunked(b'data: {"choices":[{"delta":{"content":"b"}}]%b}' % usage))
+    connection.connection_lost(None)
+    (segment,) = plane.spool.segments
+    (fields,) = segment.read(segment.having(OPEN))
+    assert progress_of(Flight._make(fields)) == counts
 
 
 def test_what_is_malformed_is_not_answered_in_the_place_of_what_waits(plane: Plane) -> None:

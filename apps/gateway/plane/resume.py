@@ -95,11 +95,6 @@ class Resumed:
         self._id = answer_id
         self._partial = b""
 
-    @property
-    def before(self) -> int:
-        """Tokens that other engines have produced."""
-        return self._told[2]
-
     def translated(self, data: bytes) -> bytes:
         """The new engine's events under the first one's name, counting on from its count."""
         data = self._partial + data

@@ -98,7 +98,7 @@ class Serving:
                 stream=self.is_stream, started_us=began_us, replica=engine.key, lease=lease_key,
             )  # fmt: skip
         else:
-            self._slot.engine(engine.key, lease_key, self.resumed.before if self.resumed else 0)
+            self._slot.engine(engine.key, lease_key, goes_on=self.resumed is not None)
         connect(plane.sender, engine, self)
 
     @contained

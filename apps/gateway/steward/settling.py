@@ -171,7 +171,7 @@ def progress_of(flight: Flight) -> tuple[int, int, int]:
     if not flight.is_stream or _facts.decode(flight.facts).is_embedding:
         return 0, 0, 0  # such an answer is passed on whole, and then the slot is closed
     said = usage.counts_in(flight.tail) if flight.tail else None
-    return said or (0, 0, flight.before + flight.pieces)
+    return said or (0, 0, flight.pieces)
 
 
 # What dead workers leave.
