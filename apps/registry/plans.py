@@ -38,6 +38,8 @@ def _without_duplicates(files: list[FileSpec]) -> list[FileSpec]:
 def _one_gguf(files: list[FileSpec]) -> list[FileSpec]:
     weights = [file.path for file in files if file.path.endswith(".gguf")]
     sets = sorted({_SHARD.sub("", path) for path in weights})
+    if not sets:
+        raise BadManifest(_("The repository holds no weights: .safetensors or .gguf."), field="files")
     if len(sets) > 1:
         raise BadManifest(
             _("The repository holds %(count)d sets of weights; name one: %(names)s.")

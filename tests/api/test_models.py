@@ -143,6 +143,18 @@ def test_public_and_shared_models_are_seen_and_not_changed(
     assert others == {"open"}
 
 
+def test_a_team_shares_with_one_whose_id_it_was_told(call: Caller) -> None:
+    other = TeamFactory()
+    own = add(call)
+    wish = {"visibility": "teams", "teams": [other.slug]}
+    refused = call.post(f"{USER}/{own}/share", wish).json()
+    assert (refused["errors"][0]["field"], "by its id" in refused["detail"]) == ("teams", True)
+    assert call.post(f"{USER}/{own}/share", {**wish, "teams": [str(other.pk)]}).status_code == 200
+    (seen,) = team_caller(other).get(USER).json()["items"]
+    assert (seen["id"], seen["is_own"]) == (own, False)
+    assert call.get(f"{USER}/{own}").json()["is_own"]
+
+
 def test_a_team_cannot_publish_to_everybody(call: Caller) -> None:
     answer = call.post(f"{USER}/{add(call)}/share", {"visibility": "public"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

@@ -170,6 +170,19 @@ def test_a_page_may_speak_to_the_store_only_where_browsers_upload_straight(
     assert "connect-src 'self' https://store.example.com;" in policy
 
 
+def test_a_team_shares_with_another_by_its_id(team: Team, browser: Client) -> None:
+    other = TeamFactory()
+    here = at(team, f"models/{make_model(team).pk}/share")
+    refused = browser.post(here, {"visibility": "teams", "teams": other.slug})
+    assert "Name another by its id" in text_of(refused)
+    assert browser.post(here, {"visibility": "teams", "teams": str(other.pk)}).status_code == 302
+    assert f'value="{other.pk}"' in browser.get(here).content.decode()
+    neighbour = Client()
+    neighbour.force_login(admin_of(other))
+    assert str(other.pk) in text_of(neighbour.get(f"/console/{other.slug}/default/settings"))
+    assert "Small" in text_of(neighbour.get(at(other, "models")))
+
+
 def test_staff_publishes_deprecates_and_revokes(store: Any, team: Team, staff: Client) -> None:
     model = make_model(None)
     version = make_version(model)

@@ -7,6 +7,7 @@ import django_filters
 from rest_framework import serializers
 
 from apps.api.fields import In, Out, RowOut, TypedIdField
+from apps.core.actor import PLATFORM
 from apps.registry.models import Model, ModelVersion, VersionFile
 from apps.registry.selectors.reading import SHOWN
 from apps.registry.states import Format, Modality, State, Visibility
@@ -39,6 +40,9 @@ class RegistryModelOut(RowOut):
     """A model. `team` is null for the provider's own; `newest` is null while it has no version."""
 
     team_id = TypedIdField("team", allow_null=True, help_text="Whose it is; null: the provider's.")
+    is_own = serializers.SerializerMethodField(
+        help_text="Whether it is the team's (in the Admin API: the provider's), not one that was shared."
+    )
     created_by = serializers.CharField(source="created_by_label")
     versions = serializers.IntegerField(source="version_count")
     newest = serializers.SerializerMethodField()
@@ -47,8 +51,11 @@ class RegistryModelOut(RowOut):
         model = Model
         fields = (
             *("id", "slug", "name", "description", "licence", "modality", "visibility", "team_id"),
-            *("is_demo", "versions", "newest", "created_by", "created_at"),
+            *("is_own", "is_demo", "versions", "newest", "created_by", "created_at"),
         )
+
+    def get_is_own(self, model: Any) -> bool:
+        return bool((model.team_id or PLATFORM.id) == self.context["view"].scope.id)
 
     def get_newest(self, model: Any) -> NewestOut(allow_null=True):  # type: ignore[valid-type]
         if model.newest_pk is None:

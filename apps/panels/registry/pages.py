@@ -341,7 +341,10 @@ class ModelImport(OfModel):
 class ShareFields(forms.Form):
     visibility = forms.ChoiceField(label=_("Used by"), choices=Visibility.choices, widget=forms.RadioSelect)
     teams = forms.CharField(
-        label=_("Teams"), max_length=2000, required=False, help_text=_("Addresses, separated by blanks.")
+        label=_("Teams"),
+        max_length=2000,
+        required=False,
+        help_text=_("Separated by blanks: addresses of yours, ids of others, which their settings show."),
     )
 
 
@@ -358,7 +361,7 @@ class ModelShare(OfModel):
 
     def initial(self) -> dict[str, Any]:
         model = self.object
-        known = model.shares.select_related("team").values_list("team__slug", flat=True)
+        known = selectors.shared_with(actor=self.actor, model=model)
         return {"visibility": model.visibility, "teams": " ".join(known)}
 
     def form(self, data: Any = None) -> forms.Form:

@@ -27,6 +27,12 @@ class TeamSettings(FormPage):
         Section(_("Identity"), _("Members see it in the switcher, and it stands on invoices."), ("name",)),
     )
 
+    @property
+    def intro(self) -> Any:
+        return _("Its id is %(id)s: tell it to teams that shall share a model with this one.") % {
+            "id": self.team.pk
+        }
+
     def initial(self) -> dict[str, Any]:
         return {"name": self.team.name}
 

@@ -12,6 +12,7 @@ from apps.registry.selectors.reading import (
     resolve,
     servable,
     servable_for,
+    shared_with,
     version_of,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "servable",
     "servable_for",
     "shape_of",
+    "shared_with",
     "smallest_gpus",
     "uri_of",
     "version_of",

@@ -15,6 +15,7 @@ from apps.registry.models import (
     VersionFile,
 )
 from apps.registry.states import SERVED, State, Visibility
+from apps.teams.models import Team
 
 # What a card shows of a model's version.
 SHOWN = (
@@ -94,6 +95,14 @@ def list_files(*, actor: Actor, version: ModelVersion) -> QuerySet[VersionFile]:
     """The files on their way into the store, for those whose model it is."""
     rows: QuerySet[VersionFile] = VersionFile.objects.visible_to(actor).filter(version=version)
     return rows
+
+
+def shared_with(*, actor: Actor, model: Model) -> list[str]:
+    """The teams that may use the model besides its own, as `share_model` takes them: by address where the
+    actor may see the team, else by id."""
+    ids = [str(pk) for pk in model.shares.values_list("team_id", flat=True)]
+    slugs = dict(Team.objects.visible_to(actor).filter(pk__in=ids).values_list("pk", "slug"))
+    return [slugs.get(pk, pk) for pk in ids]
 
 
 def list_aliases(*, actor: Actor, model: Model) -> QuerySet[ModelAlias]:

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.core import tenancy
 from apps.core.actor import PLATFORM, Actor
 from apps.core.errors import Invalid
+from apps.core.ids import decode
 from apps.core.permissions import Permission
 from apps.operations import services as operations
 from apps.registry.errors import NameTaken
@@ -78,9 +81,10 @@ def _check(spec: ModelSpec) -> None:
 
 @transaction.atomic
 def share_model(*, actor: Actor, model: Model, visibility: str, teams: Sequence[str] = ()) -> Model:
-    """Say who may use the model: its team, chosen teams (by address or id), or everybody.
+    """Say who may use the model: its team, chosen teams, or everybody.
 
-    Only the provider's models can be everybody's. One shares with teams that one may see.
+    Only the provider's models can be everybody's. Teams that one may see are named by their address, all by
+    their id.
     """
     actor.require(Permission.MODEL_MANAGE, model.scope)
     if visibility not in Visibility.values:
@@ -94,18 +98,30 @@ def share_model(*, actor: Actor, model: Model, visibility: str, teams: Sequence[
     ModelShare.objects.bulk_create(rows, ignore_conflicts=True)
     model.visibility = visibility
     model.save(update_fields=["visibility"])
-    _note(actor, model, "model.shared", visibility=visibility, teams=[team.slug for team in chosen])
+    _note(actor, model, "model.shared", visibility=visibility, teams=sorted(set(teams)) if chosen else [])
     return model
 
 
 def _find_teams(actor: Actor, names: Sequence[str]) -> list[Team]:
     wanted = sorted({name.strip() for name in names if name.strip()})
-    visible = Team.objects.visible_to(actor)
-    found = [team for team in visible if team.slug in wanted or str(team.pk) in wanted]
+    mine = Team.objects.visible_to(actor).filter(slug__in=wanted).values("pk")
+    with tenancy.everything():  # who knows another team's id was told it there
+        found = list(Team.objects.filter(Q(pk__in=mine) | Q(pk__in=filter(_is_id, wanted))))
     known = {team.slug for team in found} | {str(team.pk) for team in found}
     if missing := [name for name in wanted if name not in known]:
-        raise Invalid(_("There is no team “%(name)s”.") % {"name": missing[0][:60]}, field="teams")
+        raise Invalid(
+            _("There is no team “%(name)s” among yours. Name another by its id: its team settings show it.")
+            % {"name": missing[0][:60]},
+            field="teams",
+        )
     return found
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return bool(decode("team", text))
+    except ValueError:
+        return False
 
 
 @transaction.atomic

@@ -132,6 +132,8 @@ def test_which_files_make_a_model():
         names(["a.Q4.gguf", "a.Q8.gguf"])
     with pytest.raises(BadManifest):
         names(["config.json"], ["*.gguf"])
+    with pytest.raises(BadManifest, match="no weights"):
+        names(["pytorch_model.bin", "config.json"])
 
 
 def test_one_gguf_of_many_is_imported(store, far, team):
