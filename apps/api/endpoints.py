@@ -14,7 +14,7 @@ from apps.api.base import ApiViewSet, Call
 from apps.api.fields import In, MoneyField, Nothing, Out, RowOut, TypedIdField
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint, EngineLog, Hardware, Replica, Revision
-from apps.inference.selectors import reading
+from apps.inference.selectors import offers, reading
 from apps.inference.services import replicas
 from apps.inference.specs import SLUG_PATTERN, EndpointSpec, Recipe, ScaleRules
 from apps.inference.states import EndpointState, Metering, Policy, ReplicaState, ScaleMetric, Visibility
@@ -290,13 +290,44 @@ class StaffReplicaOut(ReplicaOut):
 
 
 class HardwareOut(RowOut):
-    """What replicas may run on."""
+    """What replicas may run on, `formats` of models that do, and regions where an endpoint can be made."""
 
     gpu_model = serializers.CharField(source="gpu_model.slug", allow_null=True, default=None)
+    product = serializers.CharField(read_only=True)
+    formats = serializers.SerializerMethodField()
+    regions = serializers.SerializerMethodField()
 
     class Meta:
         model = Hardware
-        fields = ("id", "slug", "name", "kinds", "vcpus", "memory_mib", "gpus", "gpu_model")
+        fields: tuple[str, ...] = (
+            *("id", "slug", "name", "kinds", "vcpus", "memory_mib", "gpus", "gpu_model"),
+            *("product", "formats", "regions"),
+        )
+
+    def get_formats(self, row: Hardware) -> list[str]:
+        return offers.formats_on(row)
+
+    def get_regions(self, row: Hardware) -> list[str]:
+        return [region.slug for region in self.context["regions"] if offers.is_in(region, row)]
+
+
+class HardwareActions(ApiViewSet, abstract=True):
+    """Hardware for engines."""
+
+    id_prefix = "hw"
+    newest_first = False
+
+    def list(self, request: Request) -> Response:
+        """In order of their ids."""
+        return self.page(reading.list_hardware(actor=self.actor))
+
+    def context(self) -> dict[str, Any]:
+        return {**super().context(), "regions": offers.regions_with_engines()}
+
+
+def hardware_calls(shown: type[HardwareOut]) -> Mapping[str, Call]:
+    """What may be asked about hardware; the same everywhere."""
+    return {"list": Call(Permission.CATALOG_READ, shown, summary="List hardware for engines")}
 
 
 def replica_calls(shown: type[ReplicaOut]) -> Mapping[str, Call]:

@@ -11,9 +11,9 @@ from typing import Any
 from hostedai_sdk import settings
 from hostedai_sdk.client import Client
 from hostedai_sdk.errors import HostedaiError
-from hostedai_sdk.parsing import parser
+from hostedai_sdk.parsing import LIFE, parser
 from hostedai_sdk.shapes import Model
-from hostedai_sdk.show import Meter, size, table
+from hostedai_sdk.show import Meter, cell, size, table
 
 INTERRUPTED = 130
 
@@ -48,12 +48,11 @@ def _run(given: argparse.Namespace) -> int:
         return 0
     if given.json:
         _say(json.dumps(found, indent=2))
-    elif given.noun in HEADS:
-        _show(HEADS[given.noun], found if isinstance(found, list) else [found])
-    elif isinstance(found, list):
+    elif (given.noun, given.verb) == ("models", "list"):
         _show_models(found)
     else:
-        _say(f"version {found['number']} ({found['id']}) is {found['state']}")
+        head = HEADS.get((given.noun, given.verb)) or HEADS[given.noun, ""]
+        _show(head, found if isinstance(found, list) else [found])
     return 0
 
 
@@ -83,16 +82,29 @@ SCALE = ("least", "most", "target", "idle_seconds")
 
 
 def _serve(cloud: Client, given: argparse.Namespace) -> Any:
-    more = {name: getattr(given, name) for name in ("parallel", "workspace") if getattr(given, name)}
+    more = {"workspace": given.workspace} if given.workspace else {}
     made = cloud.endpoints.launch(
-        given.name,
-        region=given.region,
-        version=cloud.models.version_named(given.model),
-        hardware=given.hardware,
-        scale=_rules(given),
-        **more,
+        given.name, region=given.region, scale=_rules(given), **_recipe(cloud, given), **more
     )
     return cloud.endpoints.wait(made["id"]) if given.wait else made
+
+
+def _recipe(cloud: Client, given: argparse.Namespace) -> dict[str, Any]:
+    """What was named of what replicas are made of."""
+    asked = {"hardware": given.hardware, "parallel": given.parallel, "context_length": given.context}
+    asked["version"] = cloud.models.version_named(given.model) if given.model else None
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _changed(cloud: Client, given: argparse.Namespace) -> Any:
+    """An update, and its end when it is waited for."""
+    if given.verb == "canary":
+        one = cloud.endpoints.canary(given.name, weight=given.percent, **_recipe(cloud, given))
+    elif given.verb == "deploy":
+        one = cloud.endpoints.deploy(given.name, **_recipe(cloud, given))
+    else:
+        one = getattr(cloud.endpoints, given.verb)(given.name)
+    return cloud.endpoints.settled(one) if given.wait else one
 
 
 def _rules(given: argparse.Namespace) -> dict[str, int]:
@@ -143,10 +155,24 @@ def _about(given: argparse.Namespace) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
+def _versions(cloud: Client, given: argparse.Namespace) -> Any:
+    return [*cloud.models.versions(cloud.models.get(given.name)["id"])]
+
+
+def _live(cloud: Client, given: argparse.Namespace) -> Any:
+    """A step in the life of a version."""
+    why = {"reason": given.reason} if "reason" in given else {}
+    return getattr(cloud.models, given.verb)(given.name, **why)
+
+
 COMMANDS = {
     ("endpoints", "launch"): _serve,
     ("endpoints", "list"): lambda cloud, given: cloud.endpoints.list(),
+    ("endpoints", "hardware"): lambda cloud, given: cloud.endpoints.hardware(given.region),
     ("endpoints", "scale"): lambda cloud, given: cloud.endpoints.scale(given.name, **_rules(given)),
+    **{("endpoints", verb): _changed for verb in ("deploy", "canary", "promote", "rollback")},
+    ("endpoints", "drop"): lambda cloud, given: cloud.endpoints.drop(given.name),
+    ("endpoints", "revisions"): lambda cloud, given: cloud.endpoints.revisions(given.name),
     ("endpoints", "delete"): _unserve,
     ("endpoints", "logs"): _logs,
     ("endpoints", "wait"): lambda cloud, given: cloud.endpoints.wait(given.name, seconds=given.seconds),
@@ -158,17 +184,32 @@ COMMANDS = {
     ("models", "list"): lambda cloud, given: cloud.models.list(),
     ("models", "push"): _push,
     ("models", "import"): _import,
+    ("models", "versions"): _versions,
+    ("models", "share"): lambda cloud, given: cloud.models.share(given.name, given.teams),
+    ("models", "alias"): lambda cloud, given: cloud.models.alias(given.name, given.alias),
+    ("models", "fit"): lambda cloud, given: cloud.models.fit(
+        given.name, context_length=given.context, batch=given.batch
+    ),
+    ("models", "delete"): lambda cloud, given: cloud.models.delete(given.name),
+    **{("models", verb): _live for verb in LIFE},
 }
 
 
 HEADS = {
-    "endpoints": ("name", "state", "model_name", "region", "ready", "wanted", "hourly"),
-    "instances": ("name", "state", "region", "type", "address", "hourly"),
+    ("endpoints", ""): ("name", "state", "model_name", "region", "ready", "wanted", "hourly"),
+    ("endpoints", "canary"): ("name", "state", "model_name", "canary_weight", "ready", "wanted"),
+    ("endpoints", "hardware"): ("slug", "vcpus", "memory_mib", "gpus", "gpu_model", "regions", "hourly"),
+    ("endpoints", "revisions"): ("number", "model_name", "hardware", "context_length", "parallel"),
+    ("instances", ""): ("name", "state", "region", "type", "address", "hourly"),
+    ("models", ""): ("number", "state", "origin", "format", "id", "message"),
+    ("models", "share"): ("slug", "name", "visibility"),
+    ("models", "alias"): ("name", "number", "version_id"),
+    ("models", "fit"): ("gpu", "count", "fits", "reason", "weights_gib", "kv_gib", "most_context"),
 }
 
 
 def _show(head: Sequence[str], rows: Sequence[Any]) -> None:
-    _say(table(head, [[str(one[name]) for name in head] for one in rows]))
+    _say(table(head, [[cell(one[name]) for name in head] for one in rows]))
 
 
 def _show_models(rows: Sequence[Model]) -> None:

@@ -21,8 +21,39 @@ class Instance(TypedDict):
     created_at: str
 
 
+class Revision(TypedDict):
+    """What replicas are, or were, made of."""
+
+    id: str
+    number: int
+    model_name: str
+    version_id: str
+    hardware: str
+    context_length: int
+    parallel: int
+    is_revoked: bool
+    created_at: str
+
+
+class Hardware(TypedDict):
+    """What replicas may run on: where, and at which price of an hour (None: it has none)."""
+
+    id: str
+    slug: str
+    name: str
+    vcpus: int
+    memory_mib: int
+    gpus: int
+    gpu_model: str | None
+    formats: list[str]
+    regions: list[str]
+    hourly: str | None
+    currency: str
+
+
 class Endpoint(TypedDict):
-    """A model behind a name; `wanted` replicas shall answer, `ready` do."""
+    """A model behind a name; `wanted` replicas shall answer, `ready` do. `canary_weight` is the share of the
+    requests, in percent, that something else answers on trial."""
 
     id: str
     name: str
@@ -33,6 +64,8 @@ class Endpoint(TypedDict):
     wanted: int
     ready: int
     scale: dict[str, Any]
+    revision: Revision | None
+    canary_weight: int
     hourly: str
     currency: str
     operation_id: str | None
@@ -69,6 +102,7 @@ class Model(TypedDict):
     licence: str
     visibility: str
     team_id: str | None
+    is_own: bool
     versions: int
     newest: Newest | None
 
@@ -90,9 +124,34 @@ class Version(TypedDict):
     state: str
     origin: str
     message: str
+    format: str
     manifest: list[Manifest]
     size_bytes: int
     digest: str
+    operation_id: str | None
+
+
+class Alias(TypedDict):
+    """A name for a version, which may be moved."""
+
+    id: str
+    name: str
+    version_id: str
+    number: int
+
+
+class Fit(TypedDict):
+    """The fewest GPUs of a model that a version fits on, or why it does not; GiB are for each GPU."""
+
+    gpu: str
+    gpu_memory_gib: float
+    count: int
+    fits: bool
+    reason: str
+    weights_gib: float
+    kv_gib: float
+    usable_gib: float
+    most_context: int
 
 
 class File(TypedDict):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 EVERY_SECONDS = 0.2
@@ -16,6 +16,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in everything
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def cell(value: Any) -> str:
+    """A value as it stands in a table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def size(count: float) -> str:

@@ -13,7 +13,7 @@ from apps.inference.models import Endpoint
 from apps.registry.services import share_model
 from apps.registry.states import Visibility
 from tests.api.world import Caller, staff_caller, team_caller
-from tests.factories.inference import Stage, make_stage, make_version, replicas, work_off
+from tests.factories.inference import Stage, make_hardware, make_stage, make_version, replicas, work_off
 from tests.factories.teams import TeamFactory
 from tests.factories.users import UserFactory
 
@@ -70,6 +70,16 @@ def test_a_team_launches_scales_updates_and_deletes(stage: Stage, team: Any) -> 
     assert team("delete", here, status=202)["operation_id"]
     assert work_off(endpoint, seconds=10).state == "deleted"
     assert team("get", BASE)["items"] == []
+
+
+def test_hardware_is_listed_with_where_it_is_and_what_it_costs(stage: Stage, team: Any, admin: Any) -> None:
+    (mine,) = team("get", "/api/user/v1/engine-hardware")["items"]
+    (known,) = admin("get", "/api/admin/v1/engine-hardware")["items"]
+    assert (mine.pop("hourly"), mine.pop("currency")) == ("0.6", stage.team.currency)
+    assert mine == known
+    assert (known["slug"], known["regions"]) == (stage.hardware.slug, [stage.region.slug])
+    make_hardware("new")
+    assert team("get", "/api/user/v1/engine-hardware")["items"][1]["hourly"] is None
 
 
 def test_a_team_reads_what_its_engines_write(stage: Stage, team: Any, admin: Any) -> None:

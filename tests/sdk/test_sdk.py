@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -15,13 +16,14 @@ from apps.inference import reconcilers as serving
 from apps.registry import reconcilers, selectors
 from apps.registry.models import Model, ModelVersion
 from apps.registry.specs import MIB
-from hostedai_sdk import ApiError, BadKey, Client, HostedaiError, Invalid, NotFound, PaymentNeeded
+from hostedai_sdk import ApiError, BadKey, Client, Failed, HostedaiError, Invalid, NotFound, PaymentNeeded
 from hostedai_sdk.cli import main
 from hostedai_sdk.endpoints import added
 from tests.apps.registry.conftest import own_bucket
 from tests.factories.billing import make_price
-from tests.factories.inference import make_stage
+from tests.factories.inference import make_stage, make_version
 from tests.factories.registry import folder, gguf, hub, sha256
+from tests.factories.registry import make_model as make_registered
 from tests.factories.supply import make_supply
 from tests.factories.teams import TeamFactory, key_of
 
@@ -73,6 +75,9 @@ def worker() -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+FORMATS = ["gguf", "safetensors"]
 
 
 class Interrupt(Exception):
@@ -142,11 +147,15 @@ def test_the_command_imports_and_lists(store, settings, live_server, key, capsys
     monkeypatch.setenv("HOSTEDAI_KEY", key)
     with hub() as far, worker():
         settings.HUB_ENDPOINT_URL = far.url
+        far.files["acme/small"] = {"pytorch_model.bin": b"x" * 100}
+        assert main(["models", "import", "hf:acme/small", "--slug", "small"]) == 1
+        assert "no weights" in capsys.readouterr().err
         far.files["acme/small"] = folder()
         assert main(["models", "import", "hf:acme/small", "--slug", "small"]) == 0
     assert "servable" in capsys.readouterr().out
     assert main(["models", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["newest"]["state"] == "servable"
+    newest = json.loads(capsys.readouterr().out)[0]["newest"]
+    assert (newest["state"], newest["number"]) == ("servable", 1)
     assert main(["models", "list"]) == 0
     assert "small" in capsys.readouterr().out
     assert Model.objects.count() == 1
@@ -154,7 +163,8 @@ def test_the_command_imports_and_lists(store, settings, live_server, key, capsys
 
 def test_the_command_keeps_its_key_to_itself(live_server, key, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.delenv("HOSTEDAI_KEY", raising=False)
+    for name in ("HOSTEDAI_URL", "HOSTEDAI_KEY"):
+        monkeypatch.delenv(name, raising=False)
     assert main(["models", "list"]) == 1
     assert "login" in capsys.readouterr().err
     assert main(["login", "--url", live_server.url, "--key", key]) == 0
@@ -198,6 +208,86 @@ def test_endpoints_are_launched_scaled_and_deleted(live_server, tmp_path, capsys
         assert stage.version.model.name in capsys.readouterr().out
         assert main(["endpoints", "delete", "chat", "--wait"]) == 0
         assert "deleted" in capsys.readouterr().out
+
+
+def test_an_endpoint_is_updated_without_the_console(live_server, tmp_path, capsys, monkeypatch):
+    stage = make_stage(tmp_path)
+    model = stage.version.model
+    newer = make_version(stage.team, model=model)
+    monkeypatch.setenv("HOSTEDAI_URL", live_server.url)
+    monkeypatch.setenv("HOSTEDAI_KEY", key_of(stage.team).secret)
+
+    def run(*words: str) -> Any:
+        assert main(["--json", "endpoints", *words]) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    (small,) = run("hardware", "--region", stage.region.slug)
+    assert (small["slug"], small["hourly"], small["formats"]) == (stage.hardware.slug, "0.6", FORMATS)
+    assert run("hardware", "--region", "atlantis") == []
+    first = ("--model", f"{model.slug}@1", "--region", stage.region.slug, "--hardware", small["slug"])
+    newest = ("--model", model.slug, "--wait")
+    with worker():
+        run("launch", "chat", *first, "--workspace", "default", "--context", "1024", "--wait")
+        tried = run("canary", "chat", "--percent", "10", *newest)
+        assert (tried["canary_weight"], tried["revision"]["number"]) == (10, 1)
+        assert run("canary", "chat", "--percent", "40")["canary_weight"] == 40
+        assert run("drop", "chat")["canary_weight"] == 0
+        run("canary", "chat", "--percent", "10", *newest)
+        assert run("promote", "chat", "--wait")["revision"]["version_id"] == newer.pk
+        assert run("rollback", "chat", "--wait")["revision"]["version_id"] == stage.version.pk
+        served = run("deploy", "chat", *newest)["revision"]
+    kept = (served["version_id"], served["hardware"], served["context_length"])
+    assert kept == (newer.pk, small["slug"], 1024)
+    assert [one["number"] for one in run("revisions", "chat")] == [4, 3, 2, 1]
+    assert main(["endpoints", "promote", "chat"]) == 1
+    assert "no canary" in capsys.readouterr().err
+
+
+def test_an_update_that_does_not_come_about_is_said(live_server, tmp_path, capsys, monkeypatch):
+    stage = make_stage(tmp_path)
+    monkeypatch.setenv("HOSTEDAI_URL", live_server.url)
+    with Client(live_server.url, key_of(stage.team).secret) as cloud:
+        wish = {"region": stage.region.slug, "version": str(stage.version.pk), "workspace": "default"}
+        with worker():
+            cloud.endpoints.wait(cloud.endpoints.launch("chat", hardware=stage.hardware.slug, **wish)["id"])
+        begun = cloud.endpoints.deploy("chat", parallel=8)
+        undone = cloud.endpoints.rollback("chat")
+        with worker(), pytest.raises(Failed, match="rolled back"):
+            cloud.endpoints.settled(begun)
+        with worker():
+            assert cloud.endpoints.settled(undone)["revision"]["parallel"] == 4
+
+
+def test_the_life_of_a_version_without_the_console(live_server, team, key, capsys, monkeypatch):
+    model = make_registered(team, slug="small")
+    other = TeamFactory()
+    versions = [make_version(team, model=model) for _one in range(2)]
+    monkeypatch.setenv("HOSTEDAI_URL", live_server.url)
+    monkeypatch.setenv("HOSTEDAI_KEY", key)
+
+    def run(*words: str, fails: bool = False) -> str:
+        assert main(["models", *words]) == fails
+        said = capsys.readouterr()
+        return said.err if fails else said.out
+
+    assert run("versions", "small").count("servable") == 2
+    assert "stable" in run("alias", "small@1", "stable")
+    assert "deprecated" in run("deprecate", "small@stable", "--reason", "old")
+    assert "servable" in run("restore", "small@1")
+    assert "revoked" in run("revoke", "small@1")
+    assert "small@1" in run("revoke", "small", fails=True)
+    assert "no version 7" in run("retire", "small@7", fails=True)
+    assert "GiB" not in run("fit", "small@2", "--context", "512")
+    assert "by its id" in run("share", "small", "--with", other.slug, fails=True)
+    assert "teams" in run("share", "small", "--with", str(other.pk))
+    with Client(live_server.url, key_of(other).secret) as neighbour:
+        assert neighbour.models.version_named("small") == versions[1].pk
+        own = neighbour.models.ensure("small")
+        assert (own["is_own"], neighbour.models.get("small")["id"]) == (True, own["id"])
+    assert "team" in run("share", "small")
+    assert "retired" in run("retire", "small@1")
+    run("delete", "small")
+    assert "no model" in run("versions", "small", fails=True)
 
 
 def test_errors_tell_apart_what_one_would_do_about_them(live_server, cloud, tmp_path):

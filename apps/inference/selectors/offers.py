@@ -93,6 +93,16 @@ def _kinds_for(hardware: Hardware, version: ModelVersion) -> set[str]:
     return kinds & set(SERVING_KINDS)
 
 
+def formats_on(hardware: Hardware) -> list[str]:
+    """The formats of models that can be served on it somewhere."""
+    return sorted({str(one) for kind in hardware.kinds for one in _FORMATS.get(Kind(kind), set())})
+
+
+def is_in(region: Region, hardware: Hardware) -> bool:
+    """Whether a region that was read `with_kinds` has the hardware."""
+    return bool(set(hardware.kinds) & set(region.kinds) & set(SERVING_KINDS))
+
+
 def hardware_for(region: Region, version: ModelVersion) -> list[Hardware]:
     """What the version can be served on in a region that was read `with_kinds`."""
     rows = Hardware.objects.filter(is_active=True).select_related("gpu_model")
@@ -116,10 +126,9 @@ def cluster_for(*, region: Region, hardware: Hardware, version: ModelVersion) ->
 
 def regions_with_engines() -> Sequence[Region]:
     """Regions where an endpoint can be made, in order of their names."""
-    kinds = {kind for row in Hardware.objects.filter(is_active=True) for kind in row.kinds}
-    kinds &= set(SERVING_KINDS)
+    hardware = list(Hardware.objects.filter(is_active=True))
     regions = Region.objects.selling().with_kinds().order_by("name")
-    return [region for region in regions if kinds & set(region.kinds)]
+    return [region for region in regions if any(is_in(region, one) for one in hardware)]
 
 
 def hardware_in(region: Region) -> list[Hardware]:

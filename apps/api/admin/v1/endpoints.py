@@ -14,10 +14,13 @@ from apps.api.endpoints import (
     REFUSALS,
     EndpointIn,
     EngineLogOut,
+    HardwareActions,
+    HardwareOut,
     ReplicaActions,
     StaffEndpointFilters,
     StaffEndpointOut,
     StaffReplicaOut,
+    hardware_calls,
     replica_calls,
     spec_of,
 )
@@ -216,6 +219,12 @@ class ReplicaViewSet(ReplicaActions, PlatformViewSet):
     def log(self, request: Request, id: str) -> Response:
         """The last lines, 64 kB at most. To follow it ask every other second, with `If-None-Match`."""
         return self.answer(logs.follow_log(actor=self.actor, replica_id=self.id_of("rep", id)))
+
+
+class HardwareViewSet(HardwareActions, PlatformViewSet):
+    """What replicas may run on."""
+
+    calls = hardware_calls(HardwareOut)
 
 
 class LaunchIn(In):

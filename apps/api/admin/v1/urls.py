@@ -6,7 +6,7 @@ from rest_framework.routers import SimpleRouter
 from apps.api.admin.v1.catalog import ImageViewSet, ModelViewSet, TypeViewSet
 from apps.api.admin.v1.clusters import ClusterViewSet
 from apps.api.admin.v1.costs import CostViewSet, MarginViewSet
-from apps.api.admin.v1.endpoints import EndpointViewSet, LaunchViewSet, ReplicaViewSet
+from apps.api.admin.v1.endpoints import EndpointViewSet, HardwareViewSet, LaunchViewSet, ReplicaViewSet
 from apps.api.admin.v1.events import EventViewSet
 from apps.api.admin.v1.gateway import GatewayViewSet, RateLimitViewSet
 from apps.api.admin.v1.gpus import GpuViewSet, PoolViewSet
@@ -55,6 +55,7 @@ from apps.api.admin.v1.wallets import WalletViewSet
 router = SimpleRouter(trailing_slash=False)
 router.register("endpoints", EndpointViewSet, "endpoints")
 router.register("replicas", ReplicaViewSet, "replicas")
+router.register("engine-hardware", HardwareViewSet, "engine-hardware")
 router.register("events", EventViewSet, "events")
 router.register("instances", InstanceViewSet, "instances")
 router.register("models", RegistryModelViewSet, "models")

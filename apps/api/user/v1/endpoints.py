@@ -1,5 +1,8 @@
 """The team's endpoints: models that answer under a name."""
 
+from typing import Any
+
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,15 +15,20 @@ from apps.api.endpoints import (
     EndpointFilters,
     EndpointOut,
     EngineLogOut,
+    HardwareActions,
     HardwareOut,
     ReplicaActions,
     ReplicaOut,
     TeamEndpointIn,
+    hardware_calls,
     replica_calls,
     spec_of,
 )
+from apps.api.fields import MoneyField
+from apps.billing.selectors.prices import book_of
 from apps.core.errors import Invalid
 from apps.core.permissions import Permission
+from apps.inference.models import Hardware
 from apps.inference.selectors import reading
 from apps.inference.services import endpoints, logs, making
 from apps.teams.selectors.rows import workspace_named
@@ -90,13 +98,27 @@ class ReplicaViewSet(ReplicaActions, TeamViewSet):
         return self.answer(logs.follow_log(actor=self.actor, replica_id=self.id_of("rep", id)))
 
 
-class HardwareViewSet(TeamViewSet):
+class TeamHardwareOut(HardwareOut):
+    """Hardware with what an hour of one replica costs the team; null: it has no price."""
+
+    hourly = serializers.SerializerMethodField()
+    currency = serializers.SerializerMethodField()
+
+    class Meta(HardwareOut.Meta):
+        fields = (*HardwareOut.Meta.fields, "hourly", "currency")
+
+    def get_hourly(self, row: Hardware) -> MoneyField(allow_null=True):  # type: ignore[valid-type]
+        price = self.context["book"].get(row.product)
+        return None if price is None else MoneyField().to_representation(price.unit_price)
+
+    def get_currency(self, row: Hardware) -> str:
+        return str(self.context["currency"])
+
+
+class HardwareViewSet(HardwareActions, TeamViewSet):
     """What replicas may run on."""
 
-    id_prefix = "hw"
-    newest_first = False
-    calls = {"list": Call(Permission.CATALOG_READ, HardwareOut, summary="List hardware for engines")}
+    calls = hardware_calls(TeamHardwareOut)
 
-    def list(self, request: Request) -> Response:
-        """In order of their ids."""
-        return self.page(reading.list_hardware(actor=self.actor))
+    def context(self) -> dict[str, Any]:
+        return {**super().context(), "book": book_of(self.scope.id), "currency": self.team.currency}
