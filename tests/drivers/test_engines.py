@@ -12,6 +12,7 @@ import pytest
 
 from apps.drivers.engines import LOG_MOST, EngineSpec, ModelFile, Phase
 from apps.drivers.errors import NoCapacity, Rejected
+from apps.drivers.local import engine
 from apps.drivers.registry import driver_for
 from tests.drivers.lab import INSTALLATION, wait_for
 from tests.factories.engines import TINY
@@ -158,6 +159,34 @@ def test_a_local_engine_gets_none_of_our_secrets(local, monkeypatch):
     known = json.loads((local.engines / NAME / "process.json").read_text())
     assert b"for-us-alone" not in Path(f"/proc/{known['pid']}/environ").read_bytes()
     assert (local.engines / NAME).stat().st_mode & 0o077 == 0
+
+
+def pids_of(local) -> tuple[int, int]:
+    """The engine's process and its child, which serves."""
+    parent = json.loads((local.engines / NAME / "process.json").read_text())["pid"]
+    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return parent, int(child)
+
+
+def test_what_opens_a_model_has_no_rights_and_ends_with_its_parent(local):
+    port = urlsplit(serving(local).url).port
+    parent, child = pids_of(local)
+    status = dict(line.split(":\t") for line in Path(f"/proc/{child}/status").read_text().splitlines())
+    assert (int(status["CapEff"], 16), status["NoNewPrivs"], status["Seccomp"]) == (0, "1", "2")
+    assert engine.listens(child, port)
+    assert not engine.listens(parent, port)
+    assert not engine.listens(child, 1)
+    os.kill(parent, 9)
+    wait_for(lambda: Path(f"/proc/{child}").exists(), until=lambda there: not there, what="its end")
+
+
+def test_an_engine_that_breaks_down_is_seen_to_have_ended(local):
+    serving(local)
+    os.kill(pids_of(local)[1], 11)
+    seen = wait_for(
+        lambda: local.observe_engine(NAME), until=lambda it: it.phase is Phase.EXITED, what="its end"
+    )
+    assert seen.failure == "The engine ended."
 
 
 def test_a_file_that_is_not_what_the_registry_says_is_not_served(local):

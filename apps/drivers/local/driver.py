@@ -23,10 +23,13 @@ from apps.drivers.base import Checked, Driver, Listing, MachineRef
 from apps.drivers.configs import LocalConfig
 from apps.drivers.engines import LOG_MOST, CanServe, Engine, EngineSpec, Phase
 from apps.drivers.errors import NoCapacity, Rejected, Transient
+from apps.drivers.local import sandbox
 from apps.drivers.masking import plain
 
 LIBRARY = "xllamacpp"
-PROGRAM = Path(__file__).with_name("engine.py")
+# Isolated from the environment and the folder it starts in; our own packages come last.
+PROGRAM = "import sys; sys.path.append(sys.argv[1]); from apps.drivers.local.engine import run; run()"
+HOME = Path(__file__).parents[3]
 HEALTH_SECONDS = 1.0  # how long an engine of this very host may take to say that it is well
 START_SECONDS = 15.0
 # All that an engine inherits: it has no business with our secrets.
@@ -62,7 +65,9 @@ class LocalDriver(Driver, CanServe):
         with _disk():
             self._prepare()
         version = f"llama.cpp ({LIBRARY} {importlib.metadata.version(LIBRARY)})"
-        return Checked(version=version, detail=f"engines in {self.config.folder}")
+        landlock = sandbox.version()
+        jail = f"Landlock {landlock}" if landlock else "no Landlock: serve only models whose files you trust"
+        return Checked(version=version, detail=f"engines in {self.config.folder}; {jail}")
 
     def observe_engine(self, name: str) -> Engine | None:
         with _disk():
@@ -181,7 +186,7 @@ class LocalDriver(Driver, CanServe):
         env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         with (folder / "engine.log").open("ab") as log:
             started = subprocess.Popen(
-                [sys.executable, "-I", str(PROGRAM), str(folder)],
+                [sys.executable, "-I", "-c", PROGRAM, str(HOME), str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,12 +1,13 @@
-"""One engine: a llama.cpp server in a process of its own. Run as `python -I engine.py <folder>`.
+"""One engine: a llama.cpp server in a process of its own.
 
 The folder's `spec.json` says what to serve. The process holds the folder's lock for as long as it lives: so
 there is one engine per folder, and everybody can see whether it lives. It outlives whoever started it; with a
-leash (`HOSTEDAI_LEASH=<pid>`) it ends when that process does.
+leash (`HOSTEDAI_LEASH=<pid>`) it ends when that process does. It fetches the model and proves it. What opens
+the model is its child, which is confined (`sandbox.py`), writes nothing here and is taken at its word in
+nothing.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import http.client
@@ -20,16 +21,26 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import xllamacpp
 
+from apps.drivers.local import sandbox
+
 PIECE = 1 << 20
 PATIENCE = 60.0  # seconds in which an answer of the store must go on
-PR_SET_NO_NEW_PRIVS = 38
 LOG_MOST = 1 << 20  # bytes of the log; as many again are kept of what was before
 VERBOSITY = 3  # what it loads and how long each request took; never what was asked or answered
+
+
+# How the child ends, and what that is called.
+CANNOT_LOAD, CANNOT_CONFINE = 3, 4
+ENDINGS = {
+    CANNOT_LOAD: "The engine cannot load this model.",
+    CANNOT_CONFINE: "The engine cannot be confined on this host.",
+}
+LONGEST_LINE = 100
 
 
 class Refused(Exception):
@@ -60,7 +71,13 @@ class Told:
             self.phase("fetching", progress=done / max(total, 1))
 
 
-def main(folder: Path) -> None:
+def run() -> None:
+    """Of `python -c … <where our packages are> <folder>`."""
+    serve(Path(sys.argv[2]))
+
+
+def serve(folder: Path) -> None:
+    """Serve what the folder says, in a process that is nobody's child."""
     lock = os.open(folder / "lock", os.O_RDWR)
     if not hold(lock):
         return  # there is one already
@@ -70,7 +87,8 @@ def main(folder: Path) -> None:
     told = Told(folder)
     told.write("process.json", {"pid": os.getpid(), "started": started_at(os.getpid())})
     told.phase("fetching", progress=0.0)
-    confine()
+    last_of_all()
+    child, orders, heard = bear(lock)
     hold_leash(os.environ.pop("HOSTEDAI_LEASH", ""))
     threading.Thread(target=bound_log, args=(folder / "engine.log",), daemon=True).start()
     signal.signal(signal.SIGTERM, leave)
@@ -80,11 +98,53 @@ def main(folder: Path) -> None:
         model = fetch(spec, told)
         say(f"loading {model.name}: {spec['parallel']} requests of {spec['context_length']} tokens at once")
         told.phase("loading", progress=1.0)
-        serve(spec, model, told)
+        wanted = {name: spec[name] for name in NEEDED} | {"path": str(model)}
+        with os.fdopen(orders, "w") as out:
+            json.dump(wanted, out)
+        attend(child, heard, told)
     except (Refused, OSError, http.client.HTTPException) as error:
         say(f"ended: {error}")
         told.phase("exited", failure=str(error))
         sys.exit(1)
+
+
+def bear(lock: int) -> tuple[int, int, int]:
+    """The child that will serve: its number, where it takes its orders, and what it says."""
+    orders, give = os.pipe()
+    heard, says = os.pipe()
+    parent = os.getpid()
+    child = os.fork()
+    if not child:
+        sandbox.die_with(parent)
+        for theirs in (lock, give, heard):
+            os.close(theirs)
+        serve_confined(orders, says)
+    os.close(orders)
+    os.close(says)
+    return child, give, heard
+
+
+def attend(child: int, heard: int, told: Told) -> NoReturn:
+    """Tell where the child serves, and raise Refused when it has ended."""
+    with os.fdopen(heard, "rb") as lines:
+        while line := lines.readline(LONGEST_LINE):
+            if line.strip().isdigit() and listens(child, port := int(line)):
+                say("serving")
+                told.phase("serving", progress=1.0, url=f"http://127.0.0.1:{port}")
+    _child, status = os.waitpid(child, 0)
+    raise Refused(ENDINGS.get(os.waitstatus_to_exitcode(status), "The engine ended."))
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this port of the host is that process's own: another would be somebody's whom it may mean to
+    be asked in its place."""
+    own = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    listening = "0A"
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        _number, local, _remote, state, *rest = line.split()
+        if (state, int(local.partition(":")[2], 16)) == (listening, port) and f"socket:[{rest[5]}]" in own:
+            return True
+    return False
 
 
 def say(text: str) -> None:
@@ -125,9 +185,8 @@ def started_at(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
-def confine() -> None:
-    """No new rights, no core files, and out before the portal when memory runs short."""
-    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+def last_of_all() -> None:
+    """No core files, and out before the portal when memory runs short."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
@@ -233,12 +292,38 @@ def download(source: str, part: Path, have: int, tell: Any) -> None:
         connection.close()
 
 
-# ------------------------------------------------------------------ the server
+# ------------------------------------------------------------------ the child, which serves
+
+NEEDED = ("parallel", "context_length", "model", "api_key", "threads", "modality")
 
 
-def serve(spec: dict[str, Any], model: Path, told: Told) -> None:
+def serve_confined(orders: int, says: int) -> NoReturn:
+    """Wait for the model, give up all rights but those of a server, and open it."""
+    with os.fdopen(orders) as given:
+        said = given.read()
+    if not said:
+        os._exit(0)  # there is none
+    spec = json.loads(said)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_MOST * 16, LOG_MOST * 16))  # of the log, between two looks
+    try:
+        lost = sandbox.confine([Path(spec["path"]).parent])
+    except OSError as error:
+        say(f"not confined: {error}")
+        os._exit(CANNOT_CONFINE)
+    say(f"confined: {', '.join(lost)}")
+    try:
+        server = xllamacpp.Server(params_of(spec))
+    except RuntimeError:
+        os._exit(CANNOT_LOAD)
+    os.write(says, b"%d\n" % (urlsplit(server.listening_address).port or 0))
+    while True:  # the server has threads of its own
+        signal.pause()
+
+
+def params_of(spec: dict[str, Any]) -> Any:
+    """What llama.cpp is told."""
     wanted = xllamacpp.CommonParams()
-    wanted.model.path = str(model)
+    wanted.model.path = spec["path"]
     wanted.n_parallel = spec["parallel"]
     wanted.n_ctx = spec["context_length"] * spec["parallel"]
     wanted.hostnames = ["127.0.0.1"]
@@ -255,15 +340,4 @@ def serve(spec: dict[str, Any], model: Path, told: Told) -> None:
         wanted.embedding = True
         wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         wanted.n_batch = wanted.n_ubatch = max(spec["context_length"], 512)
-    try:
-        server = xllamacpp.Server(wanted)
-    except RuntimeError as error:
-        raise Refused("The engine cannot load this model.") from error
-    say("serving")
-    told.phase("serving", progress=1.0, url=server.listening_address)
-    while True:  # the server has threads of its own
-        signal.pause()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return wanted
