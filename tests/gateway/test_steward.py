@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError
 
 from apps.gateway import messages
-from apps.gateway.steward import bank, receipts, settling, steward, workers
+from apps.gateway.steward import bank, host, outside, receipts, settling, steward, workers
 
 
 def terms(root: Path) -> workers.Terms:
@@ -119,15 +119,37 @@ def test_a_worker_that_is_called_back_is_waited_for_once_whatever_happens(
         child = worker(tmp_path)
         child.account.leases["lse_1"] = "team_1"
         one.children.append(child)
-        calling = asyncio.create_task(one._call_back("team_1", also_elsewhere=False))
+        calling = asyncio.create_task(one._call_back_here("team_1"))
         await asyncio.sleep(0)
         one._taken(child, messages.Recalled("team_1", {}))
         async with asyncio.timeout(60):
             await calling
         monkeypatch.setattr(steward, "RECALL_SECONDS", 0.0)
-        await one._call_back("team_1", also_elsewhere=False)  # and is not answered
+        await one._call_back_here("team_1")  # and is not answered
         assert not one._recalls
 
     monkeypatch.setattr(bank, "shrink", shrink)
     monkeypatch.setattr(steward, "RECALL_SECONDS", 3600.0)
     asyncio.run(recall())
+
+
+def test_who_is_short_waits_until_other_hosts_have_given_back() -> None:
+    said: list[str] = []
+
+    async def give_back(team_id: str) -> None:
+        await asyncio.sleep(0)
+        said.append(team_id)
+
+    async def be_short() -> None:
+        asked, asking = (outside.Outside(host.Host(0, 1, "share"), give_back) for _host in range(2))
+        for one in (asked, asking):
+            await one.start()
+        async with asyncio.timeout(60):
+            while not (await asking.call_back_elsewhere("nobody") and "nobody" in said):
+                pass  # until both listen
+        await asking.call_back_elsewhere("team_1")
+        assert said.count("team_1") == 1
+        for one in (asked, asking):
+            await one.stop()
+
+    asyncio.run(be_short())

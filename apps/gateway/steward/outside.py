@@ -1,6 +1,7 @@
 """What others see of a steward: figures for Prometheus on loopback, and its workers' state in Redis."""
 
 import asyncio
+import contextlib
 import hmac
 import json
 import time
@@ -26,6 +27,8 @@ PROCESSES = "gateway:processes"
 RECALL = "gateway:recall"
 STALE_SECONDS = 30
 _PATIENCE = 1.0
+# So long may other hosts take to give back what lies idle there.
+ELSEWHERE_SECONDS = 2.0
 _COUNTERS = {
     "requests": ("model", "outcome"),
     "refusals": ("code",),
@@ -50,6 +53,8 @@ class Outside:
             settings.REDIS_URL, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE
         )
         self._listening: asyncio.Task[None] | None = None
+        self._answers: dict[str, asyncio.Semaphore] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(
@@ -59,8 +64,9 @@ class Outside:
         self._listening = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
+        for task in (self._listening, *self._tasks):
+            if task is not None:
+                task.cancel()
         if self._server is not None:
             self._server.close()
         await self._redis.aclose()
@@ -98,18 +104,29 @@ class Outside:
             "refusals": _total(stats.counters, "refusals") if stats else 0,
         }
 
-    async def call_back_elsewhere(self, team_id: str) -> None:
-        """Ask the stewards of other hosts to give the team's idle money back."""
+    async def call_back_elsewhere(self, team_id: str) -> int:
+        """Have the stewards of other hosts give the team's idle money back, and wait until they have; answers
+        how many did in time."""
+        number, answers = token_hex(8), asyncio.Semaphore(0)
+        self._answers[number] = answers
+        done = 0
         try:
-            await self._redis.publish(RECALL, json.dumps([self._name, team_id]))
+            told = await self._redis.publish(RECALL, json.dumps([self._name, team_id, number]))
+            async with asyncio.timeout(ELSEWHERE_SECONDS):
+                for _other in range(told - 1):  # we hear it ourselves
+                    await answers.acquire()
+                    done += 1
         except (RedisError, OSError) as error:
-            log.info("recall_not_sent", error=str(error))
+            log.info("recall_not_answered", error=str(error))
+        finally:
+            del self._answers[number]
+        return done
 
     async def _listen(self) -> None:
         while True:
             try:
                 await self._hear()
-            except (RedisError, OSError, ValueError):
+            except (RedisError, OSError, ValueError, TypeError):
                 await asyncio.sleep(_PATIENCE)
 
     async def _hear(self) -> None:
@@ -117,9 +134,22 @@ class Outside:
             await channel.subscribe(RECALL)
             while True:
                 said = await channel.get_message(ignore_subscribe_messages=True, timeout=_PATIENCE)
-                sender, team_id = json.loads(said["data"]) if said is not None else (self._name, "")
-                if sender != self._name:
-                    await self._called_back(team_id)
+                if said is not None:
+                    self._heed(*json.loads(said["data"]))
+
+    def _heed(self, sender: str, team_id: str, number: str) -> None:
+        """A steward is short of money of the team; or, without one, has what it asked for by that number."""
+        if not team_id and number in self._answers:
+            self._answers[number].release()
+        elif team_id and sender != self._name:
+            task = asyncio.create_task(self._give_back(team_id, number))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _give_back(self, team_id: str, number: str) -> None:
+        await self._called_back(team_id)
+        with contextlib.suppress(RedisError, OSError):
+            await self._redis.publish(RECALL, json.dumps([self._name, "", number]))
 
     # HTTP, for Prometheus and health checks on this host.
 

@@ -69,7 +69,7 @@ class Steward:
             for name in ("read", "settle", "bank", "aside")
         }
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outside = outside.Outside(self.host, self._called_back)
+        self._outside = outside.Outside(self.host, self._call_back_here)
         # Whoever is short of a team's money must not race others of it for what is called back.
         self._purses: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -272,11 +272,13 @@ class Steward:
         for child in list(self.children):
             await self._ask("bank", bank.sweep, child.account)
 
-    async def _call_back(self, team_id: str, *, also_elsewhere: bool = True) -> None:
+    async def _call_back(self, team_id: str) -> None:
+        """Have everybody, here and on other hosts, give the team's idle money back."""
+        await asyncio.gather(self._outside.call_back_elsewhere(team_id), self._call_back_here(team_id))
+
+    async def _call_back_here(self, team_id: str) -> None:
         """Ask every worker for the team's idle money."""
         having = {child.name for child in self.children if team_id in child.account.leases.values()}
-        if also_elsewhere:
-            await self._outside.call_back_elsewhere(team_id)
         if not having:
             return
         waiting = having, asyncio.Event()
@@ -288,10 +290,6 @@ class Steward:
         self._recalls[team_id].remove(waiting)
         if not self._recalls[team_id]:
             del self._recalls[team_id]
-
-    async def _called_back(self, team_id: str) -> None:
-        """Another host is short of money of this team."""
-        await self._call_back(team_id, also_elsewhere=False)
 
     async def _recalled(self, child: Child, message: messages.Recalled) -> None:
         try:
