@@ -8,7 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.gpupools.selectors.cards import with_cards
-from apps.panels import nodes
+from apps.inference.models import Replica
+from apps.panels import endpoints, nodes
 from apps.panels.kit import (
     Action,
     Column,
@@ -98,11 +99,22 @@ class ClusterList(Resource):
         return found
 
 
+MOST = 200
+ENGINE_COLUMNS = (
+    endpoints.REPLICA_ID,
+    endpoints.REPLICA_STATE,
+    endpoints.REPLICA_OF,
+    endpoints.REPLICA_TEAM,
+    endpoints.REPLICA_WHAT,
+    endpoints.REPLICA_SINCE,
+)
+
+
 class ClusterPage(Detail):
     permission = P.CLUSTER_READ
     nav = "clusters"
     model = Cluster
-    live = "cluster. node."
+    live = "cluster. node. replica."
     actions: ClassVar[Sequence[Action]] = (RECHECK,)
 
     def rows(self) -> QuerySet[Any]:
@@ -121,9 +133,19 @@ class ClusterPage(Detail):
         return [Note(self.object.last_error, "bad")] if self.object.last_error else []
 
     def main_overview(self) -> list[Any]:
-        found = with_cards(self.object.nodes.select_related("region").order_by("name"))[:200]
+        hosts = list(with_cards(self.object.nodes.select_related("region").order_by("name"))[:MOST])
+        serving = self._engines()
         empty = Empty(_("No node yet"), _("They appear when the endpoint reports them."), icon="server")
-        return [Table(_("Nodes"), nodes.COLUMNS, list(found), empty, view=self)]
+        shown = [Table(_("Nodes"), nodes.COLUMNS, hosts, empty, view=self)]
+        if serving:
+            engines = Table(_("Replicas"), ENGINE_COLUMNS, serving, view=self)
+            shown = [*shown, engines] if hosts else [engines]
+        return shown
+
+    def _engines(self) -> list[Any]:
+        """Those that this cluster runs."""
+        found = Replica.objects.visible_to(self.actor).shown().filter(cluster=self.object)
+        return list(found.select_related("endpoint", "revision").order_by("-pk")[:MOST])
 
     def aside_overview(self) -> list[Any]:
         one = self.object

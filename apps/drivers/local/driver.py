@@ -64,10 +64,10 @@ class LocalDriver(Driver, CanServe):
             raise Rejected("The engine is not installed where this region's worker runs.", detail=LIBRARY)
         with _disk():
             self._prepare()
-        version = f"llama.cpp ({LIBRARY} {importlib.metadata.version(LIBRARY)})"
         landlock = sandbox.version()
-        jail = f"Landlock {landlock}" if landlock else "no Landlock: serve only models whose files you trust"
-        return Checked(version=version, detail=f"engines in {self.config.folder}; {jail}")
+        jail = f"Landlock {landlock}" if landlock else "no Landlock: serve only files that you trust"
+        version = f"llama.cpp ({LIBRARY} {importlib.metadata.version(LIBRARY)}), {jail}"
+        return Checked(version=version, detail=f"engines in {self.config.folder}")
 
     def observe_engine(self, name: str) -> Engine | None:
         with _disk():

@@ -150,7 +150,8 @@ class RegionMap(Page):
     def _racks(self) -> list[tuple[str, list[dict[str, Any]]]]:
         racks: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for node in self.nodes:
-            racks[node.rack or _now("No rack")].append(self._unit(node))
+            name = _now("Rack %(rack)s") % {"rack": node.rack} if node.rack else _now("No rack")
+            racks[name].append(self._unit(node))
         return sorted(racks.items())
 
     def _unit(self, node: Any) -> dict[str, Any]:

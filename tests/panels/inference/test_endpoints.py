@@ -218,6 +218,7 @@ def test_lists_stay_within_their_budget(stage: Stage, browser: Client) -> None:
         (browser, at(stage, "endpoints")),
         (staff(Role.OPERATOR, stage), "/admin/endpoints"),
         (staff(Role.OPERATOR, stage), "/admin/replicas"),
+        (staff(Role.OPERATOR, stage), f"/admin/clusters/{stage.cluster.pk}"),
         (staff(Role.REGION_OPERATOR, stage), f"/cluster/{stage.region.slug}/replicas"),
     ):
         client.get(address)
@@ -239,7 +240,9 @@ def test_staff_see_the_fleet_and_replace_a_replica(stage: Stage) -> None:
     shown = text_of(admin.get(f"/admin/endpoints/{endpoint.pk}"))
     assert stage.team.name in shown
     operator = staff(Role.REGION_OPERATOR, stage)
-    address = f"/cluster/{stage.region.slug}/replicas"
+    home = f"/cluster/{stage.region.slug}"
+    assert "customers-chat" in text_of(operator.get(f"{home}/clusters/{stage.cluster.pk}"))
+    address = f"{home}/replicas"
     assert "customers-chat" in text_of(operator.get(address))
     operator.post(address, {"do": f"replace:{replica.pk}", "confirmed": "1"})
     replica.refresh_from_db()
