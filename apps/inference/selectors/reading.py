@@ -4,7 +4,9 @@ from typing import Any, TypeVar
 
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from apps.core import tenancy
 from apps.core.actor import Actor
 from apps.core.errors import Invalid, NotFound
 from apps.inference.models import Endpoint, EndpointQuerySet, Hardware, Replica, ReplicaQuerySet, Revision
@@ -82,12 +84,18 @@ def list_hardware(*, actor: Actor) -> QuerySet[Hardware]:
 
 def names_serving(*, version_id: str) -> list[str]:
     """The names of endpoints that serve a version, or may go back to it from an update that is under way: for
-    whoever wants to retire it."""
+    whoever wants to retire it. Those of teams that it is lent to are counted only."""
     rows = Endpoint.objects.live().filter(desired=Desired.RUNNING)
     served = Q(revision__version_id=version_id) | Q(canary__version_id=version_id)
     until_updated = Q(previous__version_id=version_id, operation_id__isnull=False)
     using = rows.filter(served | until_updated)
-    return list(using.order_by("slug").values_list("slug", flat=True))
+    names = list(using.order_by("slug").values_list("slug", flat=True))
+    with tenancy.everything():
+        foreign = using.count() - len(names)
+    if foreign:
+        words = ngettext("%(count)d endpoint of another team", "%(count)d endpoints of other teams", foreign)
+        names.append(words % {"count": foreign})
+    return names
 
 
 def hardware_named(name: str, *, kind: str | None = None) -> Hardware:

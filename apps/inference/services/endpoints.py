@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.core import tenancy
 from apps.core.actor import Actor, region_scope, team_scope
 from apps.core.clock import db_now
 from apps.core.errors import NotFound
@@ -73,7 +74,13 @@ def wake(*, endpoint_id: str) -> bool:
 
 @transaction.atomic
 def mark_revoked(*, version_id: str) -> int:
-    """A version must not be served any more: its replicas drain. Returns how many endpoints that is."""
+    """A version must not be served any more, by whomsoever: its replicas drain. Returns how many endpoints
+    that is."""
+    with tenancy.everything():  # its owner does not see whom it is lent to
+        return _mark_revoked(version_id)
+
+
+def _mark_revoked(version_id: str) -> int:
     rows = Revision.objects.filter(version_id=version_id, is_revoked=False)
     touched = sorted(set(rows.values_list("endpoint_id", flat=True)))
     rows.update(is_revoked=True)
@@ -184,8 +191,7 @@ def be_idle(endpoint: Endpoint) -> None:
 
 def previous_of(endpoint: Endpoint) -> Revision | None:
     """What it served before, if that may still be served."""
-    rows = Revision.objects.select_related("version").filter(pk=endpoint.previous_id, is_revoked=False)
-    found: Revision | None = rows.first()
+    found: Revision | None = Revision.objects.filter(pk=endpoint.previous_id, is_revoked=False).first()
     return found
 
 

@@ -29,6 +29,7 @@ from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, UPDATE, Recipe
 from apps.inference.states import Desired
 from apps.operations.models import Operation
+from apps.registry.models import ModelVersion
 from apps.registry.states import SERVED
 
 
@@ -51,7 +52,8 @@ def roll_back(*, actor: Actor, endpoint_id: str) -> Endpoint:
     if endpoint.operation_id:
         overtake(endpoint, _("It was rolled back."))
     previous = previous_of(endpoint)
-    if previous is None or hold(previous.version).state not in SERVED:
+    version = ModelVersion.objects.filter(pk=previous.version_id).first() if previous else None
+    if previous is None or version is None or hold(version).state not in SERVED:
         raise WrongState(_("There is nothing to go back to."))
     return _roll(actor, endpoint, previous, "endpoint.rolled_back")
 
