@@ -11,6 +11,7 @@ from typing import Any
 import httptools
 from django.conf import settings
 
+from apps.gateway.http import MOST_BODY
 from apps.gateway.proof import peer_token
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -21,6 +22,9 @@ CONNECT_SECONDS = 5.0
 # A longer body is announced first: a gateway that will not have it says so before any of it is sent, and its
 # words are not lost with the connection.
 ANNOUNCED = 64 * 1024
+# One byte more than it takes of any body: when that has come it says so, and nothing is left unread, which
+# would reset the connection and lose its words.
+MOST_TAKEN = MOST_BODY + 1
 _PASSED = frozenset(
     {b"accept", b"authorization", b"content-type", b"user-agent", b"x-hostedai-resume", b"x-hostedai-session"}
 )
@@ -64,23 +68,27 @@ async def _ask(
     writer.write(_head(scope, sizes) + (b"expect: 100-continue\r\n\r\n" if announced else b"\r\n"))
     if announced:
         await response.is_awaited.wait()
-    is_whole = False
+    is_whole, room = False, MOST_TAKEN
     while (message := await receive())["type"] != "http.disconnect":
-        if is_whole:
+        if is_whole or not room:
             continue
+        body = message.get("body", b"")[:room]
+        room -= len(body)
         with contextlib.suppress(ConnectionError):
             is_whole = not message.get("more_body", False)
-            _write_piece(writer, message.get("body", b""), is_sized=bool(sizes), is_last=is_whole)
+            _write_piece(writer, body, is_sized=bool(sizes), is_last=is_whole, is_taken=room > 0)
             await writer.drain()
 
 
-def _write_piece(writer: asyncio.StreamWriter, body: bytes, *, is_sized: bool, is_last: bool) -> None:
+def _write_piece(
+    writer: asyncio.StreamWriter, body: bytes, *, is_sized: bool, is_last: bool, is_taken: bool
+) -> None:
     if is_sized:
         writer.write(body)
         return
     if body:
-        writer.write(b"%x\r\n%b\r\n" % (len(body), body))
-    if is_last:
+        writer.write(b"%x\r\n%b" % (len(body), body) + (b"\r\n" if is_taken else b""))
+    if is_last and is_taken:
         writer.write(b"0\r\n\r\n")
 
 
