@@ -86,6 +86,8 @@ class RouteRow(msgspec.Struct, array_like=True, frozen=True):
     created_at: int
     replicas: list[ReplicaRow]
     counts_one: bool = False  # its engines say no more than what the first of several answers has used
+    is_revoked: bool = False  # what it serves may be served no more
+    revoked: list[str] = []  # replicas that serve what was revoked: their answers are cut
 
 
 class Keys(Message):

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from apps.core.actor import SYSTEM
-from apps.inference.models import Endpoint, Revision
+from apps.inference.models import Replica
+from apps.inference.services.endpoints import mark_revoked
 from apps.teams.services import (
     create_workspace,
     delete_workspace,
@@ -38,16 +39,16 @@ def delete_its_workspace(stage: Stage) -> None:
 
 
 def revoke_model(stage: Stage) -> None:
-    """As inference does when the registry revokes the version."""
-    Revision.objects.filter(pk=stage.revision.pk).update(is_revoked=True)
-    Endpoint.objects.filter(pk=stage.endpoint.pk).update(desired="gone")
+    """As inference does when the registry revokes the version: its replicas drain."""
+    mark_revoked(version_id=str(stage.revision.version_id))
+    Replica.objects.filter(endpoint=stage.endpoint).update(state="draining", desired="gone")
 
 
 ENDS: tuple[tuple[Callable[[Stage], None], int, str], ...] = (
     (revoke, 401, "bad_key"),
     (suspend, 403, "team_suspended"),
     (delete_its_workspace, 401, "bad_key"),
-    (revoke_model, 404, "model_not_found"),
+    (revoke_model, 404, "model_revoked"),
 )
 
 

@@ -5,7 +5,7 @@ import logging
 import time
 
 from apps.core.proxies import seen_by_proxies
-from apps.gateway import flights
+from apps.gateway import flights, messages
 from apps.gateway.plane import asks, pages
 from apps.gateway.plane.faults import contained
 from apps.gateway.plane.limits import Verdict
@@ -270,5 +270,13 @@ class Exchange(Serving):
             route = self.plane.tables.route_for(now, self.ask.model)
             if route is None or route.row.endpoint_id != self.route.row.endpoint_id:
                 refused = refusal("model_not_found", "This model may no longer be used.")
+            elif self._is_revoked(route.row):
+                refused = refusal("model_revoked")
         if refused is not None:
             self.cut(refused)
+
+    def _is_revoked(self, row: messages.RouteRow) -> bool:
+        """Whether what answers, or would when it has woken, may be served no more."""
+        if self.engine is None:
+            return bool(self._waits) and row.is_revoked and not row.replicas
+        return self.engine.row.id in row.revoked

@@ -40,6 +40,14 @@ _ALL = (
     Refusal(
         404, _ABSENT, "model_not_found", "There is no such model, or this key may not use it.", b"", "model"
     ),
+    Refusal(
+        404,
+        _ABSENT,
+        "model_revoked",
+        "What this model served was revoked; its owner has to serve another version.",
+        b"",
+        "model",
+    ),
     Refusal(404, _ABSENT, "not_found", "There is nothing at this address."),
     Refusal(404, _ABSENT, "not_supported", "The engine of this model does not know this address."),
     Refusal(404, _ABSENT, "receipt_not_found", "There is no such receipt."),

@@ -111,7 +111,7 @@ class Serving:
         if self.resumed is not None or (self._tried and (route.takes() or not route.row.can_wake)):
             self._give_up(refusal("engine_failed"))
         elif not route.row.can_wake:
-            self._give_up(refusal("no_engine"))
+            self._give_up(refusal("model_revoked" if route.row.is_revoked else "no_engine"))
         elif len(route.queue) >= route.row.queue_limit:
             self._give_up(refusal("queue_full"))
         else:

@@ -134,6 +134,8 @@ def read_routes() -> list[messages.RouteRow]:
                 for r in one.replicas
             ],
             counts_one=one.counts_one,
+            is_revoked=one.is_revoked,
+            revoked=list(one.revoked),
         )
         for one in routes.table()
     ]

@@ -37,7 +37,8 @@ class Route:
     `names` are what callers may write as `model`; `price_slug` stands in the products of its tokens
     (`tokens:<price_slug>:input`). `can_wake`: it has no engine of its own just now, and
     `services.endpoints.wake` may help. `counts_one`: of several answers to one request its engines say only
-    what the first has used, as llama.cpp does.
+    what the first has used, as llama.cpp does. `is_revoked`: what it serves was revoked; `revoked` are
+    replicas still there that serve something revoked: their answers are cut.
     """
 
     endpoint_id: str
@@ -56,6 +57,8 @@ class Route:
     can_wake: bool
     created_at: float
     counts_one: bool
+    is_revoked: bool
+    revoked: tuple[str, ...]
     replicas: tuple[RouteReplica, ...]
 
 
@@ -67,11 +70,16 @@ def table() -> list[Route]:
     by_endpoint: dict[str, list[Replica]] = {}
     for replica in serving.select_related("revision", "region").order_by("pk"):
         by_endpoint.setdefault(replica.endpoint_id, []).append(replica)
+    ended: dict[str, list[str]] = {}
+    for pk, of in (
+        Replica.objects.present().filter(revision__is_revoked=True).values_list("pk", "endpoint_id")
+    ):
+        ended.setdefault(of, []).append(str(pk))
     found = [row for row in rows if row.revision or row.is_provided]
-    return [_route(row, by_endpoint.get(row.pk, [])) for row in found]
+    return [_route(row, by_endpoint.get(row.pk, []), ended.get(row.pk, [])) for row in found]
 
 
-def _route(endpoint: Endpoint, serving: list[Replica]) -> Route:
+def _route(endpoint: Endpoint, serving: list[Replica], ended: list[str]) -> Route:
     """What was revoked is left out; an external provider answers in place of what the endpoint serves now."""
     revision = endpoint.revision
     replicas = [one for one in serving if not _is_revoked(one.revision or revision)]
@@ -90,10 +98,12 @@ def _route(endpoint: Endpoint, serving: list[Replica]) -> Route:
         queue_limit=endpoint.queue_limit,
         state=str(endpoint.state),
         can_wake=revision is not None
-        and not revision.is_revoked
+        and not _is_revoked(revision)
         and all(one.is_external for one in replicas),
         created_at=endpoint.created_at.timestamp(),
         counts_one=revision is not None and revision.version.format == Format.GGUF,
+        is_revoked=_is_revoked(revision),
+        revoked=tuple(ended),
         replicas=tuple(_replica(endpoint, one, weigh(endpoint, one, replicas)) for one in replicas),
     )
 
