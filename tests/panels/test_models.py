@@ -103,10 +103,11 @@ def test_a_known_model_shows_what_it_fits_before_anybody_fetched_it(team: Team, 
 def test_a_model_is_added_and_imported_by_forms(
     store: Any, settings: Any, team: Team, browser: Client
 ) -> None:
-    wish = {"name": "Small", "slug": "small", "modality": "chat", "licence": "mit"}
+    wish = {"name": "Small", "modality": "chat", "licence": "mit"}
     assert browser.post(at(team, "models/new"), {**wish, "slug": "No Slug"}).status_code == 422
     assert browser.post(at(team, "models/new"), wish).status_code == 302
     model = Model.objects.get()
+    assert model.slug == "small", "it was made from the name"
     with hub() as far:
         settings.HUB_ENDPOINT_URL = far.url
         far.files["acme/small"] = folder()

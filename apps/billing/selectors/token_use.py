@@ -39,6 +39,13 @@ def requests_of(*, actor: Actor, team_id: str, since: datetime) -> "QuerySet[Any
     return found
 
 
+def request_of(*, actor: Actor, team_id: str, request_id: str) -> TokenRequest | None:
+    """One settled request of the team; None while it is not settled, or not the actor's to see."""
+    rows = TokenRequest.objects.visible_to(actor).filter(team_id=team_id)
+    found: TokenRequest | None = rows.filter(pk=request_id).first()
+    return found
+
+
 def latest(rows: "QuerySet[Any]", *, before: str = "", most: int) -> list[TokenRequest]:
     """The newest of the requests; with the id of one, those older than it."""
     if before:

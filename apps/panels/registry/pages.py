@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils.text import slugify
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -234,11 +235,18 @@ class VersionPage(_Launchable):
 class ModelFields(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=120)
     slug = forms.CharField(
-        label=_("Short name"), max_length=80, help_text=_("How callers name it. It stays.")
+        label=_("Short name"),
+        max_length=80,
+        required=False,
+        widget=forms.TextInput(attrs={"data-from": "name"}),
+        help_text=_("How callers name it; made from the name unless you write one. It stays."),
     )
     modality = forms.ChoiceField(label=_("Answers with"), choices=Modality.choices)
     licence = forms.CharField(label=_("Licence"), max_length=80, required=False)
     description = forms.CharField(label=_("Description"), max_length=1000, required=False)
+
+    def clean_slug(self) -> str:
+        return str(self.cleaned_data["slug"] or slugify(self.cleaned_data.get("name", ""))[:80].strip("-"))
 
 
 class ModelNew(FormPage):

@@ -13,10 +13,13 @@ from django.middleware.csrf import get_token
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from apps.billing.models import TokenRequest
+from apps.billing.selectors import token_use
 from apps.billing.selectors.tokens import prices_for
 from apps.core.clock import db_now
 from apps.core.envelope import seal, unseal
 from apps.core.errors import DomainError, Invalid
+from apps.core.ids import decode
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint
 from apps.panels.kit.views import PanelView
@@ -60,6 +63,7 @@ class Playground(PanelView):
                 "scripts": ["dist/chat.js"],
                 "asked": request.GET.get("model", ""),
                 "ask_url": self.url("playground-ask"),
+                "usage_url": self.url("playground-usage"),
                 "base": settings.PUBLIC_URL,
                 "csrf": get_token(request),
                 "launch_url": self.url("endpoint-new"),
@@ -113,6 +117,31 @@ class PlaygroundAsk(PanelView):
         return key.revoked_at is None and (ends is None or ends > db_now() + timedelta(minutes=1))
 
 
+class PlaygroundUsage(PanelView):
+    """What an answer used that did not tell it itself, because it was stopped or broke off."""
+
+    panel = "console"
+    permission = Permission.USAGE_READ
+    nav = "playground"
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """As the gateway tells usage; null until it is settled, which takes a second."""
+        try:
+            receipt = decode("rcp", request.GET.get("receipt", ""))
+        except ValueError:
+            return JsonResponse({"usage": None}, status=422)
+        found = token_use.request_of(actor=self.actor, team_id=str(self.team.pk), request_id=str(receipt))
+        return JsonResponse({"usage": used(found) if found else None})
+
+
+def used(row: TokenRequest) -> dict[str, Any]:
+    return {
+        "prompt_tokens": row.input + row.cached,
+        "completion_tokens": row.output,
+        "prompt_tokens_details": {"cached_tokens": row.cached},
+    }
+
+
 def checked(body: bytes) -> dict[str, Any]:
     """The question as the gateway takes it: only what the page can ask for; raises Invalid."""
     try:
@@ -160,6 +189,8 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
         if response.status_code != 200:
             yield refusal(await response.aread())
             return
+        if receipt := response.headers.get("X-Receipt-Id"):
+            yield event("receipt", {"id": receipt})
         async for piece in response.aiter_bytes():
             yield piece
     finally:
@@ -173,4 +204,9 @@ def refusal(said: bytes) -> bytes:
         told = {"message": str(error["message"]), "code": str(error.get("code"))}
     except (ValueError, KeyError, TypeError, AttributeError):
         told = {"message": _now("The gateway does not answer."), "code": "gateway_away"}
-    return b"event: refused\ndata: " + json.dumps(told).encode() + b"\n\n"
+    return event("refused", told)
+
+
+def event(kind: str, told: dict[str, str]) -> bytes:
+    """An event of ours among those of the gateway."""
+    return f"event: {kind}\ndata: {json.dumps(told)}\n\n".encode()

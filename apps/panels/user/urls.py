@@ -66,6 +66,7 @@ urlpatterns: list[URLPattern] = [
     path("endpoints/<str:pk>/canary/share", endpoint_forms.Weigh.as_view(), name="endpoint-weigh"),
     path("playground", playground.Playground.as_view(), name="playground"),
     path("playground/ask", playground.PlaygroundAsk.as_view(), name="playground-ask"),
+    path("playground/usage", playground.PlaygroundUsage.as_view(), name="playground-usage"),
     path("activity", activity.Activity.as_view(), name="activity"),
     path("activity/<str:pk>", activity.OperationPage.as_view(), name="operation"),
     path("members", people.MemberList.as_view(), name="members"),

@@ -30,7 +30,18 @@ define("ui-answer", class extends HTMLElement {
       delete this.dataset.busy;
       this.account(asked.model);
       chat.mark();
+      if (this.receipt && !this.usage) this.settle(asked.model);
     }
+  }
+
+  /* Who stops an answer pays for what had come; how much that is stands in the books a moment later. */
+  async settle(model) {
+    for (let looks = 0; looks < 20 && !this.usage && this.isConnected; looks++) {
+      await new Promise(done => setTimeout(done, 500));
+      const found = await fetch(`${this.chat.getAttribute("usage")}?receipt=${this.receipt}`).catch(() => null);
+      if (found?.ok) this.usage = (await found.json()).usage;
+    }
+    this.account(model);
   }
 
   stop() { this.abort.abort(); }
@@ -49,6 +60,7 @@ define("ui-answer", class extends HTMLElement {
     const data = event.split("\n").find(line => line.startsWith("data: "))?.slice(6);
     if (!data || data === "[DONE]") return;
     const said = JSON.parse(data);
+    if (event.startsWith("event: receipt")) return void (this.receipt = said.id);
     if (event.startsWith("event: refused") || said.error) return this.refuse(said.message ?? said.error.message, said.code ?? said.error?.code);
     this.usage = said.usage ?? this.usage;
     const piece = said.choices?.[0]?.delta?.content;

@@ -39,6 +39,13 @@ function restore(form) {
   return true;
 }
 
+/* A short name is proposed from the name, until somebody writes one. */
+document.addEventListener("input", ({ target }) => {
+  if (target.dataset.from) target.dataset.own = target.value;
+  const made = target.name && target.form && $(`[data-from="${target.name}"]`, target.form);
+  if (made && !made.dataset.own) made.value = target.value.normalize("NFKD").toLowerCase().replace(/[\u0300-\u036f]/g, "").replace(/[^a-z0-9.]+/g, "-").slice(0, made.maxLength).replace(/^[-.]+|[-.]+$/g, "");
+});
+
 document.addEventListener("submit", event => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;

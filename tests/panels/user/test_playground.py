@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -12,11 +13,15 @@ from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
+from apps.billing.services import tokens, wallets
+from apps.core.actor import SYSTEM
+from apps.core.clock import db_now
+from apps.core.ids import decode, new_id
 from apps.core.permissions import Role
 from apps.teams.models import ApiKey
 from apps.teams.selectors.actors import actor_for_user
 from apps.teams.services import revoke_api_key
-from tests.factories.billing import make_price
+from tests.factories.billing import make_price, make_usage
 from tests.factories.supply import make_region
 from tests.factories.teams import TeamFactory, admin_of, member_of, workspace_of
 from tests.gateway.stage import make_endpoint
@@ -31,6 +36,7 @@ class FakeGateway:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refusals: list[tuple[int, dict[str, Any]]] = []
+        self.headers: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +47,8 @@ class FakeGateway:
                 data = EVENTS if said is None else json.dumps(said).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -125,6 +133,28 @@ def test_a_question_is_passed_on_with_a_key_that_is_kept(team: Any, gateway: Fak
     revoke_api_key(actor=actor_for_user(admin_of(team)), key=key)
     assert b"".join(ask(client, team, ASKED)) == EVENTS
     assert gateway.asked[-1][0] != first, "a revoked one is replaced"
+
+
+def test_an_answer_that_is_stopped_still_tells_what_it_used(team: Any, gateway: FakeGateway) -> None:
+    client, receipt = browser_of(admin_of(team)), new_id("rcp")
+    gateway.headers = {"X-Receipt-Id": receipt}
+    first, *_rest = ask(client, team, ASKED)
+    assert first == f'event: receipt\ndata: {{"id": "{receipt}"}}\n\n'.encode()
+
+    def told(by: Client, of: str = receipt) -> Any:
+        return by.get(f"{address(team)}/usage?receipt={of}")
+
+    assert told(client).json() == {"usage": None}, "it is not settled yet"
+    for kind in ("input", "cached", "output"):
+        make_price(f"tokens:mine:{kind}", "1")
+    wallets.top_up(actor=SYSTEM, team=team, amount=Decimal(1), reason="test")
+    pk = decode("rcp", receipt)
+    tokens.settle([make_usage(team, (7, 2, 3, 0), slug="mine", at=db_now(), request_id=pk)])
+    used = told(client).json()["usage"]
+    assert (used["prompt_tokens"], used["completion_tokens"]) == (9, 3)
+    assert used["prompt_tokens_details"] == {"cached_tokens": 2}
+    assert told(client, "rcp_nonsense").status_code == 422
+    assert told(browser_of(admin_of(TeamFactory()))).status_code == 404
 
 
 def test_a_key_that_the_gateway_does_not_know_yet_is_waited_for(team: Any, gateway: FakeGateway) -> None:
