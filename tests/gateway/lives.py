@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -201,7 +202,7 @@ class Life:
     def __init__(self, number: int, folder: Path):
         self.chance = chance = Random(number)
         self.is_hostile = chance.random() < 0.6
-        self.loop, self.outside, self.number = Loop(), Outside(), 0
+        self.loop, self.outside, self.number, self.now = Loop(), Outside(), 0, monotonic()
         self.plane = Plane(self.loop, self.outside, Spool(folder), self.outside)  # type: ignore[arg-type]
         self.callers: list[Caller] = []
         self.served: list[Served] = []
@@ -385,7 +386,7 @@ class Life:
 
     def disturb(self) -> None:
         caller, tables = self.chance.choice(self.callers), self.plane.tables
-        match self.chance.randrange(8):
+        match self.chance.randrange(9):
             case 0 | 1:
                 caller.has_left = True
                 caller.wire.lose()
@@ -401,8 +402,18 @@ class Life:
                     teller.recall()
             case 7:
                 self.plane.sender.send()
+            case 8 if self.is_hostile:
+                self.wait()
         for exchange in list(self.plane.exchanges):
             exchange.review()
+
+    def wait(self) -> None:
+        """Nothing happens for a while."""
+        self.now += self.chance.choice([1.0, 40.0, 200.0])
+        for engine in self.plane.tables.engines.values():
+            engine.look(self.now)
+        for exchange in list(self.plane.exchanges):
+            exchange.look(self.now)
 
     def calm(self) -> None:
         """Nobody is slow any more, and engines are well again."""
