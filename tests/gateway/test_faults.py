@@ -20,7 +20,7 @@ from apps.gateway.plane.worker import Orders, Worker
 from tests.gateway.test_plane import KEY, ROUTE, SECRET, TEAM, WORKSPACE, Wire, caller
 from tests.gateway.test_upstream import STREAM, WHOLE
 
-PRICE = messages.PriceRow("EUR", (10**6, 10**6, 10**6, 10**6), ("1",) * 4, (None,) * 4)
+PRICE = messages.PriceRow("EUR", (10**6, 10**6, 10**6, 10**6), ("1",) * 4, ("prv_1",) * 4)
 PATHS = ("chat/completions", "completions", "embeddings", "responses")
 FIELDS = (
     "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",

@@ -616,7 +616,7 @@ def test_events_that_nobody_can_read_are_not_gone_on_with(plane: Plane) -> None:
 def test_answers_that_nobody_counts_are_not_given(plane: Plane, more: dict[str, Any], param: bytes) -> None:
     route = msgspec.structs.replace(ROUTE, is_metered=True, counts_one=True)
     key = msgspec.structs.replace(plane.tables.keys[hashlib.sha256(SECRET).digest()].row, book="b")
-    price = messages.PriceRow("EUR", (10**12,) * 4, ("1",) * 4, (None,) * 4)
+    price = messages.PriceRow("EUR", (10**12,) * 4, ("1",) * 4, ("prv_1",) * 4)
     plane.tables.take_keys(messages.Keys([key], []))
     plane.tables.take_prices(messages.Prices({"b": {"m": price}}))
     plane.tables.take_routes(messages.Routes([route]))
@@ -624,3 +624,29 @@ def test_answers_that_nobody_counts_are_not_given(plane: Plane, more: dict[str, 
     _client, wire = caller(plane, said)
     assert wire.written.startswith(b"HTTP/1.1 400 " if param else b"")
     assert (b'"param":"%b"' % param in wire.written) == bool(param)
+
+
+@pytest.mark.parametrize(
+    ("priced", "path", "only_embeds", "code"),
+    [
+        ("input output", b"chat/completions", False, b""),
+        ("input", b"chat/completions", False, b"no_price"),
+        ("embedding", b"chat/completions", False, b"no_price"),
+        ("input output", b"embeddings", False, b"not_supported"),
+        ("embedding", b"embeddings", True, b""),
+        ("input output", b"embeddings", True, b"no_price"),
+    ],
+)
+def test_nothing_is_asked_whose_tokens_nobody_could_charge(
+    plane: Plane, priced: str, path: bytes, code: bytes, *, only_embeds: bool
+) -> None:
+    route = msgspec.structs.replace(ROUTE, is_metered=True, only_embeds=only_embeds)
+    plane.tables.take_routes(messages.Routes([route]))
+    kinds = ("input", "cached", "output", "embedding")
+    ids = tuple(new_id("prv") if kind in priced else None for kind in kinds)
+    row = messages.PriceRow("EUR", tuple(bool(one) for one in ids), ("0",) * 4, ids)  # type: ignore[arg-type]
+    plane.tables.take_prices(messages.Prices({"": {"m": row}}))
+    _client, wire = caller(plane, request().replace(b"chat/completions", path))
+    asked = [one for one in plane.link.said if isinstance(one, messages.Want)]  # type: ignore[attr-defined]
+    assert bool(asked) != bool(code)
+    assert code in wire.written

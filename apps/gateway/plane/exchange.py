@@ -32,6 +32,16 @@ _KINDS: dict[bytes, asks.Kind] = {
 }
 
 
+def _lacking(row: messages.RouteRow, kind: asks.Kind) -> Refusal:
+    """Why the endpoint is not asked for this kind of answer."""
+    if kind == "embedding" and not row.only_embeds:
+        return refusal("not_supported", "This model does not answer /v1/embeddings.")
+    if kind != "embedding" and row.only_embeds:
+        # Its engines would answer that they are broken, and their circuits would open for everybody.
+        return refusal("not_supported", "This model answers /v1/embeddings only.")
+    return refusal("no_price")
+
+
 class Exchange(Serving):
     """A request and its answer."""
 
@@ -89,12 +99,8 @@ class Exchange(Serving):
             self.refuse(refusal("model_not_found", f"There is no model `{ask.model[:80]}` for this key."))
             return
         route = way.route
-        if route.row.only_embeds and kind != "embedding":
-            # Its engines would answer that they are broken, and their circuits would open for everybody.
-            self.refuse(refusal("not_supported", "This model answers /v1/embeddings only."))
-            return
-        if not way.is_priced:
-            self.refuse(refusal("no_price"))
+        if kind not in way.kinds:
+            self.refuse(_lacking(route.row, kind))
             return
         self._kind, self._way, self.route = kind, way, route
         route.asked += 1

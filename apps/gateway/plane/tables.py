@@ -16,6 +16,9 @@ _sha256 = hashlib.sha256
 _PREFIX = b"Bearer "
 FREE = messages.PriceRow("", (0, 0, 0, 0), ("0", "0", "0", "0"), (None, None, None, None))
 _facts_encoder = msgspec.msgpack.Encoder()
+_NOTHING: frozenset[asks.Kind] = frozenset()
+_TEXTS: frozenset[asks.Kind] = frozenset({"chat", "completion", "response"})
+_EMBEDDINGS: frozenset[asks.Kind] = frozenset({"embedding"})
 # Authorization headers whose key is remembered.
 MOST_SEEN = 10_000
 
@@ -24,16 +27,25 @@ class Way:
     """What a key's requests for a model come to: the endpoint, the price, and what the spool notes of them,
     for texts and for embeddings."""
 
-    __slots__ = ("apart", "attos", "dearest", "facts", "is_free", "is_priced", "route", "version")
+    __slots__ = ("apart", "attos", "dearest", "facts", "is_free", "kinds", "route", "version")
 
     def __init__(self, who: messages.KeyRow, route: Route, price: messages.PriceRow | None, version: int):
         self.route, self.version = route, version
-        self.is_priced, price = price is not None, price or FREE
+        price = price or FREE
+        self.kinds = _payable(route.row, price)
         self.attos = price.attos
         self.dearest, self.is_free = max(price.attos[:2]), not any(price.attos)  # of a prompt, for the rest
         # What keeps the team's prompts apart from those of other teams in an engine's cache.
         self.apart = asks.apart(who.team_id) if route.row.is_public else b""
         self.facts = [_facts(who, route.row, price, embeds) for embeds in (False, True)]
+
+
+def _payable(row: messages.RouteRow, price: messages.PriceRow) -> frozenset[asks.Kind]:
+    """What may be asked of it: where tokens are paid for, that for which all of them have a price."""
+    into, _cached, out, embedding = price.version_ids
+    texts = not row.only_embeds and (not row.is_metered or (into and out))
+    embeds = not row.is_metered or embedding
+    return (_TEXTS if texts else _NOTHING) | (_EMBEDDINGS if embeds else _NOTHING)
 
 
 def _facts(who: messages.KeyRow, row: messages.RouteRow, price: messages.PriceRow, embeds: bool) -> bytes:
