@@ -1,5 +1,7 @@
 """What is wanted (`Desired`, written by services) and what is (states, written by reconcilers)."""
 
+from typing import Any
+
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
@@ -45,6 +47,28 @@ class Kind(TextChoices):
     MACHINE = "machine", _("Machine")
     SIM = "sim", _("Simulated")
     EXTERNAL = "external", _("External provider")
+
+
+class Isolation(TextChoices):
+    """What stands between one's requests and others', from the most to the least."""
+
+    PROCESS = "process", _("A process of its own")
+    SHARED = "shared", _("Shared by teams")
+    EXTERNAL = "external", _("An external provider")
+
+    @property
+    def limits(self) -> Any:
+        """What it does not protect from."""
+        return _NOT_PROTECTED[self]
+
+
+_NOT_PROTECTED = {
+    Isolation.PROCESS: _("Confined, with memory of its own; other teams’ engines run on the same host."),
+    Isolation.SHARED: _(
+        "Other teams’ requests are in the same engine’s memory; its cache keeps prompts apart."
+    ),
+    Isolation.EXTERNAL: _("That provider sees what is asked and answered."),
+}
 
 
 class Visibility(TextChoices):

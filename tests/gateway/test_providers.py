@@ -69,7 +69,7 @@ def test_a_provider_is_asked_in_its_words_and_answers_under_our_name(
     receipt = httpx.get(
         f"{running.url}/v1/receipts/{whole.headers['x-receipt-id']}", headers=stage.headers, timeout=60
     ).json()
-    assert (receipt["external"], receipt["model_digest"]) == (True, None)
+    assert (receipt["external"], receipt["isolation"], receipt["model_digest"]) == (True, "external", None)
 
 
 def test_a_fallback_is_asked_when_ours_cannot_answer(running: Gateway, engine: Engine):

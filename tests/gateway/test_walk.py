@@ -53,7 +53,7 @@ def test_a_receipt_is_signed_and_ones_own(running: Gateway, engine: Engine):
     public.verify(base64.b64decode(signature["value"]), receipts.canonical(said))
     assert said["tokens"] == {"input": 7, "cached": 0, "output": 5, "embedding": 0}
     assert said["amount"] == "0.000017"
-    assert said["replica"] == stage.replicas[0].pk
+    assert (said["replica"], said["isolation"]) == (stage.replicas[0].pk, "process")
     apart = create_workspace(actor=SYSTEM, team=stage.team, name="Apart")
     issued = key_of(stage.team, "inference:use", workspace=apart)
     within = replace(stage, key=issued.key, secret=issued.secret).ready()

@@ -15,6 +15,7 @@ from apps.billing.models import PriceVersion, TokenRequest
 from apps.core.ids import decode, encode
 from apps.core.money import plain
 from apps.inference.models import Replica
+from apps.inference.states import Isolation
 from apps.teams.models import ApiKey
 
 KINDS = ("input", "cached", "output", "embedding")
@@ -34,7 +35,9 @@ def find(key_id: str, receipt_id: str) -> bytes:
 
 def content_of(request: TokenRequest) -> dict[str, Any]:
     """What a receipt says; of what an external provider answered nobody knows the digest."""
-    is_external = Replica.objects.external().filter(pk=request.replica_id or "").exists()
+    replica = Replica.objects.filter(pk=request.replica_id or "").first()
+    isolation = replica.isolation if replica else None
+    is_external = isolation == Isolation.EXTERNAL
     return {
         "id": encode("rcp", request.request_id),
         "object": "receipt",
@@ -46,6 +49,7 @@ def content_of(request: TokenRequest) -> dict[str, Any]:
         "external": is_external,
         "endpoint": request.endpoint_id,
         "replica": request.replica_id,
+        "isolation": isolation,
         "outcome": request.outcome,
         "stream": request.stream,
         "tokens": {kind: getattr(request, kind) for kind in KINDS},

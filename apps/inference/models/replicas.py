@@ -16,7 +16,7 @@ from apps.core.leases import Due, Tended, in_time
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
 from apps.inference.models.endpoints import Endpoint, Revision
-from apps.inference.states import ENDED, LIVE, REPLICA, Desired, Kind, ReplicaState
+from apps.inference.states import ENDED, LIVE, REPLICA, Desired, Isolation, Kind, ReplicaState
 from apps.nodes.models import Node
 from apps.regions.models import Cluster, Region
 
@@ -135,6 +135,12 @@ class Replica(Tended):
     @property
     def is_external(self) -> bool:
         return self.kind == Kind.EXTERNAL
+
+    @property
+    def isolation(self) -> Isolation:
+        if self.is_external:
+            return Isolation.EXTERNAL
+        return Isolation.PROCESS if self.team_id else Isolation.SHARED
 
     @property
     def is_ended(self) -> bool:

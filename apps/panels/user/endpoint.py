@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.inference.selectors.traffic import Traffic, traffic
-from apps.inference.states import EndpointState, Metering
+from apps.inference.states import EndpointState, Isolation, Metering
 from apps.panels import endpoint_changes, endpoints, engine_log, metrics, operations, snippets
 from apps.panels import traffic as charts
 from apps.panels.kit import (
@@ -104,6 +104,7 @@ class EndpointPage(endpoint_changes.Changing):
     def _details(self) -> Facts:
         one = self.object
         sleeps = _now("after %(n)s s without a request") % {"n": one.idle_seconds}
+        apart = Isolation.PROCESS
         return Facts(
             _("Details"),
             [
@@ -111,6 +112,7 @@ class EndpointPage(endpoint_changes.Changing):
                 (_("Grows with"), one.get_scale_metric_display()),
                 (_("Sleeps"), sleeps if one.idle_seconds and not one.min_replicas else _now("never")),
                 (_("Routing"), one.get_policy_display()),
+                (_("Isolation"), cells.two_lines(apart.label, apart.limits)),
                 (_("Made by"), one.created_by_label),
                 (_("Created"), cells.exact(one.created_at)),
                 (_("Id"), cells.mono(one.pk)),

@@ -13,6 +13,7 @@ from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint
 from apps.inference.selectors import reading
+from apps.inference.states import Isolation
 from apps.panels import endpoints
 from apps.panels.kit import Column, Empty, Link, Resource, cells
 from apps.registry.states import Modality
@@ -77,6 +78,10 @@ def _price(kind: str, label: Any, priority: int = 1) -> Column:
     return Column(kind, label, cell, num=True, priority=priority, text=text)
 
 
+def _isolation_of(one: Endpoint) -> Isolation:
+    return Isolation.EXTERNAL if one.is_provided else Isolation.SHARED
+
+
 class SharedList(Resource):
     """What everybody may call, with what it costs this team."""
 
@@ -84,7 +89,9 @@ class SharedList(Resource):
     nav = "endpoints"
     permission = Permission.ENDPOINT_READ
     title = _("Ready to call")
-    intro = _("Served for everybody; you pay by the token. Prices are for a million tokens.")
+    intro = _(
+        "Served for everybody, by engines that teams share. You pay by the token; prices are for a million."
+    )
     model = Endpoint
     live = "endpoint. price."
     order = "slug"
@@ -99,6 +106,7 @@ class SharedList(Resource):
         endpoints.STATE,
         endpoints.MODEL,
         Column("modality", _("Kind"), lambda one: Modality(one.modality).label, sort="modality", priority=3),
+        Column("isolation", _("Isolation"), lambda one: _isolation_of(one).label, priority=3),
         _price("input", _("Input")),
         _price("cached", _("Cached"), 3),
         _price("output", _("Output")),

@@ -18,6 +18,7 @@ from apps.inference.models import Hardware
 from apps.inference.selectors import offers
 from apps.inference.services import making
 from apps.inference.specs import MOST_PARALLEL, EndpointSpec, Recipe, ScaleRules
+from apps.inference.states import Isolation
 from apps.panels import snippets
 from apps.panels.endpoint_forms import refusal
 from apps.panels.kit import FormPage, cells
@@ -143,6 +144,7 @@ class ModelLaunch(FormPage):
             "hardware": [
                 (choice, self._price(quotes[choice.pk]), self._need(choice)) for choice in self.hardware
             ],
+            "isolation": Isolation.PROCESS,
             "cost": self._cost(quotes.get(one.hardware.pk) if one.hardware else None),
             "snippets": self._snippets(),
         }
