@@ -13,7 +13,7 @@ from apps.core.permissions import Permission
 from apps.inference.models import Endpoint
 from apps.inference.selectors import offers, reading
 from apps.inference.services import endpoints, rollouts
-from apps.inference.specs import Recipe, ScaleRules
+from apps.inference.specs import MOST_CONTEXT, Recipe, ScaleRules
 from apps.inference.states import ScaleMetric
 from apps.panels.kit import FormPage
 from apps.registry import selectors as registry
@@ -28,12 +28,20 @@ class ScaleFields(forms.Form):
         label=_("Sleeps after, seconds"), min_value=0, max_value=86_400, help_text=_("0 keeps it awake.")
     )
     spot_percent = forms.IntegerField(label=_("Share on spot, percent"), min_value=0, max_value=100)
+    has_fallback = forms.BooleanField(label=_("On demand while there is no spot"), required=False)
 
 
 class RecipeFields(forms.Form):
     version = forms.ChoiceField(label=_("Model"))
     hardware = forms.ChoiceField(label=_("Hardware"))
     parallel = forms.IntegerField(label=_("Requests at once"), min_value=1, max_value=256)
+    context_length = forms.IntegerField(
+        label=_("Context, tokens"),
+        min_value=0,
+        max_value=MOST_CONTEXT,
+        help_text=_("Prompt and answer of a request. 0: the model's, up to %(usual)s.")
+        % {"usual": offers.USUAL_CONTEXT},
+    )
 
     def __init__(self, actor: Any, endpoint: Endpoint, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,21 +67,23 @@ def scale_initial(one: Endpoint) -> dict[str, Any]:
         "target": one.scale_target,
         "idle_seconds": one.idle_seconds,
         "spot_percent": one.spot_percent,
+        "has_fallback": one.has_fallback,
     }
 
 
 def recipe_initial(one: Endpoint) -> dict[str, Any]:
     if one.revision is None:
-        return {"parallel": 4}
+        return {"parallel": 4, "context_length": 0}
     return {
         "version": one.revision.version_id,
         "hardware": one.revision.hardware.slug,
         "parallel": one.revision.parallel,
+        "context_length": one.revision.context_length,
     }
 
 
 def _recipe(data: dict[str, Any]) -> Recipe:
-    return Recipe(version=data["version"], hardware=data["hardware"], parallel=data["parallel"])
+    return Recipe(**{name: data[name] for name in Recipe.model_fields})
 
 
 def refusal(wrong: ValidationError) -> DomainError:

@@ -171,6 +171,21 @@ def test_a_page_may_speak_to_the_store_only_where_browsers_upload_straight(
     assert "connect-src 'self' https://store.example.com;" in policy
 
 
+def test_an_import_that_failed_says_why_where_one_looks(
+    store: Any, settings: Any, team: Team, browser: Client
+) -> None:
+    model = make_model(team)
+    with hub() as far:
+        settings.HUB_ENDPOINT_URL = far.url
+        far.files["acme/small"] = {"pytorch_model.bin": b"x"}
+        work_off(services.start_import(actor=actor_of(team), model=model, source=HubSource("acme/small")))
+    page = text_of(browser.get(at(team, f"models/{model.pk}")))
+    assert "The repository holds no weights" in page
+    assert "known when its files are there" in page
+    assert "too small" not in page
+    assert "Without files" in text_of(browser.get(at(team, "models")))
+
+
 def test_a_team_shares_with_another_by_its_id(team: Team, browser: Client) -> None:
     other = TeamFactory()
     here = at(team, f"models/{make_model(team).pk}/share")

@@ -19,7 +19,7 @@ from apps.inference.errors import Busy, WrongState
 from apps.inference.models import Endpoint, Revision
 from apps.inference.services.news import STEER, of_endpoint, target_of
 from apps.inference.services.replicas import let_all_go
-from apps.inference.specs import CREATE, DELETE, ScaleRules
+from apps.inference.specs import CREATE, DELETE, UPDATE, ScaleRules
 from apps.inference.states import Desired, EndpointState
 from apps.operations import services as operations
 from apps.operations.specs import OperationPlan
@@ -136,6 +136,8 @@ def begin(*, actor: Actor, endpoint: Endpoint, plan: OperationPlan, action: str,
     open_operation(actor=actor, endpoint=endpoint, plan=plan)
     write(endpoint, operation_id=endpoint.operation_id, deadline_at=endpoint.deadline_at, **changes)
     audit.record(actor=actor, action=action, target=endpoint, operation=str(endpoint.operation_id))
+    if plan is UPDATE:  # a deletion tells of itself when it is proven
+        operations.emit_many([of_endpoint(endpoint, action)])
     failpoint(f"inference.wish.{plan.kind.removeprefix('endpoint.')}")
     return endpoint
 

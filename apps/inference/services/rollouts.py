@@ -25,9 +25,11 @@ from apps.inference.services.endpoints import (
     write,
 )
 from apps.inference.services.making import hold, revise
+from apps.inference.services.news import of_endpoint
 from apps.inference.services.replicas import let_all_go
 from apps.inference.specs import CREATE, DELETE, UPDATE, Recipe
 from apps.inference.states import Desired
+from apps.operations import services as operations
 from apps.operations.models import Operation
 from apps.registry.models import ModelVersion
 from apps.registry.states import SERVED
@@ -81,6 +83,7 @@ def weigh_canary(*, actor: Actor, endpoint_id: str, weight: int) -> Endpoint:
         raise Invalid(_("A canary gets 1 to 99 percent of the requests."), field="weight")
     write(endpoint, canary_weight=weight)
     audit.record(actor=actor, action="endpoint.canary_weighed", target=endpoint, weight=weight)
+    operations.emit_many([of_endpoint(endpoint, "endpoint.canary_weighed", canary_weight=weight)])
     return endpoint
 
 
@@ -104,6 +107,7 @@ def drop_canary(*, actor: Actor, endpoint_id: str) -> Endpoint:
         overtake(endpoint, _("The canary was taken away."))
     write(endpoint, canary=None, canary_weight=0, operation_id=None, deadline_at=None)
     audit.record(actor=actor, action="endpoint.canary_dropped", target=endpoint)
+    operations.emit_many([of_endpoint(endpoint, "endpoint.canary_dropped")])
     return endpoint
 
 

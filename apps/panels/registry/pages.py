@@ -116,7 +116,8 @@ class ModelPage(_Launchable):
     def top(self) -> list[Any]:
         if self.object.is_demo:
             return [Note(_("A demonstration: it shows that serving works and is wrong otherwise."), "warn")]
-        return []
+        failed = self.shown is not None and self.shown.state == State.DRAFT and self.shown.message
+        return [Note(failed, "warn")] if failed else []
 
     @cached_property
     def shown(self) -> ModelVersion | None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.actor import Actor
 from apps.core.permissions import Permission
-from apps.panels.kit import Action, Column, Filter, Html, cells
+from apps.panels.kit import Action, Column, Filter, Html, Note, cells
 from apps.panels.kit.places import Place
 from apps.registry import selectors, services
 from apps.registry.models import Model, ModelVersion
@@ -161,7 +161,8 @@ def card_of(model: Any, fit: Any) -> dict[str, Any]:
 
 def _card_state(model: Any) -> Any:
     if model.newest_state == State.DRAFT:
-        return cells.status("draft", _now("Not fetched yet"), kind="off")
+        told = _now("Not fetched yet") if model.newest_parameters else _now("Without files")
+        return cells.status("draft", told, kind="off")
     return _state(model)
 
 
@@ -266,8 +267,10 @@ DELETE_MODEL = Action(
 # ------------------------------------------------------------ blocks
 
 
-def fit_block(view: Any, version: ModelVersion) -> Html:
-    """The picture: what each GPU of the catalogue would hold."""
+def fit_block(view: Any, version: ModelVersion) -> Html | Note:
+    """The picture: what each GPU of the catalogue would hold; words while its size is not known."""
+    if not (version.size_bytes or version.parameters):
+        return Note(_("Which GPUs it fits on is known when its files are there."), "info")
     usual = min(CONTEXT, version.context_length or CONTEXT)
     context = _asked(view, "context", usual, LARGEST_CONTEXT)
     batch = _asked(view, "batch", BATCH, LARGEST_BATCH)

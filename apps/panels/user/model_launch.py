@@ -17,7 +17,7 @@ from apps.core.permissions import Permission
 from apps.inference.models import Hardware
 from apps.inference.selectors import offers
 from apps.inference.services import making
-from apps.inference.specs import MOST_PARALLEL, EndpointSpec, Recipe, ScaleRules
+from apps.inference.specs import MOST_CONTEXT, MOST_PARALLEL, EndpointSpec, Recipe, ScaleRules
 from apps.inference.states import Isolation
 from apps.panels import snippets
 from apps.panels.endpoint_forms import refusal
@@ -29,7 +29,7 @@ from apps.registry.models import ModelVersion
 
 MODELS_SHOWN = 60
 USUAL_CONTEXT = offers.USUAL_CONTEXT
-USUAL = {"least": "1", "most": "1", "parallel": "4", "idle_minutes": "0"}
+USUAL = {"least": "1", "most": "1", "parallel": "4", "idle_minutes": "0", "context_length": "0"}
 
 
 class LaunchFields(forms.Form):
@@ -41,6 +41,7 @@ class LaunchFields(forms.Form):
     most = forms.IntegerField(label=_("Most replicas"), min_value=1, max_value=64)
     parallel = forms.IntegerField(label=_("Requests at once"), min_value=1, max_value=256)
     idle_minutes = forms.IntegerField(label=_("Sleeps after, minutes"), min_value=0, max_value=1440)
+    context_length = forms.IntegerField(label=_("Context, tokens"), min_value=0, max_value=MOST_CONTEXT)
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class ModelLaunch(FormPage):
             "isolation": Isolation.PROCESS,
             "cost": self._cost(quotes.get(one.hardware.pk) if one.hardware else None),
             "snippets": self._snippets(),
+            "usual_context": USUAL_CONTEXT,
         }
 
     def _price(self, quote: Quote | None) -> Any:
@@ -159,7 +161,8 @@ class ModelLaunch(FormPage):
             return None
         memory = hardware.gpu_model.memory_gib if hardware.gpu_model else hardware.memory_mib / 1024
         batch = min(max(self._number("parallel"), 1), MOST_PARALLEL)
-        context = min(version.context_length or USUAL_CONTEXT, USUAL_CONTEXT)
+        own = version.context_length or USUAL_CONTEXT
+        context = min(self._number("context_length") or USUAL_CONTEXT, own)
         found = registry.fit_on(
             version, float(memory), count=max(hardware.gpus, 1), context=context, batch=batch
         )
@@ -199,6 +202,7 @@ class ModelLaunch(FormPage):
             "hardware": one.hardware.slug,
             "workspace": self.workspace.slug,
             "parallel": self._number("parallel"),
+            "context_length": self._number("context_length"),
             "scale": {
                 "least": self._number("least"),
                 "most": self._number("most"),
@@ -220,7 +224,12 @@ def _spec(data: dict[str, Any]) -> EndpointSpec:
         return EndpointSpec(
             slug=data["slug"],
             region=data["region"],
-            recipe=Recipe(version=data["version"], hardware=data["hardware"], parallel=data["parallel"]),
+            recipe=Recipe(
+                version=data["version"],
+                hardware=data["hardware"],
+                parallel=data["parallel"],
+                context_length=data["context_length"],
+            ),
             scale=ScaleRules(least=data["least"], most=data["most"], idle_seconds=data["idle_minutes"] * 60),
         )
     except ValidationError as wrong:

@@ -66,6 +66,7 @@ def text_of(response: Any) -> str:
 def fields(stage: Stage, **changes: str) -> dict[str, str]:
     usual = {"version": str(stage.version.pk), "region": stage.region.slug, "hardware": stage.hardware.slug}
     usual |= {"slug": "my-chat", "least": "1", "most": "2", "parallel": "4", "idle_minutes": "0"}
+    usual |= {"context_length": "0"}
     return {**usual, **changes}
 
 
@@ -83,7 +84,7 @@ def test_the_price_stands_there_before_the_launch(stage: Stage, browser: Client)
 
 
 def test_the_code_beside_the_form_asks_for_the_same(stage: Stage, browser: Client) -> None:
-    asked = "slug=same&least=1&most=3&parallel=8&idle_minutes=5"
+    asked = "slug=same&least=1&most=3&parallel=8&idle_minutes=5&context_length=1024"
     page = text_of(browser.get(at(stage, f"endpoints/new?{asked}")))
     assert "Up to €1.80 per hour with the most replicas" in page
     body = re.search(r"-d '(\{.*?\})'", html.unescape(page))
@@ -93,7 +94,7 @@ def test_the_code_beside_the_form_asks_for_the_same(stage: Stage, browser: Clien
     made = Endpoint.objects.get()
     assert (made.slug, made.min_replicas, made.max_replicas, made.idle_seconds) == ("same", 1, 3, 300)
     assert made.revision is not None
-    assert made.revision.parallel == 8
+    assert (made.revision.parallel, made.revision.context_length) == (8, 1024)
     odd = text_of(browser.get(at(stage, "endpoints/new?slug=$(reboot)")))
     assert "Idempotency-Key: -reboot--1" in odd
 
@@ -190,21 +191,31 @@ def test_an_endpoint_without_an_engine_has_no_logs(stage: Stage, browser: Client
 
 
 def test_the_forms_of_an_endpoint_do_what_they_say(stage: Stage, browser: Client) -> None:
-    endpoint = stage.ready()
+    endpoint = stage.ready(recipe=stage.recipe(context_length=1024), scale={"has_fallback": False})
     page = at(stage, f"endpoints/{endpoint.pk}")
+    shown = browser.get(f"{page}?tab=scale").content.decode()
+    assert re.search(r'name="context_length" value="1024"', shown)
+    assert re.search(r'name="has_fallback"(?![^>]*checked)', shown)
     scale = {"least": "0", "most": "3", "metric": "queue", "target": "5", "idle_seconds": "60"}
     assert browser.post(f"{page}/scale", {**scale, "spot_percent": "0"}).status_code == 302
     endpoint.refresh_from_db()
     assert (endpoint.max_replicas, endpoint.scale_metric, endpoint.idle_seconds) == (3, "queue", 60)
+    assert not endpoint.has_fallback, "nobody has asked for it"
     newer = make_version(stage.team, model=stage.version.model)
     recipe = {"version": str(newer.pk), "hardware": stage.hardware.slug, "parallel": "2"}
+    recipe |= {"context_length": "1024"}
     assert browser.post(f"{page}/canary", {**recipe, "weight": "25"}).status_code == 302
     work_off(endpoint, seconds=10)
     assert "Canary, 25 % of requests" in text_of(browser.get(page))
     assert browser.post(f"{page}/canary/share", {"weight": "50"}).status_code == 302
     browser.post(page, {"do": f"promote:{endpoint.pk}", "confirmed": "1"})
     work_off(endpoint, passes=30, seconds=10)
-    assert endpoint.revision.version_id == newer.pk
+    assert (endpoint.revision.version_id, endpoint.revision.context_length) == (newer.pk, 1024)
+    happened = text_of(browser.get(f"{page}?tab=events"))
+    for word in ("Canary begun", "Canary has another share", "Canary takes over"):
+        assert word in happened
+    too_long = browser.post(f"{page}/deploy", {**recipe, "context_length": "4096"})
+    assert "contexts of up to 2048 tokens" in too_long.content.decode()
     assert browser.post(f"{page}/deploy", {**recipe, "version": str(stage.version.pk)}).status_code == 302
     browser.post(page, {"do": f"delete:{endpoint.pk}", "confirmed": "1"})
     endpoint.refresh_from_db()

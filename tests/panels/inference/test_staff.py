@@ -46,6 +46,7 @@ def test_staff_change_what_everybody_may_call_without_a_gap(stage: Stage) -> Non
     assert admin.post(f"{page}/scale", {**scale, "spot_percent": "0"}).status_code == 302
     newer = make_version(model=stage.version.model)
     recipe = {"version": str(newer.pk), "hardware": stage.hardware.slug, "parallel": "2"}
+    recipe |= {"context_length": "0"}
     assert admin.post(f"{page}/canary", {**recipe, "weight": "25"}).status_code == 302
     work_off(endpoint, seconds=10)
     assert "Canary, 25 % of requests" in text_of(admin.get(page))
