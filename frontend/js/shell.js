@@ -46,7 +46,15 @@ const release = () => {
 const hold = () => pressed && (missed = true);
 document.addEventListener("pointerdown", event => (pressed = Boolean(event.target.closest("button"))));
 for (const over of ["click", "pointercancel"]) document.addEventListener(over, release, true);
-document.addEventListener("htmx:beforeRequest", event => hold() && event.preventDefault());
+/* An answer to a form in which somebody has written on comes too late; it is asked for again when the field is left. */
+const current = new WeakSet(), owed = new WeakSet();
+const overtaken = form => form?.matches("form[hx-get]") && !current.has(form) && owed.add(form);
+document.addEventListener("input", ({ target }) => current.delete(target.form));
+document.addEventListener("focusout", ({ target }) => owed.delete(target.form) && target.form.dispatchEvent(new Event("change")));
+document.addEventListener("htmx:beforeRequest", event => {
+  if (hold()) return event.preventDefault();
+  current.add(event.detail.elt);
+});
 /* What the live stream asked for may come when somebody has begun to use that part: it is asked for again later. */
 const tooLate = ({ requestConfig, target }) => {
   if (requestConfig?.triggeringEvent?.type !== "live" || !inUse(target)) return false;
@@ -55,6 +63,6 @@ const tooLate = ({ requestConfig, target }) => {
 };
 /* A 422 carries the form with its errors: show it. */
 document.addEventListener("htmx:beforeSwap", event => {
-  if (hold() || tooLate(event.detail)) event.detail.shouldSwap = false;
+  if (hold() || tooLate(event.detail) || overtaken(event.detail.requestConfig?.elt)) event.detail.shouldSwap = false;
   else if (event.detail.xhr.status === 422) event.detail.shouldSwap = !(event.detail.isError = false);
 });

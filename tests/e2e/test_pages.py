@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from runner import paths
 from tests.e2e.people import DEMO_PASSWORD, Visitor
@@ -134,3 +134,33 @@ def test_what_was_written_when_the_session_ended_is_there_after_the_sign_in(visi
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"**{form}")
     expect(page.locator("#id_name")).to_have_value("laptop")
+
+
+def test_what_is_typed_while_the_price_is_on_its_way_stays(visit: Any) -> None:
+    visitor: Visitor = visit()
+    visitor.sign_in("ada@acme.example")
+    page = visitor.page
+    page.goto("/console/acme-research/default/launch")
+    waiting: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        waiting.append(route)
+        if len(waiting) > 1:
+            route.continue_()
+
+    page.route("**/launch?*disk_gib=777*", hold_the_first)
+    page.locator("#id_disk_gib").fill("777")
+    with page.expect_request("**/launch?*disk_gib=777*"):
+        page.keyboard.press("Tab")
+    page.locator("#id_name").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("first")
+    with page.expect_response("**/launch?*disk_gib=777*") as came:
+        waiting[0].continue_()
+    came.value.finished()
+    page.keyboard.type("-one")
+    with page.expect_response("**/launch?*name=first-one*"):
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("complementary", name="Cost summary")).to_contain_text("777")
+    expect(page.locator("#id_name")).to_have_value("first-one")
+    expect(page.locator("#id_disk_gib")).to_have_value("777")
