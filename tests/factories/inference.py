@@ -70,7 +70,9 @@ class Stage:
         return endpoint
 
 
-def make_version(team: Team | None = None, *, slug: str = "", model: Model | None = None) -> ModelVersion:
+def make_version(
+    team: Team | None = None, *, slug: str = "", model: Model | None = None, form: str = "gguf"
+) -> ModelVersion:
     """A servable version of which only the row exists."""
     number = next(_numbers)
     model = model or Model.objects.create(
@@ -82,7 +84,7 @@ def make_version(team: Team | None = None, *, slug: str = "", model: Model | Non
         team=team,
         number=ModelVersion.objects.filter(model=model).count() + 1,
         state="servable",
-        format="gguf",
+        format=form,
         digest=f"sha256:{number:064x}",
         size_bytes=1000,
         manifest=[file],

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from apps.core.actor import SYSTEM
 from apps.gateway.steward import receipts
+from apps.inference.models import Replica, Revision
 from apps.teams.services import create_workspace
 from tests.factories.teams import key_of
 from tests.gateway.engine import Engine
@@ -44,6 +45,10 @@ def test_a_stream_is_answered_metered_and_charged(running: Gateway, engine: Engi
 
 def test_a_receipt_is_signed_and_ones_own(running: Gateway, engine: Engine):
     stage, other = make_stage(running, engine.url).ready(), make_stage(running, engine.url).ready()
+    canary = Revision.objects.get(pk=stage.revision.pk)
+    canary.pk, canary.number, canary.digest = None, 2, "sha256:" + "1" * 64
+    canary.save(force_insert=True)
+    Replica.objects.filter(pk=stage.replicas[0].pk).update(revision=canary)
     receipt = stage.post().headers["x-receipt-id"]
     found = httpx.get(f"{running.url}/v1/receipts/{receipt}", headers=stage.headers, timeout=60)
     assert found.status_code == 200, found.text
@@ -54,6 +59,7 @@ def test_a_receipt_is_signed_and_ones_own(running: Gateway, engine: Engine):
     assert said["tokens"] == {"input": 7, "cached": 0, "output": 5, "embedding": 0}
     assert said["amount"] == "0.000017"
     assert (said["replica"], said["isolation"]) == (stage.replicas[0].pk, "process")
+    assert said["model_digest"] == canary.digest
     apart = create_workspace(actor=SYSTEM, team=stage.team, name="Apart")
     issued = key_of(stage.team, "inference:use", workspace=apart)
     within = replace(stage, key=issued.key, secret=issued.secret).ready()

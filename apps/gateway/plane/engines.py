@@ -5,6 +5,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,7 +94,7 @@ class Engine:
             "outstanding",
             "port",
         ),
-        *("provider", "row", "spoke_at", "tls", "trouble", "weighed"),
+        *("provider", "row", "spoke_at", "tls", "trouble", "turn"),
     )
 
     def __init__(self, row: ReplicaRow, key: bytes):
@@ -115,7 +116,7 @@ class Engine:
         self.idle: list[Any] = []
         self.outstanding = 0
         self.latency = 0.0
-        self.weighed = 0.0
+        self.turn = 0
         self.breaker = Breaker()
         self.is_retired = False
         self.has_spoken = False  # to anybody, since the last look
@@ -145,8 +146,8 @@ class Route:
     """An endpoint while the worker runs."""
 
     __slots__ = (
-        "_looked", "_pick", "_weighty", "asked", "engines", "external", "first", "queue", "row", "seen_at",
-        "tokens", "turns",
+        "_looked", "_owed", "_pick", "_weighty", "asked", "engines", "external", "first", "queue", "row",
+        "seen_at", "tokens", "turns",
     )  # fmt: skip
 
     def __init__(self, row: RouteRow):
@@ -156,6 +157,7 @@ class Route:
         self._weighty: list[Engine] = []
         self.first: list[Engine] = []  # those that are asked as long as all of them are well
         self._pick: Policy = _least_outstanding
+        self._owed: dict[int, int] = {}  # how far each weight is behind its share, or ahead
         self.queue: deque[Callable[[], None]] = deque()
         self.turns = count()
         self.tokens = self.asked = self._looked = 0
@@ -169,6 +171,11 @@ class Route:
         self._weighty = engines if len(engines) == 1 else [one for one in engines if one.row.weight > 0]
         self.first = _preferred(self._weighty, region)
         self._pick = _POLICIES.get(row.policy, _least_outstanding)
+        weights = {one.row.weight for one in self._weighty}
+        if len(weights) > 1:
+            self._pick = partial(_in_shares, self._pick)
+        if weights != self._owed.keys():
+            self._owed = dict.fromkeys(weights, 0)
         self._serve_queue()
 
     def _serve_queue(self) -> None:
@@ -183,6 +190,19 @@ class Route:
         self._serve_queue()
         if self.asked != self._looked or self.outstanding or self.queue:
             self._looked, self.seen_at = self.asked, now
+
+    def share(self, fit: list[Engine]) -> list[Engine]:
+        """Those of one weight, whose turn it is: all of a weight together get their part, smoothly."""
+        kinds: dict[int, list[Engine]] = {}
+        for one in fit:
+            kinds.setdefault(one.row.weight, []).append(one)
+        owed, whole = self._owed, 0
+        for weight, members in kinds.items():
+            owed[weight] += weight * len(members)
+            whole += weight * len(members)
+        turn = max(kinds, key=owed.__getitem__)
+        owed[turn] -= whole
+        return kinds[turn]
 
     @property
     def outstanding(self) -> int:
@@ -213,22 +233,25 @@ def _preferred(engines: list[Engine], region: str) -> list[Engine]:
     return near or staying
 
 
+def _in_shares(policy: Policy, route: Route, fit: list[Engine], affinity: bytes) -> Engine:
+    """Weights first, as beside a canary, whose share is exact so; the policy chooses among those of one."""
+    return policy(route, route.share(fit), affinity)
+
+
 def _round_robin(_route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
-    """In turns, in proportion to their weights and smoothly."""
-    whole = 0.0
+    """In turns, smoothly, also when some are left out meanwhile."""
     for one in fit:
-        one.weighed += one.row.weight
-        whole += one.row.weight
-    best = max(fit, key=lambda one: one.weighed)
-    best.weighed -= whole
+        one.turn += 1
+    best = max(fit, key=lambda one: one.turn)
+    best.turn -= len(fit)
     return best
 
 
 def _least_outstanding(route: Route, fit: list[Engine], _affinity: bytes) -> Engine:
-    """The one with the fewest requests for its weight; in turns among equals."""
+    """The one with the fewest requests; in turns among equals."""
     best = fit[next(route.turns) % len(fit)]
     for one in fit:
-        if one.outstanding * best.row.weight < best.outstanding * one.row.weight:
+        if one.outstanding < best.outstanding:
             best = one
     return best
 

@@ -34,10 +34,12 @@ def find(key_id: str, receipt_id: str) -> bytes:
 
 
 def content_of(request: TokenRequest) -> dict[str, Any]:
-    """What a receipt says; of what an external provider answered nobody knows the digest."""
-    replica = Replica.objects.filter(pk=request.replica_id or "").first()
+    """What a receipt says. The digest is of what answered, which need not be what the endpoint serves: there
+    are canaries; of what an external provider answered nobody knows it."""
+    replica = Replica.objects.select_related("revision").filter(pk=request.replica_id).first()
     isolation = replica.isolation if replica else None
     is_external = isolation == Isolation.EXTERNAL
+    digest = replica.revision.digest if replica and replica.revision else request.digest
     return {
         "id": encode("rcp", request.request_id),
         "object": "receipt",
@@ -45,7 +47,7 @@ def content_of(request: TokenRequest) -> dict[str, Any]:
         "workspace": request.workspace_id,
         "api_key": request.key_id,
         "model": request.slug,
-        "model_digest": None if is_external else request.digest,
+        "model_digest": None if is_external else digest,
         "external": is_external,
         "endpoint": request.endpoint_id,
         "replica": request.replica_id,

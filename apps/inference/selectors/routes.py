@@ -36,9 +36,10 @@ class Route:
 
     `names` are what callers may write as `model`; `price_slug` stands in the products of its tokens
     (`tokens:<price_slug>:input`). `can_wake`: it has no engine of its own just now, and
-    `services.endpoints.wake` may help. `counts_one`: of several answers to one request its engines say only
-    what the first has used, as llama.cpp does. `is_revoked`: what it serves was revoked; `revoked` are
-    replicas still there that serve something revoked: their answers are cut.
+    `services.endpoints.wake` may help. `counts_one`: of several answers to one request some of its engines
+    say only what the first has used, as llama.cpp does. `context_length` is the longest that any of them has:
+    they may differ beside a canary, or while an update rolls. `is_revoked`: what it serves was revoked;
+    `revoked` are replicas still there that serve something revoked: their answers are cut.
     """
 
     endpoint_id: str
@@ -68,7 +69,7 @@ def table() -> list[Route]:
     rows = list(endpoints.select_related("revision__version"))
     serving = Replica.objects.filter(state__in=ROUTABLE, desired=Desired.RUNNING).exclude(url="")
     by_endpoint: dict[str, list[Replica]] = {}
-    for replica in serving.select_related("revision", "region").order_by("pk"):
+    for replica in serving.select_related("revision__version", "region").order_by("pk"):
         by_endpoint.setdefault(replica.endpoint_id, []).append(replica)
     ended: dict[str, list[str]] = {}
     for pk, of in (
@@ -83,6 +84,7 @@ def _route(endpoint: Endpoint, serving: list[Replica], ended: list[str]) -> Rout
     """What was revoked is left out; an external provider answers in place of what the endpoint serves now."""
     revision = endpoint.revision
     replicas = [one for one in serving if not _is_revoked(one.revision or revision)]
+    made_of = [one for one in (revision, *(one.revision for one in replicas)) if one is not None]
     return Route(
         endpoint_id=str(endpoint.pk),
         team_id=endpoint.team_id,
@@ -94,14 +96,14 @@ def _route(endpoint: Endpoint, serving: list[Replica], ended: list[str]) -> Rout
         policy=str(endpoint.policy),
         price_slug=endpoint.price_slug,
         digest=revision.digest if revision else "",
-        context_length=revision.context_length if revision else endpoint.context_length or 0,
+        context_length=max((one.context_length for one in made_of), default=endpoint.context_length or 0),
         queue_limit=endpoint.queue_limit,
         state=str(endpoint.state),
         can_wake=revision is not None
         and not _is_revoked(revision)
         and all(one.is_external for one in replicas),
         created_at=endpoint.created_at.timestamp(),
-        counts_one=revision is not None and revision.version.format == Format.GGUF,
+        counts_one=any(one.version.format == Format.GGUF for one in made_of),
         is_revoked=_is_revoked(revision),
         revoked=tuple(ended),
         replicas=tuple(_replica(endpoint, one, weigh(endpoint, one, replicas)) for one in replicas),

@@ -130,3 +130,15 @@ def test_a_drained_node_is_left_though_whoever_was_to_tell_has_died(stage):
     Replica.objects.filter(pk=replica.pk).update(node=node)
     reconcilers.catch_up()
     assert bring_about(replica).state == "draining"
+
+
+def test_what_a_request_may_cost_is_reckoned_with_every_engine_that_may_answer_it(stage):
+    first, second = (make_version(stage.team, form=form) for form in ("safetensors", "gguf"))
+    endpoint = stage.ready(recipe=stage.recipe(version=str(first.pk), context_length=512))
+    (route,) = routes.table()
+    assert (route.context_length, route.counts_one) == (512, False)
+    recipe = stage.recipe(version=str(second.pk), context_length=2048)
+    rollouts.set_canary(actor=stage.actor, endpoint_id=str(endpoint.pk), recipe=recipe, weight=20)
+    work_off(endpoint, passes=30, seconds=10)
+    (route,) = routes.table()
+    assert (len(route.replicas), route.context_length, route.counts_one) == (2, 2048, True)
