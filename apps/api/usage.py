@@ -42,6 +42,7 @@ class UsageOut(Out):
     workspace_id = serializers.CharField()
     seconds = MoneyField()
     unit_seconds = MoneyField()
+    quantity = MoneyField(help_text="Of what is counted, not timed, as it is priced: millions of tokens.")
     amount = MoneyField()
 
 
@@ -52,6 +53,7 @@ class UsageSumOut(Out):
     name = serializers.CharField(source="label")
     seconds = MoneyField()
     unit_seconds = MoneyField()
+    tokens = serializers.IntegerField()
     amount = MoneyField()
 
 

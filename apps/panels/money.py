@@ -195,6 +195,13 @@ class UsagePage(Page):
                 num=True,
                 priority=2,
             ),
+            Column(
+                "tokens",
+                _("Tokens"),
+                lambda row: cells.number(row.tokens) if row.tokens else cells.NONE,
+                num=True,
+                priority=2,
+            ),
             Column("amount", _("Cost"), lambda row: cells.money(row.amount, self.currency, 4), num=True),
             Column(
                 "share", _("Share"), lambda row: cells.bar(row.amount / total if total else ZERO), priority=3
@@ -229,6 +236,7 @@ class UsageFile(PanelView):
         Column("product", _("Product")),
         Column("seconds", _("Seconds"), text=lambda row: plain(row.seconds)),
         Column("unit_seconds", _("Unit seconds"), text=lambda row: plain(row.unit_seconds)),
+        Column("quantity", _("Quantity"), text=lambda row: plain(row.quantity)),
         Column("amount", _("Cost"), text=lambda row: plain(row.amount)),
     )
 

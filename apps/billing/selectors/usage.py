@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 
 from apps.billing.models import Meter, UsageDay
+from apps.billing.specs import TOKENS_PER_PRICE
 from apps.core.actor import Actor
 from apps.core.money import ZERO
 from apps.teams.models import Team, Workspace
@@ -19,12 +20,13 @@ MOST_DAYS = 400
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Usage of one group: time (seconds, and seconds × units) and money."""
+    """Usage of one group: time (seconds, and seconds × units), tokens, and money."""
 
     key: str
     label: str
     seconds: Decimal
     unit_seconds: Decimal
+    tokens: int
     amount: Decimal
 
 
@@ -69,12 +71,22 @@ def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
     sums = (
         rows.order_by()
         .values_list(column)
-        .annotate(sum_seconds=Sum("seconds"), sum_units=Sum("unit_seconds"), sum_amount=Sum("amount"))
+        .annotate(
+            sum_seconds=Sum("seconds"),
+            sum_units=Sum("unit_seconds"),
+            sum_tokens=Sum("quantity", filter=Q(product__startswith="tokens:"), default=ZERO),
+            sum_amount=Sum("amount"),
+        )
     )
     ordered = sums.order_by(column) if group == "day" else sums.order_by("-sum_amount", column)
     found = list(ordered)
     labels = _labels(group, [str(row[0]) for row in found])
-    return [UsageRow(str(key), labels.get(str(key), str(key)), *measured) for key, *measured in found]
+    return [
+        UsageRow(
+            str(key), labels.get(str(key), str(key)), seconds, units, round(priced * TOKENS_PER_PRICE), amount
+        )
+        for key, seconds, units, priced, amount in found
+    ]
 
 
 def named(rows: "QuerySet[UsageDay]") -> "QuerySet[UsageDay]":

@@ -17,6 +17,7 @@ from apps.core.clock import db_now
 from apps.core.permissions import Role
 from tests.factories.billing import make_price, make_usage
 from tests.factories.teams import TeamFactory, admin_of, key_of, member_of, workspace_of
+from tests.factories.users import UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +71,32 @@ def test_tokens_are_added_up_each_way(team: Any) -> None:
     assert shown == [("llama", "3", "900"), ("qwen", "1", "300")]
     assert {row["Key"] for row in rows} == {str(key.pk) for key in keys}
     assert rows[0]["Cost"].rstrip("0") == "0.00288"
+
+
+def test_who_pays_sees_tokens_and_starts_nothing(team: Any) -> None:
+    use(team, key_of(team, "inference:use").key, count=3)
+    payer = Client()
+    payer.force_login(member_of(team, Role.TEAM_BILLING))
+    base = f"/console/{team.slug}/{workspace_of(team).slug}"
+    assert "3,000" in look(payer, f"{base}/usage/tokens")
+    assert "llama" in look(payer, f"{base}/usage/requests")
+    page = look(payer, f"{base}/usage?by=product")
+    assert ">3,000<" in page, "input"
+    assert ">900<" in page, "output"
+    look(payer, f"{base}/endpoints")
+    for closed in ("endpoints/new", "models/new", "playground", "api-keys"):
+        assert payer.get(f"{base}/{closed}").status_code == 404, closed
+
+
+def test_the_platforms_staff_sees_tokens_by_team_and_product(team: Any) -> None:
+    use(team, key_of(team, "inference:use").key, count=3)
+    staff = Client()
+    staff.force_login(UserFactory(staff=Role.AUDITOR))
+    assert ">4,500<" in look(staff, "/admin/usage?by=team"), "input, cached and output"
+    assert ">600<" in look(staff, "/admin/usage?by=product"), "cached"
+    lines = b"".join(staff.get("/admin/usage.csv?days=7")).decode().splitlines()
+    counted = {row["Product"]: row["Quantity"].rstrip("0") for row in csv.DictReader(lines)}
+    assert counted["tokens:llama:output"] == "0.0009"
 
 
 def test_nothing_was_asked_yet_and_others_see_nothing(team: Any) -> None:
