@@ -40,7 +40,7 @@ class RecipeFields(forms.Form):
         min_value=0,
         max_value=MOST_CONTEXT,
         help_text=_("Prompt and answer of a request. 0: the model's, up to %(usual)s.")
-        % {"usual": offers.USUAL_CONTEXT},
+        % {"usual": f"{offers.USUAL_CONTEXT:,}"},
     )
 
     def __init__(self, actor: Any, endpoint: Endpoint, *args: Any, **kwargs: Any) -> None:

@@ -119,6 +119,11 @@ def test_older_clients_launch_and_ask_how_it_goes(stage: Stage, admin: Any) -> N
     assert (done["state"], done["progress"], done["endpoint_id"]) == ("succeeded", 100, str(endpoint.pk))
     assert [step["state"] for step in done["steps"]] == ["done"] * 5
     assert admin("post", "/admin/instances/launch", {**wish, "model": "nothing"}, 422)
+    again = admin("post", "/admin/instances/launch", wish, 409)
+    assert [one["field"] for one in again["errors"]] == ["name"]
+    anew = {"name": "open-chat", "region": stage.region.slug, "version": str(version.pk)}
+    taken = admin("post", "/api/admin/v1/endpoints", {**anew, "hardware": stage.hardware.slug}, 409)
+    assert [one["field"] for one in taken["errors"]] == ["name"]
     assert admin("get", "/admin/instances/status", status=422)
     secret = admin.args[0].headers.pop("Authorization").removeprefix("Bearer ")
     assert admin("get", status, status=401)

@@ -136,6 +136,7 @@ class EndpointViewSet(EndpointChanges, PlatformViewSet):
     """Endpoints of all teams, and the provider's own."""
 
     filters = StaffEndpointFilters
+    called = {"slug": "name"}
     calls = {
         "list": Call(READ, StaffEndpointOut, summary="List endpoints"),
         "retrieve": Call(READ, StaffEndpointOut, summary="Look at an endpoint"),
@@ -259,6 +260,7 @@ class LaunchViewSet(PlatformViewSet):
     """Launches at the addresses that older clients know: a job to start, and a job to ask about."""
 
     scope_parameters = frozenset({"job_id"})
+    called = {"slug": "name", "hardware": "instance_type", "version": "model"}
     calls = {
         "create": Call(
             Permission.ENDPOINT_CREATE, LaunchOut, LaunchIn, 202, "Launch a model", own_errors=REFUSALS
