@@ -591,6 +591,17 @@ def test_a_worker_that_dies_while_an_answer_is_gone_on_with_has_noted_what_was_s
     assert progress_of(Flight._make(fields)) == counts
 
 
+def test_nothing_is_begun_for_a_caller_that_is_being_left(plane: Plane) -> None:
+    """Who is slow to take the last words makes room once more before the connection is closed."""
+    client, _wire, _connection = asked(plane)
+    client.data_received(request())
+    client.pause_writing()
+    for exchange in list(plane.exchanges):
+        exchange.cut(refusal("bad_key"))  # type: ignore[attr-defined]
+    client.resume_writing()
+    assert not plane.exchanges
+
+
 def test_what_is_malformed_is_not_answered_in_the_place_of_what_waits(plane: Plane) -> None:
     client, wire, _connection = asked(plane)
     client.data_received(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n")

@@ -124,6 +124,7 @@ class Client(asyncio.Protocol):
         self._since = 0.0
         if must_close:
             self.last_words = b""  # nothing more is said
+            self._queue.clear()
             self._close()
         elif self._closing and not self._queue:
             self._close()
