@@ -407,6 +407,16 @@ def test_who_is_short_does_not_ask_early() -> None:
     assert not outside.said
 
 
+def test_a_lease_that_has_ended_is_no_money() -> None:
+    """The books have given it back meanwhile: somebody else may have spent it."""
+    outside, answers = Outside(), []
+    teller = Teller((TEAM, "", ""), outside.send)
+    teller.hold(10, 10, lambda held, code: answers.append((held, code)))
+    teller.granted(messages.Granted(TEAM, "", "", new_id("lse"), 1000, 0.0, "", ""))
+    teller.granted(messages.Granted(TEAM, "", "", "", 0, 0.0, "payment_required", ""))
+    assert answers == [(None, "payment_required")]
+
+
 def test_any_amount_of_money_can_be_asked_for_and_lent() -> None:
     said = [
         messages.Want(TEAM, "", "", 10**20, 10**24),

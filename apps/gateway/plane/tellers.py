@@ -171,9 +171,11 @@ class Teller:
         with less gets what is left, the others are refused."""
         while self._waiting:
             most, least, answered = self._waiting[0]
-            lease, amount = self._with(most, time.monotonic()), most
+            now = time.monotonic()
+            lease, amount = self._with(most, now), most
             if lease is None and short:
-                lease = max(self.leases, key=lambda one: one.left, default=None)
+                lasting = [one for one in self.leases if one.ends_at > now]
+                lease = max(lasting, key=lambda one: one.left, default=None)
                 amount = lease.left if lease is not None else 0
                 if amount < least:
                     lease = None
