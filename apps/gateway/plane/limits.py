@@ -77,7 +77,7 @@ class Limiter:
         self.sharers = 1
         self._shares: dict[str, list[float]] = {}
         self._leases: dict[str, _Lease] = {}
-        self._owed: dict[Key, int] = {}  # tokens that Redis has not been told of
+        self._owed: dict[Key, int] = {}  # tokens that Redis has not been told of: it hears when it is back
 
     def passes(self, key: Key, now: float) -> bool:
         """Whether the next request of the key is counted already; else `check` has to ask."""
@@ -86,11 +86,11 @@ class Limiter:
 
     def check(self, key: Key, decided: Decided) -> None:
         """Count one request of the key."""
-        if key in self._owed:
-            self._flush(key)
         if not self._redis.is_there:
             decided(self._alone(key))
             return
+        if key in self._owed:
+            self._flush(key)
         lease = self._leases.get(key.row.id)
         asked = lease.wanted() if lease is not None else 1
         raw = key.check if asked == 1 else b""
@@ -139,8 +139,9 @@ class Limiter:
 
     def look(self) -> None:
         """Send what is pending, and forget what is over."""
-        for key in list(self._owed):
-            self._flush(key)
+        if self._redis.is_there:
+            for key in list(self._owed):
+                self._flush(key)
         now = time.monotonic()
         for key_id in [one for one, lease in self._leases.items() if lease.is_over(now)]:
             del self._leases[key_id]
