@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from apps.billing.signals import headroom_lost
 from apps.core.actor import Actor
 from apps.core.errors import Conflict
-from apps.inference.models import Endpoint
+from apps.inference.models import Endpoint, Replica
 from apps.inference.selectors import reading
 from apps.inference.services import endpoints, replicas, rollouts
 from apps.nodes.models import Node
@@ -19,6 +19,9 @@ from apps.nodes.signals import agent_reported, drain_requested, engines_asked, n
 from apps.nodes.specs import EngineAt, Occupant, Report
 from apps.operations.models import Operation
 from apps.operations.signals import cancel_requested
+from apps.regions.errors import ClusterInUse
+from apps.regions.models import Cluster
+from apps.regions.signals import cluster_retiring
 from apps.registry.signals import users_asked, version_revoked
 from apps.teams.models import Team
 from apps.teams.signals import team_closed
@@ -42,6 +45,12 @@ def call_off(*, operation: Operation, actor: Actor, **_kwargs: Any) -> None:
 def keep_serving_team(*, team: Team, **_kwargs: Any) -> None:
     if Endpoint.objects.live().filter(team=team).exists():
         raise Conflict(_("The team has endpoints; delete them first."), code="team_in_use")
+
+
+@receiver(cluster_retiring)
+def keep_serving_cluster(*, cluster: Cluster, **_kwargs: Any) -> None:
+    if Replica.objects.present().filter(cluster=cluster).exists():
+        raise ClusterInUse(_("Engines still run there."))
 
 
 @receiver(version_revoked)

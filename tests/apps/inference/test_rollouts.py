@@ -13,6 +13,8 @@ from apps.nodes.models import Node
 from apps.nodes.services import add_node
 from apps.operations import services as operations
 from apps.operations.models import Operation
+from apps.regions.errors import ClusterInUse
+from apps.regions.services import move_cluster
 from apps.registry.models import ModelVersion
 from tests.factories.inference import bring_about, make_stage, make_version, steer, work_off
 
@@ -142,3 +144,12 @@ def test_what_a_request_may_cost_is_reckoned_with_every_engine_that_may_answer_i
     work_off(endpoint, passes=30, seconds=10)
     (route,) = routes.table()
     assert (len(route.replicas), route.context_length, route.counts_one) == (2, 2048, True)
+
+
+def test_a_cluster_on_which_engines_run_is_kept(stage):
+    endpoint = stage.ready()
+    with pytest.raises(ClusterInUse):
+        move_cluster(actor=SYSTEM, cluster=stage.cluster, event="retire")
+    endpoints.delete_endpoint(actor=stage.actor, endpoint_id=str(endpoint.pk))
+    assert work_off(endpoint, passes=30, seconds=10).state == "deleted"
+    assert move_cluster(actor=SYSTEM, cluster=stage.cluster, event="retire").state == "retired"
