@@ -196,7 +196,7 @@ COMMANDS = {
 
 
 HEADS = {
-    ("endpoints", ""): ("name", "state", "model_name", "region", "ready", "wanted", "hourly"),
+    ("endpoints", ""): ("name", "state", "model_name", "region", "ready", "wanted", "hourly", "message"),
     ("endpoints", "canary"): ("name", "state", "model_name", "canary_weight", "ready", "wanted"),
     ("endpoints", "hardware"): ("slug", "vcpus", "memory_mib", "gpus", "gpu_model", "regions", "hourly"),
     ("endpoints", "revisions"): ("number", "model_name", "hardware", "context_length", "parallel"),

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.core.actor import SYSTEM
 from apps.core.permissions import Role
 from apps.registry import selectors, services
-from apps.registry.models import Model, ModelVersion
+from apps.registry.models import Model, ModelVersion, VersionFile
 from apps.registry.specs import HubSource
 from apps.registry.weights import Facts
 from apps.teams.models import Team
@@ -133,6 +133,10 @@ def test_a_part_passes_through_the_portal_to_the_store(store: Any, team: Team, b
     assert browser.post(here, {"x": "y"}).status_code == 409
     sent = browser.post(here, body, content_type="application/octet-stream")
     assert sent.status_code == 200, sent.content
+    assert "100 %" in text_of(browser.get(at(team, f"model-versions/{version.pk}"))), "it has arrived"
+    VersionFile.objects.update(arrived=0)
+    services.arrived_parts(actor=actor_of(team), version_id=version.pk, file_id=file.pk)
+    assert VersionFile.objects.get().arrived == file.size, "as the store says"
     services.complete_file(actor=actor_of(team), version_id=version.pk, file_id=file.pk)
     services.complete_upload(actor=actor_of(team), version_id=version.pk)
     assert work_off(version).state == "servable"

@@ -43,7 +43,8 @@ FILE_COLUMNS = (
 COMING_COLUMNS = (
     Column("path", _("File"), lambda one: cells.mono(one.path), main=True),
     Column("state", _("Status"), lambda one: cells.status(one.state, one.get_state_display())),
-    Column("arrived", _("Arrived"), lambda one: cells.made(one.arrived, one.size)),
+    Column("arrived", _("Arrived"), lambda one: cells.shared(one.arrived / one.size)),
+    Column("size", _("Size"), lambda one: cells.size(one.size), num=True, priority=2),
 )
 ALIAS_COLUMNS = (
     Column("name", _("Alias"), lambda one: cells.mono(one.name), main=True),

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Max
-from django.db.models.functions import Now
+from django.db.models import F, Max
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
 
 from apps.core.actor import Actor
@@ -156,7 +157,15 @@ def arrived_parts(*, actor: Actor, version_id: str, file_id: str) -> list[Part]:
         except Missing:
             forget_upload(file=file)
             return []
-    return [part for number, part in sorted(parts.items()) if part.size == file.length_of(number)]
+    whole = [part for number, part in sorted(parts.items()) if part.size == file.length_of(number)]
+    _note_arrived(file, sum(part.size for part in whole))
+    return whole
+
+
+def _note_arrived(file: VersionFile, size: int | Combinable) -> None:
+    """For who looks on; the store's parts are what counts."""
+    mine = VersionFile.objects.filter(pk=file.pk, state=FileState.UPLOADING)
+    mine.update(arrived=Least(size, F("size")))
 
 
 def put_part(*, actor: Actor, version_id: str, file_id: str, number: int, chunks: Iterable[bytes]) -> int:
@@ -169,6 +178,7 @@ def put_part(*, actor: Actor, version_id: str, file_id: str, number: int, chunks
         file = ensure_begun(store=store, file=file)
         key = key_of(file.version, file)
         store.put_part(key, file.upload_id, number, chunks, length=length)
+    _note_arrived(file, F("arrived") + length)
     return length
 
 
