@@ -542,6 +542,21 @@ def test_numbers_stay_as_they_were_spelled() -> None:
     assert asks.changed(body, {"n": 2}) == body.replace(b"1e999", b"1E+999").replace(b'"n":1', b'"n":2')
 
 
+@pytest.mark.parametrize(
+    ("named", "is_whole"),
+    [
+        (b'{"image_url":{"url":"https://a.example"}}', True),
+        (rb'{"image\u005furl":{"url":"https://a.example"}}', True),
+        (rb'{"image_\u0075\u0072\u006Cx":1}', True),
+        (b'{"previous_response_id":"resp_1"}', True),
+        (rb'{"content":"caf\u00e9 \u003c\u0026\u003e","call_id":"call_1"}', False),
+    ],
+)
+def test_what_is_only_named_may_be_as_long_as_the_context(named: bytes, *, is_whole: bool) -> None:
+    """However its name is spelled; what is written out has no more tokens than bytes."""
+    assert asks.input_bound(named, 4096) == (4096 if is_whole else len(named) + asks.TEMPLATE)
+
+
 def test_the_most_that_any_engine_may_heed_is_held() -> None:
     twice = asks.read_ask(b'{"model":"m","max_tokens":9,"max_completion_tokens":50,"max_output_tokens":3}')
     assert (twice.most("chat"), twice.most("response")) == (50, 50)
@@ -671,3 +686,13 @@ def test_nothing_is_asked_whose_tokens_nobody_could_charge(
     asked = [one for one in plane.link.said if isinstance(one, messages.Want)]  # type: ignore[attr-defined]
     assert bool(asked) != bool(code)
     assert code in wire.written
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_a_picture_is_held_for_however_many_answers_are_asked_for(plane: Plane, answers: int) -> None:
+    plane.tables.take_routes(messages.Routes([msgspec.structs.replace(ROUTE, is_metered=True)]))
+    row = messages.PriceRow("EUR", (10**9, 0, 0, 0), ("1",) * 4, ("prv_1",) * 4)
+    plane.tables.take_prices(messages.Prices({"": {"m": row}}))
+    caller(plane, request(n=answers, messages=[{"content": [{"image_url": {"url": "https://a.example"}}]}]))
+    (want,) = [one for one in plane.link.said if isinstance(one, messages.Want)]  # type: ignore[attr-defined]
+    assert want.need >= ROUTE.context_length * 10**9

@@ -1,5 +1,6 @@
 """What a caller asks for: the few fields of a body that the gateway reads, and the few it changes."""
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ Words = (
 )
 # Beside the prompt's own bytes a chat template writes a few tokens around every message.
 TEMPLATE = 64
+# A letter by its number, which no program writes so.
+_SPELLED = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 # Fields that only engines of our own understand.
 OURS = ("timings_per_token", "cache_prompt", "cache_salt")
 _USAGE_WISH = (
@@ -110,12 +113,16 @@ def answers_of(ask: Ask, kind: Kind) -> int:
 
 
 def input_bound(body: bytes, context_length: int) -> int:
-    """No fewer tokens than the prompt has: each has a byte at least, and no prompt exceeds the context.
-
-    A picture, a film or a sound that is only named has no bytes here.
-    """
+    """No fewer tokens than the prompt has: each has a byte at least, and no prompt exceeds the context."""
     bound = len(body) + TEMPLATE
-    return context_length if bound > context_length or b'_url"' in body else bound
+    return context_length if bound > context_length or _names_more(body) else bound
+
+
+def _names_more(body: bytes) -> bool:
+    """Whether it names what has no bytes here: a picture, a film, a sound, or what was said before. Whoever
+    spells letters by their numbers may do so to hide such a name."""
+    is_plain = b'_url"' in body or b'_response_id"' in body
+    return is_plain or (b"\\u00" in body and _SPELLED.search(body) is not None)
 
 
 def ask_for_usage(body: bytes, ask: Ask) -> bytes:

@@ -140,7 +140,9 @@ class Exchange(Serving):
             words = "This model gives one answer to a request: its engine does not count the others."
             self.refuse(refusal("invalid", words, param="prompt" if asks.answers_each(ask) == 1 else "n"))
             return
-        bound = asks.input_bound(body, context) if answers == 1 else len(body) + 64 * answers
+        bound = asks.input_bound(body, context)
+        if answers > 1:
+            bound = max(bound, len(body) + asks.TEMPLATE * answers)
         if self.route.external:
             bound = max(bound, len(body) + asks.TEMPLATE)  # the context of others is their own
         prompt, each = bound * way.dearest + ROUNDING, answers * way.attos[2]
