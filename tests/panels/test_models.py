@@ -175,6 +175,26 @@ def test_a_page_may_speak_to_the_store_only_where_browsers_upload_straight(
     assert "connect-src 'self' https://store.example.com;" in policy
 
 
+def test_a_model_is_described_anew(team: Team, browser: Client, staff: Client) -> None:
+    model = make_model(team)
+    here = at(team, f"models/{model.pk}")
+    assert f'href="{here}/edit"' in browser.get(here).content.decode()
+    assert f'value="{model.name}"' in browser.get(f"{here}/edit").content.decode()
+    wish = {"name": "Better", "modality": "embedding", "licence": "mit", "description": "Says what it is."}
+    assert browser.post(f"{here}/edit", wish).status_code == 302
+    page = text_of(browser.get(here))
+    assert "Better" in page
+    assert "mit" in page
+    assert Model.objects.get().slug == model.slug
+    assert staff.post(f"/admin/models/{model.pk}/edit", {**wish, "name": ""}).status_code == 422
+    assert staff.post(f"/admin/models/{model.pk}/edit", wish).status_code == 302
+    stranger, viewer = Client(), Client()
+    stranger.force_login(admin_of(TeamFactory()))
+    viewer.force_login(member_of(team, Role.TEAM_VIEWER))
+    assert stranger.post(f"{here}/edit", wish).status_code == 404
+    assert viewer.post(f"{here}/edit", wish).status_code == 404
+
+
 def test_an_import_that_failed_says_why_where_one_looks(
     store: Any, settings: Any, team: Team, browser: Client
 ) -> None:

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.panels.kit import Empty, Link, SavedView
-from apps.panels.registry import aliases, pages, shared, uploads
+from apps.panels.registry import aliases, forms, pages, shared, uploads
 
 ADD = Link(_("Add a model"), "model-new", Permission.MODEL_CREATE)
 
@@ -39,6 +39,7 @@ class ModelPage(pages.ModelPage):
         Link(_("Import"), "model-import", Permission.MODEL_CREATE, icon="download"),
         Link(_("Upload"), "model-upload", Permission.MODEL_CREATE, icon="upload", primary=False),
         Link(_("Who may use it"), "model-share", Permission.MODEL_MANAGE, icon="share-2", primary=False),
+        Link(_("Edit"), "model-edit", Permission.MODEL_MANAGE, icon="pencil", primary=False),
     )
 
 
@@ -46,11 +47,15 @@ class VersionPage(pages.VersionPage):
     panel = "admin"
 
 
-class ModelNew(pages.ModelNew):
+class ModelNew(forms.ModelNew):
     panel = "admin"
 
 
-class ModelImport(pages.ModelImport):
+class ModelEdit(forms.ModelEdit):
+    panel = "admin"
+
+
+class ModelImport(forms.ModelImport):
     panel = "admin"
 
 
@@ -58,7 +63,7 @@ class ModelAlias(aliases.ModelAlias):
     panel = "admin"
 
 
-class ModelShare(pages.ModelShare):
+class ModelShare(forms.ModelShare):
     panel = "admin"
 
 

@@ -179,6 +179,7 @@ urlpatterns: list[URLPattern] = [
     path("models/<str:pk>", registry.ModelPage.as_view(), name="model"),
     path("models/<str:pk>/import", registry.ModelImport.as_view(), name="model-import"),
     path("models/<str:pk>/alias", registry.ModelAlias.as_view(), name="model-alias"),
+    path("models/<str:pk>/edit", registry.ModelEdit.as_view(), name="model-edit"),
     path("models/<str:pk>/share", registry.ModelShare.as_view(), name="model-share"),
     path("models/<str:pk>/upload", registry.ModelUpload.as_view(), name="model-upload"),
     path(

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.panels.kit import Section
-from apps.panels.registry import pages
+from apps.panels.registry.forms import OfModel
 from apps.registry import selectors, services
 from apps.registry.models import ModelVersion
 from apps.registry.states import SERVED
@@ -18,7 +18,7 @@ class AliasFields(forms.Form):
     version = forms.ChoiceField(label=_("Points at"), required=False)
 
 
-class ModelAlias(pages.OfModel):
+class ModelAlias(OfModel):
     title = _("Point an alias")
     permission = Permission.MODEL_MANAGE
     form_class = AliasFields

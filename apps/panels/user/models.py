@@ -10,7 +10,7 @@ from apps.core.permissions import Permission
 from apps.panels.kit import Empty, Link
 from apps.panels.kit.palette import LIMIT, SOURCES, Hit, Source
 from apps.panels.kit.places import Place
-from apps.panels.registry import aliases, pages, shared, uploads
+from apps.panels.registry import aliases, forms, pages, shared, uploads
 from apps.panels.user.endpoints import SHARED
 from apps.registry import selectors
 from apps.registry.states import State
@@ -69,6 +69,7 @@ class ModelPage(pages.ModelPage):
             Link(_("Upload"), "model-upload", Permission.MODEL_CREATE, icon="upload"),
             Link(_("Import"), "model-import", Permission.MODEL_CREATE, icon="download", primary=False),
             Link(_("Share"), "model-share", Permission.MODEL_MANAGE, icon="share-2", primary=False),
+            Link(_("Edit"), "model-edit", Permission.MODEL_MANAGE, icon="pencil", primary=False),
         )
 
 
@@ -76,11 +77,15 @@ class VersionPage(pages.VersionPage):
     panel = "console"
 
 
-class ModelNew(pages.ModelNew):
+class ModelNew(forms.ModelNew):
     panel = "console"
 
 
-class ModelImport(pages.ModelImport):
+class ModelEdit(forms.ModelEdit):
+    panel = "console"
+
+
+class ModelImport(forms.ModelImport):
     panel = "console"
 
 
@@ -88,7 +93,7 @@ class ModelAlias(aliases.ModelAlias):
     panel = "console"
 
 
-class ModelShare(pages.ModelShare):
+class ModelShare(forms.ModelShare):
     panel = "console"
 
 

@@ -133,6 +133,7 @@ urlpatterns: list[URLPattern] = [
     path("models/<str:pk>", models.ModelPage.as_view(), name="model"),
     path("models/<str:pk>/import", models.ModelImport.as_view(), name="model-import"),
     path("models/<str:pk>/alias", models.ModelAlias.as_view(), name="model-alias"),
+    path("models/<str:pk>/edit", models.ModelEdit.as_view(), name="model-edit"),
     path("models/<str:pk>/share", models.ModelShare.as_view(), name="model-share"),
     path("models/<str:pk>/upload", models.ModelUpload.as_view(), name="model-upload"),
     path(
