@@ -44,10 +44,11 @@ class UsageOut(Out):
     unit_seconds = MoneyField()
     quantity = MoneyField(help_text="Of what is counted, not timed, as it is priced: millions of tokens.")
     amount = MoneyField()
+    currency = serializers.CharField()
 
 
 class UsageSumOut(Out):
-    """The usage of one day, product, resource or workspace; `key` says which."""
+    """The usage of one day, product, resource or workspace in one currency; `key` says which."""
 
     key = serializers.CharField()
     name = serializers.CharField(source="label")
@@ -55,6 +56,7 @@ class UsageSumOut(Out):
     unit_seconds = MoneyField()
     tokens = serializers.IntegerField()
     amount = MoneyField()
+    currency = serializers.CharField()
 
 
 class UsageActions(ApiViewSet, abstract=True):

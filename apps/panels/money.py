@@ -238,6 +238,7 @@ class UsageFile(PanelView):
         Column("unit_seconds", _("Unit seconds"), text=lambda row: plain(row.unit_seconds)),
         Column("quantity", _("Quantity"), text=lambda row: plain(row.quantity)),
         Column("amount", _("Cost"), text=lambda row: plain(row.amount)),
+        Column("currency", _("Currency")),
     )
 
     def usage_rows(self) -> "QuerySet[Any]":

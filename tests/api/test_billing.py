@@ -68,7 +68,7 @@ def test_usage_is_listed_added_up_and_filtered(team):
     [total] = call.get(f"{USER}/usage/by/product?until=2026-03-01").json()["items"]
     assert total == {
         "key": "type:small", "name": "type:small", "seconds": "5400", "unit_seconds": "5400", "tokens": 0,
-        "amount": "5.4",
+        "amount": "5.4", "currency": "EUR",
     }  # fmt: skip
     assert call.get(f"{USER}/usage/by/colour").status_code == 404
     assert call.get(f"{USER}/usage?since=yesterday").status_code == 422

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 
 from apps.billing.models import Meter, UsageDay
 from apps.billing.specs import TOKENS_PER_PRICE
@@ -28,6 +28,7 @@ class UsageRow:
     unit_seconds: Decimal
     tokens: int
     amount: Decimal
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,11 @@ def usage_days(
 
 
 def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
-    """Usage by one of the groups; the dearest first, days in order."""
+    """Usage by one of the groups, each currency by itself; the dearest first, days in order."""
     column = STAFF_GROUPS[group]
     sums = (
         rows.order_by()
-        .values_list(column)
+        .values_list(column, "team__currency")
         .annotate(
             sum_seconds=Sum("seconds"),
             sum_units=Sum("unit_seconds"),
@@ -78,21 +79,28 @@ def by_group(rows: "QuerySet[UsageDay]", group: str) -> list[UsageRow]:
             sum_amount=Sum("amount"),
         )
     )
-    ordered = sums.order_by(column) if group == "day" else sums.order_by("-sum_amount", column)
+    by_column = (column, "team__currency")
+    ordered = sums.order_by(*by_column) if group == "day" else sums.order_by("-sum_amount", *by_column)
     found = list(ordered)
     labels = _labels(group, [str(row[0]) for row in found])
     return [
         UsageRow(
-            str(key), labels.get(str(key), str(key)), seconds, units, round(priced * TOKENS_PER_PRICE), amount
+            str(key),
+            labels.get(str(key), str(key)),
+            seconds,
+            units,
+            round(priced * TOKENS_PER_PRICE),
+            amount,
+            currency,
         )
-        for key, seconds, units, priced, amount in found
+        for key, currency, seconds, units, priced, amount in found
     ]
 
 
 def named(rows: "QuerySet[UsageDay]") -> "QuerySet[UsageDay]":
-    """Every day, resource and product with the resource's name."""
+    """Every day, resource and product with the resource's name and the currency."""
     name = Meter.objects.filter(pk=OuterRef("resource_id")).values("resource_name")[:1]
-    return rows.annotate(resource_name=Subquery(name))
+    return rows.annotate(resource_name=Subquery(name), currency=F("team__currency"))
 
 
 def series(rows: "QuerySet[UsageDay]", *, since: date, until: date) -> UsageSeries:

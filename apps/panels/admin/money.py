@@ -24,6 +24,7 @@ from apps.panels.kit import (
     Empty,
     Facts,
     Filter,
+    Html,
     Kpi,
     Kpis,
     Link,
@@ -56,11 +57,25 @@ CURRENCIES = (("EUR", "EUR"), ("USD", "USD"), ("GBP", "GBP"), ("CHF", "CHF"), ("
 
 
 class Usage(UsagePage):
+    """Of all teams that pay in one currency: there are no rates by which others could be added."""
+
     panel = "admin"
     groups: ClassVar = {"team": _("Team"), **{name: GROUPS[name] for name in ("product", "resource", "day")}}
 
+    @cached_property
+    def currency(self) -> str:  # type: ignore[override]
+        asked = self.request.GET.get("currency", "")
+        return asked if asked in dict(CURRENCIES) else CURRENCIES[0][0]
+
     def usage_rows(self) -> QuerySet[Any]:
-        return usage.visible_days(self.actor, team_id=None)
+        return usage.visible_days(self.actor, team_id=None).filter(team__currency=self.currency)
+
+    def address(self, **changes: Any) -> str:
+        return super().address(**changes) + f"&currency={changes.get('currency', self.currency)}"
+
+    def aside(self) -> list[Any]:
+        others = [(code, self.address(currency=code), code == self.currency) for code, _label in CURRENCIES]
+        return [Html("kit/money/choice.html", {"title": _now("Currency"), "choices": others})]
 
 
 class UsageCsv(UsageFile):

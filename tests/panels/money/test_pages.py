@@ -105,6 +105,24 @@ def test_pages_take_few_statements(team: Team, staff: Client) -> None:
         assert len(asked) <= 15, f"{address}: {len(asked)}"
 
 
+def test_what_was_spent_in_one_currency_is_not_added_to_another(team: Team, staff: Client) -> None:
+    make_price("type:small", "7.2", currency="USD")
+    other, yesterday = TeamFactory(currency="USD"), timezone.now() - timedelta(days=1)
+    history.fund(actor=SYSTEM, team=other, amount=Decimal(500), at=yesterday, reason="wire")
+    machine = resource()
+    begin(other, machine, Rate("type:small"), now=yesterday)
+    charging.end(resource_id=machine, now=yesterday + timedelta(hours=1))
+    euros, dollars = (
+        text_of(staff.get(f"/admin/usage{query}")) for query in ("", "?currency=USD&by=product")
+    )
+    assert (team.name in euros, other.name in euros) == (True, False)
+    assert "$7.2000" in dollars
+    assert "3.60" not in dollars
+    assert "currency=USD" in dollars
+    table = b"".join(staff.get("/admin/usage.csv").streaming_content).decode()
+    assert {row["Currency"] for row in csv.DictReader(io.StringIO(table))} == {"EUR", "USD"}
+
+
 def test_staff_look_at_usage_ledger_and_wallets(team: Team, staff: Client) -> None:
     assert team.name in text_of(staff.get("/admin/usage"))
     ledger = text_of(staff.get("/admin/billing/ledger?view=money"))
