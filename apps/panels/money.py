@@ -170,9 +170,18 @@ class UsagePage(Page):
             spend_chart(self.series, self.currency, ranges),
             Html(
                 "kit/money/sums.html",
-                {"choices": choices, "table": self._table(rows), "file": self.file_url()},
+                {
+                    "choices": choices,
+                    "currencies": self.currencies(),
+                    "table": self._table(rows),
+                    "file": self.file_url(),
+                },
             ),
         ]
+
+    def currencies(self) -> list[tuple[Any, str, bool]]:
+        """Those to choose from: name, address, whether it is shown."""
+        return []
 
     def file_url(self) -> str:
         return f"{self.url('usage-file')}?days={self.days}"

@@ -24,7 +24,6 @@ from apps.panels.kit import (
     Empty,
     Facts,
     Filter,
-    Html,
     Kpi,
     Kpis,
     Link,
@@ -73,9 +72,8 @@ class Usage(UsagePage):
     def address(self, **changes: Any) -> str:
         return super().address(**changes) + f"&currency={changes.get('currency', self.currency)}"
 
-    def aside(self) -> list[Any]:
-        others = [(code, self.address(currency=code), code == self.currency) for code, _label in CURRENCIES]
-        return [Html("kit/money/choice.html", {"title": _now("Currency"), "choices": others})]
+    def currencies(self) -> list[tuple[Any, str, bool]]:
+        return [(code, self.address(currency=code), code == self.currency) for code, _label in CURRENCIES]
 
 
 class UsageCsv(UsageFile):
