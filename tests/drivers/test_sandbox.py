@@ -113,10 +113,17 @@ def test_it_signals_nobody(model: Path) -> None:
         "sandbox._call('prlimit', {parent}, 7, None, bytes(16))",
         "os.setpriority(os.PRIO_PROCESS, {parent}, 19)",
         "os.sched_setaffinity({parent}, [0])",
+        "os.chmod({secret!r}, 0o666)",
+        "os.chown({secret!r}, -1, -1)",
+        "os.utime({secret!r})",
+        "os.truncate({secret!r}, 0)",
+        "os.setxattr({secret!r}, 'user.mark', b'')",
+        "sandbox._call('shmget', 1, 1, 0)",
     ],
 )
 def test_it_starts_nothing_and_opens_no_other_door(model: Path, what: str) -> None:
-    assert tried(model, what.format(parent=os.getpid())) == "PermissionError"
+    secret = str(model.parent / "secret")
+    assert tried(model, what.format(parent=os.getpid(), secret=secret)) == "PermissionError"
 
 
 def test_it_has_no_capabilities(model: Path) -> None:

@@ -40,25 +40,37 @@ SYSTEM = (
     "/proc/stat", "/sys/devices/system", "/dev/null", "/dev/urandom",
 )  # fmt: skip
 
-# By machine: how the kernel names it, `socket`, `prlimit64`, and what nobody needs who serves.
+# New calls have the same numbers everywhere, too.
+_SINCE_5_1 = {
+    "io_uring_setup": 425, "pidfd_getfd": 438, "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466,
+}  # fmt: skip
+# By machine: how the kernel names it, `socket`, `prlimit64`, and what nobody needs who serves. Landlock lets
+# pass what changes a file's rights, owner, times or marks, and before its third version what cuts it short.
 _CALLS = {
     "x86_64": (
         0xC000003E, 41, 302,
-        {"execve": 59, "ptrace": 101, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
-         "mount": 165, "umount2": 166, "init_module": 175, "sched_setaffinity": 203, "kexec_load": 246,
-         "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298,
-         "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "finit_module": 313,
-         "sched_setattr": 314, "bpf": 321, "execveat": 322, "userfaultfd": 323, "io_uring_setup": 425,
-         "pidfd_getfd": 438},
+        {"shmget": 29, "shmat": 30, "shmctl": 31, "execve": 59, "semget": 64, "semctl": 66, "msgget": 68,
+         "msgctl": 71, "truncate": 76, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94,
+         "ptrace": 101, "utime": 132, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
+         "mount": 165, "umount2": 166, "init_module": 175, "setxattr": 188, "lsetxattr": 189,
+         "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
+         "sched_setaffinity": 203, "utimes": 235, "kexec_load": 246, "add_key": 248, "request_key": 249,
+         "keyctl": 250, "fchownat": 260, "futimesat": 261, "fchmodat": 268, "unshare": 272, "utimensat": 280,
+         "perf_event_open": 298, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311,
+         "finit_module": 313, "sched_setattr": 314, "bpf": 321, "execveat": 322, "userfaultfd": 323,
+         **_SINCE_5_1},
     ),
     "aarch64": (
         0xC00000B7, 198, 261,
-        {"umount2": 39, "mount": 40, "unshare": 97, "kexec_load": 104, "init_module": 105, "ptrace": 117,
-         "sched_setparam": 118, "sched_setscheduler": 119, "sched_setaffinity": 122, "setpriority": 140,
-         "add_key": 217, "request_key": 218, "keyctl": 219, "execve": 221, "perf_event_open": 241,
-         "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "finit_module": 273,
-         "sched_setattr": 274, "bpf": 280, "execveat": 281, "userfaultfd": 282, "io_uring_setup": 425,
-         "pidfd_getfd": 438},
+        {"setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
+         "fremovexattr": 16, "umount2": 39, "mount": 40, "truncate": 45, "fchmod": 52, "fchmodat": 53,
+         "fchownat": 54, "fchown": 55, "utimensat": 88, "unshare": 97, "kexec_load": 104,
+         "init_module": 105, "ptrace": 117, "sched_setparam": 118, "sched_setscheduler": 119,
+         "sched_setaffinity": 122, "setpriority": 140, "msgget": 186, "msgctl": 187, "semget": 190,
+         "semctl": 191, "shmget": 194, "shmctl": 195, "shmat": 196, "add_key": 217, "request_key": 218,
+         "keyctl": 219, "execve": 221, "perf_event_open": 241, "setns": 268, "process_vm_readv": 270,
+         "process_vm_writev": 271, "finit_module": 273, "sched_setattr": 274, "bpf": 280, "execveat": 281,
+         "userfaultfd": 282, **_SINCE_5_1},
     ),
 }  # fmt: skip
 _OTHER_ABI = 0x40000000  # x86_64 answers calls with 32-bit pointers under numbers from here on
