@@ -63,7 +63,7 @@ class Isolation(TextChoices):
 
 
 _NOT_PROTECTED = {
-    Isolation.PROCESS: _("Confined, with memory of its own; other teams’ engines run on the same host."),
+    Isolation.PROCESS: _("Its memory is its own; other teams’ engines run on the same host."),
     Isolation.SHARED: _(
         "Other teams’ requests are in the same engine’s memory; its cache keeps prompts apart."
     ),

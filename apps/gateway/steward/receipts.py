@@ -36,7 +36,7 @@ def find(key_id: str, receipt_id: str) -> bytes:
 def content_of(request: TokenRequest) -> dict[str, Any]:
     """What a receipt says. The digest is of what answered, which need not be what the endpoint serves: there
     are canaries; of what an external provider answered nobody knows it."""
-    replica = Replica.objects.select_related("revision").filter(pk=request.replica_id).first()
+    replica = Replica.objects.select_related("revision", "endpoint").filter(pk=request.replica_id).first()
     isolation = replica.isolation if replica else None
     is_external = isolation == Isolation.EXTERNAL
     digest = replica.revision.digest if replica and replica.revision else request.digest

@@ -17,7 +17,16 @@ from apps.core.leases import Due, Tended
 from apps.core.money import PriceField
 from apps.core.permissions import Permission
 from apps.core.tenancy import TenantQuerySet
-from apps.inference.states import ENDPOINT, Desired, EndpointState, Metering, Policy, ScaleMetric, Visibility
+from apps.inference.states import (
+    ENDPOINT,
+    Desired,
+    EndpointState,
+    Isolation,
+    Metering,
+    Policy,
+    ScaleMetric,
+    Visibility,
+)
 from apps.regions.models import Region
 from apps.registry.models import ModelVersion
 from apps.teams.models import Team, Workspace
@@ -222,6 +231,13 @@ class Endpoint(Tended):
     @property
     def is_platform(self) -> bool:
         return self.team_id is None
+
+    @property
+    def isolation(self) -> Isolation:
+        """Of the engines that it has itself."""
+        if self.is_provided:
+            return Isolation.EXTERNAL
+        return Isolation.PROCESS if self.team_id else Isolation.SHARED
 
     @property
     def is_provided(self) -> bool:

@@ -138,9 +138,7 @@ class Replica(Tended):
 
     @property
     def isolation(self) -> Isolation:
-        if self.is_external:
-            return Isolation.EXTERNAL
-        return Isolation.PROCESS if self.team_id else Isolation.SHARED
+        return Isolation.EXTERNAL if self.is_external else self.endpoint.isolation
 
     @property
     def is_ended(self) -> bool:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.permissions import Permission
 from apps.inference.selectors.traffic import Traffic, traffic
-from apps.inference.states import EndpointState, Isolation, Metering
+from apps.inference.states import EndpointState, Metering
 from apps.panels import endpoint_changes, endpoints, engine_log, metrics, operations, snippets
 from apps.panels import traffic as charts
 from apps.panels.kit import (
@@ -104,7 +104,7 @@ class EndpointPage(endpoint_changes.Changing):
     def _details(self) -> Facts:
         one = self.object
         sleeps = _now("after %(n)s s without a request") % {"n": one.idle_seconds}
-        apart = Isolation.PROCESS
+        apart = one.isolation
         return Facts(
             _("Details"),
             [

@@ -13,7 +13,6 @@ from apps.core.money import plain
 from apps.core.permissions import Permission
 from apps.inference.models import Endpoint
 from apps.inference.selectors import reading
-from apps.inference.states import Isolation
 from apps.panels import endpoints
 from apps.panels.kit import Column, Empty, Link, Resource, cells
 from apps.registry.states import Modality
@@ -78,10 +77,6 @@ def _price(kind: str, label: Any, priority: int = 1) -> Column:
     return Column(kind, label, cell, num=True, priority=priority, text=text)
 
 
-def _isolation_of(one: Endpoint) -> Isolation:
-    return Isolation.EXTERNAL if one.is_provided else Isolation.SHARED
-
-
 class SharedList(Resource):
     """What everybody may call, with what it costs this team."""
 
@@ -106,7 +101,7 @@ class SharedList(Resource):
         endpoints.STATE,
         endpoints.MODEL,
         Column("modality", _("Kind"), lambda one: Modality(one.modality).label, sort="modality", priority=3),
-        Column("isolation", _("Isolation"), lambda one: _isolation_of(one).label, priority=3),
+        Column("isolation", _("Isolation"), lambda one: one.isolation.label, priority=3),
         _price("input", _("Input")),
         _price("cached", _("Cached"), 3),
         _price("output", _("Output")),

@@ -381,6 +381,7 @@ def test_what_everybody_may_call_is_listed_with_what_it_costs(stage: Stage, brow
     with CaptureQueriesContext(connection) as asked:
         shown = text_of(browser.get(page))
     assert len(asked) <= 15
+    assert "Shared by teams" in shown
     assert "€1.25" in shown
     assert "€4.50" in shown
     assert "playground?model=ours" in browser.get(page).content.decode()
