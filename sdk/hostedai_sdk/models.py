@@ -39,7 +39,8 @@ class Models:
         self._api.delete(f"models/{self.get(name)['id']}")
 
     def share(self, name: str, teams: Sequence[str] = ()) -> Model:
-        """Let these teams use it, named by their addresses, and no others; without any, only its own."""
+        """Let these teams use it and no others, yours named by their addresses, others by their ids; without
+        any, only its own."""
         wish = {"visibility": "teams", "teams": [*teams]} if teams else {"visibility": "team"}
         shared: Model = self._api.post(f"models/{self.get(name)['id']}/share", wish)
         return shared
